@@ -1,0 +1,44 @@
+"""Models whose scores are ``X @ W`` with sparse item-to-item weights `W`."""
+
+from typing import ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
+
+
+class ItemToItemRecommender(BaseRecommender):
+    """Base of recommenders with sparse item-to-item weights.
+
+    `_fit` calls `_set_weights(W)`, with row i of `W` what item i of a history adds to the score of every item.
+    """
+
+    _zero_is_no_evidence: ClassVar[bool] = True
+    n_jobs: int | None = None
+
+    def _set_weights(self, W: sp.csr_array) -> None:
+        W = sp.csr_array(W)
+        W.sort_indices()
+        self._masked_weights_ = with_mask(W)
+        self._nonnegative_weights_ = not (W.nnz and W.data.min() < 0)
+
+    @property
+    def weights_(self) -> sp.csr_array:
+        """Sparse item-to-item weights: row i is what item i of a history adds to every item's score."""
+        return without_mask(self._masked_weights_)
+
+    def _score_rows(self, X: sp.csr_array) -> NDArray:
+        weights = self.weights_
+        return (X @ weights.astype(X.dtype, copy=False)).toarray()
+
+    def _topk_rows(
+        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray] | None:
+        if not self._nonnegative_weights_ or (X.nnz and X.data.min() < 0):
+            return None
+        masked = self._masked_weights_.astype(X.dtype, copy=False)
+        return masked_topk(X, masked, seen, k, n_threads=effective_n_jobs(self.n_jobs))

@@ -1,0 +1,493 @@
+"""The base of all recommenders: validation, chunking, masking, cold users, ties, top-k, scoring; once.
+
+A recommender is a multi-output estimator whose samples are users and whose outputs are items. A subclass says how it
+fits (`_fit`) and how it scores a chunk of rows (`_score_rows`); everything else lives here.
+"""
+
+import copy
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import scipy.sparse as sp
+import sklearn
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_llmrec.utils._memory import require_memory
+from sklearn_llmrec.utils._topk import topk
+from sklearn_llmrec.utils._validation import canonical, check_k, check_matrix, check_targets
+
+__all__ = ["BaseRecommender", "recommend"]
+
+# Blocks beyond the caches gain nothing, so a chunk stays below working_memory and below this.
+_CHUNK_BYTES = 32 * 2**20
+# What a row costs in a sparse top-k, about: it needs no dense scores, so its chunks are long.
+_FAST_ROW_BYTES = 2**10
+
+
+@contextmanager
+def restored_on_error(estimator: Any) -> Iterator[None]:
+    """Leave the estimator as it was when the block fails, whatever the block had already set."""
+    before = dict(estimator.__dict__)
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
+
+
+def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
+    """Slices over rows such that a chunk of `row_bytes` a row stays within scikit-learn's ``working_memory``."""
+    limit = min(sklearn.get_config()["working_memory"] * 2**20, _CHUNK_BYTES)
+    size = max(1, int(limit // max(row_bytes, 1)))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def best_of_block(
+    scores: NDArray, k: int, seen: sp.csr_array | None, candidates: Any | None
+) -> tuple[NDArray[np.int64], NDArray]:
+    """Top k of a dense block of scores (overwritten) after removing what is seen and what is no candidate."""
+    if seen is not None:
+        rows = np.repeat(np.arange(scores.shape[0]), np.diff(seen.indptr))
+        scores[rows, seen.indices] = -np.inf
+    if candidates is None:
+        return topk(scores, k)
+    if sp.issparse(candidates):
+        allowed = np.zeros(scores.shape, dtype=bool)
+        rows = np.repeat(np.arange(scores.shape[0]), np.diff(candidates.indptr))
+        allowed[rows, candidates.indices] = True
+        scores[~allowed] = -np.inf
+        return topk(scores, k)
+    width = min(k, len(candidates))
+    items, values = topk(np.ascontiguousarray(scores[:, candidates]), width)
+    items = np.where(items < 0, -1, candidates[items])
+    pad = ((0, 0), (0, k - width))
+    return np.pad(items, pad, constant_values=-1), np.pad(values, pad, constant_values=-np.inf)
+
+
+def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
+    """Candidates as a sorted index array, a boolean csr_array of `shape`, or None.
+
+    Raises
+    ------
+    ValueError
+        If indices are out of range, or the matrix has another shape.
+    TypeError
+        If they are neither integers nor a sparse matrix.
+    """
+    if candidates is None:
+        return None
+    if sp.issparse(candidates):
+        if candidates.shape != shape:
+            raise ValueError(f"candidates has shape {candidates.shape} and X has shape {shape}: both must be equal.")
+        return canonical(sp.csr_array(candidates).astype(bool))
+    candidates = np.asarray(candidates)
+    if candidates.ndim != 1 or not np.issubdtype(candidates.dtype, np.integer):
+        raise TypeError(
+            "candidates must be one array of column numbers for all rows, or a boolean sparse matrix of the shape of "
+            f"X; got an array of dtype {candidates.dtype} and {candidates.ndim} dimensions."
+        )
+    if candidates.size and not (0 <= candidates.min() and candidates.max() < shape[1]):
+        raise ValueError(
+            f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
+            f"columns 0 to {shape[1] - 1}."
+        )
+    return np.unique(candidates)
+
+
+class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
+    """Base class of recommenders.
+
+    A subclass implements `_fit` and `_score_rows`; a structure with a faster exact top-k adds `_topk_rows`.
+    Everything in scikit-learn that clones, splits, searches or pipes estimators works with the result.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of items, the columns of the matrix given to `fit`.
+    n_users_fit_ : int
+        Number of users seen at `fit`.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+
+    Notes
+    -----
+    `_fit(X)` gets a canonical `csr_array` of float32 or float64 (X as given where `_keeps_input` or `_needs_order`)
+    and sets attributes that end with an underscore; it never changes arrays of an earlier fit in place.
+    `_score_rows(X)` returns finite scores `(n_rows, n_items)` for a chunk of rows, as an array of its own.
+    `_topk_rows(X, k, seen)` returns `(items, scores)` without seen items, -1 where it knows no more, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.base import BaseRecommender
+    >>> class Newest(BaseRecommender):
+    ...     '''Recommend the items with the highest column numbers.'''
+    ...
+    ...     def _fit(self, X):
+    ...         pass
+    ...
+    ...     def _score_rows(self, X):
+    ...         return np.tile(np.arange(X.shape[1], dtype=X.dtype), (X.shape[0], 1))
+    >>> X = np.array([[1, 0, 0], [0, 0, 1]])
+    >>> items, scores = Newest().fit(X).recommend(X, k=1)
+    >>> items.ravel()
+    array([2, 1])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+    # True: _fit and _score_rows get X as given (an Interactions with its tables and times, repeats not summed).
+    _keeps_input: ClassVar[bool] = False
+    # True: the same, and score hides the latest events instead of any.
+    _needs_order: ClassVar[bool] = False
+    # True: a score of exactly 0 says that nothing is known about the item; see _fill_unknown.
+    _zero_is_no_evidence: ClassVar[bool] = False
+    # True: negative values are refused.
+    _nonnegative: ClassVar[bool] = False
+
+    # -- what a subclass writes -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, X: sp.csr_array) -> None:
+        """Learn from the validated matrix."""
+
+    @abstractmethod
+    def _score_rows(self, X: sp.csr_array) -> NDArray:
+        """Scores of all items for a chunk of rows."""
+
+    def _topk_rows(
+        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray] | None:
+        """Exact top-k of a chunk by a faster way than dense scores, where the structure has one."""
+        return None
+
+    def _fallback_scores(self) -> NDArray:
+        """Scores of a row without evidence."""
+        return self.item_popularity_
+
+    # -- the public face --------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the recommender.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            The interactions: one row per user, one column per item, a value per interaction.
+        y : array-like or sparse, default=None
+            Ignored; a two-dimensional `y` must have the shape of `X`. Nothing is ever learned from it.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If X is no finite matrix of at least two columns and one interaction, or a parameter is out of range. The
+            estimator then is as it was before.
+        """
+        with restored_on_error(self):
+            self._validate_params()
+            X = self._check_X(X, reset=True)
+            check_targets(y, X.shape)
+            pattern = canonical(X)
+            self.n_users_fit_ = X.shape[0]
+            self.item_popularity_ = np.bincount(pattern.indices, minlength=X.shape[1]).astype(np.float64)
+            self._fit(X if self._keeps_input or self._needs_order else pattern)
+        return self
+
+    def predict(self, X: Any) -> NDArray:
+        """Scores of all items for every row, seen items included.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories; the rows need not be rows given to `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_users, n_items), dtype of X
+            Finite; higher is better. A row without evidence gets the training popularity.
+
+        Raises
+        ------
+        MemoryError
+            If the dense result would not fit; `recommend` needs no dense matrix.
+        ValueError
+            If X is not finite or has another number of columns than at fit.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        require_memory(
+            X.shape[0] * X.shape[1] * X.dtype.itemsize,
+            f"A dense score matrix of shape {X.shape}",
+            "Use recommend(X, k), which works in chunks, or predict fewer rows at a time.",
+        )
+        X = self._prepared(X)
+        scores = np.empty(X.shape, dtype=X.dtype)
+        for rows in row_chunks(X.shape[0], X.shape[1] * X.dtype.itemsize):
+            scores[rows] = self._scores(X[rows])
+        return scores
+
+    def recommend(
+        self, X: Any, k: int = 10, *, exclude_seen: bool = True, candidates: ArrayLike | sp.sparray | None = None
+    ) -> tuple[NDArray[np.int64], NDArray]:
+        """The k best items for every row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories; the rows need not be rows given to `fit`.
+        k : int, default=10
+            Length of the lists, at most `n_items`.
+        exclude_seen : bool, default=True
+            Whether items of the row itself are left out.
+        candidates : array-like of int or boolean sparse of shape (n_users, n_items), default=None
+            What may be recommended: column numbers for all rows, or a matrix row by row.
+
+        Returns
+        -------
+        items : ndarray of shape (n_users, k), int64
+            Column numbers, best first; -1 where fewer than k items are allowed.
+        scores : ndarray of shape (n_users, k), dtype of X
+            Their scores; ``-inf`` beside item -1.
+
+        Raises
+        ------
+        ValueError
+            If k is above `n_items`, X is not finite, or X has another number of columns than at fit.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        return self._recommend(X, X if exclude_seen else None, k, candidates)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean nDCG@10 with binary relevance, seen items excluded.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            What the recommender may see.
+        y : {array-like, sparse} of shape (n_users, n_items), default=None
+            Held-out interactions of the same rows; what X already holds does not count. Without it (or with a
+            one-dimensional y) a fifth of every row of at least two interactions is hidden, chosen by a hash of the
+            row's items; models of order hide the latest fifth instead.
+
+        Returns
+        -------
+        ndcg : float
+            Mean over the rows with targets. The score of the matrix given to `fit` flatters: hidden entries were
+            learned from. Hide before the fit (`holdout_split`) to measure known users.
+
+        Raises
+        ------
+        ValueError
+            If no row has a target.
+        """
+        from sklearn_llmrec.metrics._ranking import ndcg_at_k
+        from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest
+
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        y = check_targets(y, X.shape)
+        if y is None:
+            X, y = hide_latest(X) if self._needs_order else hide_by_hash(X)
+        items, _ = self._recommend(X, X, min(10, X.shape[1]), None)
+        return float(ndcg_at_k(y, items, k=items.shape[1], seen=X))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = self._nonnegative
+        tags.target_tags.required = False
+        return tags
+
+    # -- how it works -----------------------------------------------------------------------------------------------
+
+    def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
+        return check_matrix(self, X, reset=reset, nonnegative=self._nonnegative)
+
+    def _prepared(self, X: sp.csr_array) -> sp.csr_array:
+        """Validated X as `_score_rows` wants it."""
+        return X if self._keeps_input or self._needs_order else canonical(X)
+
+    def _scores(self, X: sp.csr_array) -> NDArray:
+        """Scores of a chunk with rows and items without evidence filled in."""
+        scores = np.asarray(self._score_rows(X), dtype=X.dtype)
+        flat = np.flatnonzero((scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2]))
+        flat = flat[np.ptp(scores[flat], axis=1) == 0] if len(flat) else flat
+        flat = np.union1d(flat, np.flatnonzero(np.diff(X.indptr) == 0))
+        if self._zero_is_no_evidence:
+            self._fill_unknown(scores)
+        if len(flat):
+            scores[flat] = self._fallback_scores().astype(X.dtype)
+        return scores
+
+    def _fill_unknown(self, scores: NDArray) -> None:
+        """Put zeros, in popularity order, below the lowest score of their row that is not zero."""
+        unknown = scores == 0
+        rows = np.flatnonzero(unknown.any(axis=1))
+        if not len(rows):
+            return
+        unknown, block = unknown[rows], scores[rows].astype(np.float64)
+        lowest = np.where(unknown, np.inf, block).min(axis=1, keepdims=True)
+        lowest[np.isinf(lowest)] = 0  # a row of zeros: replaced as a whole by the caller
+        share = self.item_popularity_ / (self.item_popularity_.max() + 1)
+        # Into [0, lowest) where scores are positive, else below the lowest by at most the size of the largest score.
+        span = np.where(lowest > 0, lowest, np.maximum(np.abs(block).max(axis=1, keepdims=True), 1e-30))
+        top = np.nextafter(lowest.astype(scores.dtype), scores.dtype.type(-np.inf))
+        filled = np.minimum((lowest - span * (1 - share)).astype(scores.dtype), top)
+        scores[rows] = np.where(unknown, filled, scores[rows])
+
+    def _recommend(
+        self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
+    ) -> tuple[NDArray[np.int64], NDArray]:
+        """`recommend` for validated X; `seen` may be another matrix than X (a Pipeline's own input)."""
+        k = check_k(k, X.shape[1])
+        candidates = check_candidates(candidates, X.shape)
+        seen = None if seen is None else canonical(seen)
+        X = self._prepared(X)
+        items = np.full((X.shape[0], k), -1, dtype=np.int64)
+        scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
+        left = np.arange(X.shape[0])
+        if candidates is None and type(self)._topk_rows is not BaseRecommender._topk_rows:
+            for rows in row_chunks(X.shape[0], _FAST_ROW_BYTES):
+                fast = self._topk_rows(X[rows], k, None if seen is None else seen[rows])
+                if fast is None:
+                    break
+                items[rows], scores[rows] = fast
+            else:
+                # Short lists are filled by the exact way, which knows what to put below the evidence.
+                left = np.flatnonzero(items[:, -1] < 0)
+        for chunk in row_chunks(len(left), X.shape[1] * X.dtype.itemsize):
+            rows = left[chunk] if len(left) < X.shape[0] else chunk
+            items[rows], scores[rows] = best_of_block(
+                self._scores(X[rows]),
+                k,
+                None if seen is None else seen[rows],
+                candidates[rows] if sp.issparse(candidates) else candidates,
+            )
+        return items, scores
+
+
+def _generic_recommend(
+    estimator: Any, X: Any, seen: sp.csr_array | None, k: int, candidates: Any
+) -> tuple[NDArray[np.int64], NDArray]:
+    """Rank what `predict` of any multi-output estimator returns, chunk by chunk."""
+    n_rows = X.shape[0]
+    parts = []
+    width = getattr(estimator, "n_features_in_", X.shape[1])
+    for rows in row_chunks(n_rows, 8 * width):
+        block = np.array(estimator.predict(X[rows]))
+        if block.ndim != 2:
+            raise ValueError(
+                f"{type(estimator).__name__}.predict returned an array of {block.ndim} dimensions: recommend needs one "
+                "score per item, so a recommender or a multi-output estimator fitted on item columns."
+            )
+        if not np.issubdtype(block.dtype, np.floating):
+            block = block.astype(np.float64)
+        shape = (n_rows, block.shape[1])
+        if seen is not None and seen.shape != shape:
+            raise ValueError(
+                f"X has {seen.shape[1]} columns and the estimator scores {shape[1]} items: what is seen cannot be told "
+                "from X, so pass exclude_seen=False."
+            )
+        allowed = check_candidates(candidates, shape)
+        parts.append(
+            best_of_block(
+                block,
+                check_k(k, shape[1]),
+                None if seen is None else canonical(sp.csr_array(seen[rows])),
+                allowed[rows] if sp.issparse(allowed) else allowed,
+            )
+        )
+    items, scores = zip(*parts, strict=True)
+    return np.vstack(items), np.vstack(scores)
+
+
+def recommend(
+    estimator: Any,
+    X: Any,
+    k: int = 10,
+    *,
+    exclude_seen: bool = True,
+    candidates: ArrayLike | sp.sparray | None = None,
+) -> tuple[NDArray[np.int64], NDArray]:
+    """The k best items for every row, from any fitted estimator that scores items.
+
+    A `Pipeline` hides every method that scikit-learn does not know, and so does a fitted search; this function does
+    for them, and for any multi-output estimator of scikit-learn, what the method does for a recommender. What is seen
+    is read from `X` as given, before any step of a Pipeline.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted recommender, a Pipeline that ends with one, a fitted search over either, or any estimator whose
+        `predict` returns one score per item.
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Histories.
+    k : int, default=10
+        Length of the lists.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out.
+    candidates : array-like of int or boolean sparse of shape (n_users, n_items), default=None
+        What may be recommended: column numbers for all rows, or a matrix row by row.
+
+    Returns
+    -------
+    items : ndarray of shape (n_users, k), int64
+        Column numbers, best first; -1 where fewer than k items are allowed.
+    scores : ndarray of shape (n_users, k)
+        Their scores; ``-inf`` beside item -1.
+
+    Raises
+    ------
+    ValueError
+        If k is above the number of items, or the estimator does not return one score per item.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import Normalizer
+    >>> from sklearn_llmrec import ItemKNN, recommend
+    >>> X = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 1, 0]])
+    >>> pipeline = make_pipeline(Normalizer(), ItemKNN()).fit(X)
+    >>> items, scores = recommend(pipeline, X[1:2], k=1)
+    >>> items
+    array([[2]])
+    """
+    if isinstance(estimator, BaseRecommender) or (
+        not isinstance(estimator, Pipeline) and callable(getattr(estimator, "recommend", None))
+    ):
+        result: tuple[NDArray[np.int64], NDArray] = estimator.recommend(
+            X, k, exclude_seen=exclude_seen, candidates=candidates
+        )
+        return result
+    if hasattr(estimator, "best_estimator_"):
+        return recommend(estimator.best_estimator_, X, k, exclude_seen=exclude_seen, candidates=candidates)
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    seen = sp.csr_array(X) if exclude_seen else None
+    if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
+        last = estimator.steps[-1][1]
+        if isinstance(last, BaseRecommender):
+            check_is_fitted(last)
+            given = last._check_X(estimator[:-1].transform(X), reset=False)
+            return last._recommend(given, seen, k, candidates)
+        if hasattr(last, "best_estimator_"):
+            inner = copy.copy(estimator)
+            inner.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], last.best_estimator_)]
+            return recommend(inner, X, k, exclude_seen=exclude_seen, candidates=candidates)
+    elif isinstance(estimator, Pipeline):
+        return recommend(estimator.steps[-1][1], X, k, exclude_seen=exclude_seen, candidates=candidates)
+    return _generic_recommend(estimator, X, seen, k, candidates)

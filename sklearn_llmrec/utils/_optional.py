@@ -1,0 +1,35 @@
+"""Optional packages: imported where they are used, missing ones named with the extra that brings them."""
+
+from importlib import import_module
+from types import ModuleType
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional module, or say which extra installs it.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name of the module.
+    extra : str
+        The extra of this package that installs it.
+
+    Returns
+    -------
+    module : module
+
+    Raises
+    ------
+    ImportError
+        If the top-level package of `module` is not installed. Any other failure of the import (a broken
+        installation, a missing dependency of the package) passes through unchanged.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if error.name != package:
+            raise
+        raise ImportError(
+            f"{package} is needed here and is not installed: pip install 'sklearn-llmrec[{extra}]'"
+        ) from error

@@ -1,0 +1,104 @@
+"""Sparse kernels: the one caller of sparse_dot_topn, and what scipy lacks."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sparse_dot_topn import sp_matmul_topn
+
+
+def _kernel_csr(A: Any, dtype: Any) -> sp.csr_matrix:
+    """`A` as the kernels need it: csr_matrix, writable buffers, the given dtype, 32-bit indices where they do."""
+    A = A if sp.issparse(A) and A.format == "csr" else sp.csr_array(A)
+    index = np.int32 if max(A.nnz, *A.shape) < 2**31 else np.int64
+    arrays = [
+        np.require(part, dtype=kind, requirements=["C", "W"])
+        for part, kind in ((A.data, dtype), (A.indices, index), (A.indptr, index))
+    ]
+    result = sp.csr_matrix(A.shape, dtype=dtype)
+    result.data, result.indices, result.indptr = arrays
+    return result
+
+
+def csr_topk(S: sp.csr_array, k: int) -> sp.csr_array:
+    """The k largest stored entries of every row of `S`, largest first; equal values by lower column.
+
+    Parameters
+    ----------
+    S : csr_array of shape (n, m)
+    k : int
+
+    Returns
+    -------
+    S_topk : csr_array of shape (n, m)
+        Rows are sorted by value, not by column.
+    """
+    counts = np.diff(S.indptr)
+    rows = np.repeat(np.arange(S.shape[0]), counts)
+    order = np.lexsort((S.indices, -S.data, rows))
+    rank = np.arange(S.nnz) - np.repeat(S.indptr[:-1].astype(np.int64), counts)
+    keep = order[rank < k]
+    indptr = np.concatenate([[0], np.cumsum(np.minimum(counts, k))])
+    return sp.csr_array((S.data[keep], S.indices[keep], indptr), shape=S.shape)
+
+
+def matmul_topn(A: Any, B: Any, k: int, *, threshold: float = 0.0, n_threads: int = 1) -> sp.csr_array:
+    """The k largest entries above `threshold` of every row of ``A @ B``, largest first.
+
+    Parameters
+    ----------
+    A : sparse of shape (n, p)
+    B : sparse of shape (p, m)
+    k : int
+        How many entries of a row to keep at most.
+    threshold : float, default=0.0
+        Only entries strictly above it are kept. Structural zeros of the product never are.
+    n_threads : int, default=1
+
+    Returns
+    -------
+    C : csr_array of shape (n, m)
+        Rows sorted by value, not by column; equal values of a row in no particular order.
+
+    Notes
+    -----
+    The kernel refuses `csr_array`, read-only buffers and mixed dtypes, drops values <= 0 without a threshold, and
+    corrupts memory when asked for as many entries as there are columns without sorting: hence this wrapper, with
+    ``sort=True``, an explicit threshold, and scipy's product where the selection selects nothing.
+    """
+    dtype = np.result_type(A.dtype, B.dtype)
+    dtype = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    A, B = _kernel_csr(A, dtype), _kernel_csr(B, dtype)
+    if k >= B.shape[1] or A.nnz == 0 or B.nnz == 0:
+        C = sp.csr_array(A @ B)
+        C.data[C.data <= threshold] = 0
+        C.eliminate_zeros()
+        return csr_topk(C, k)
+    index = np.int64 if A.indices.dtype == np.int64 or B.indices.dtype == np.int64 else np.int32
+    for M in (A, B):
+        M.indices, M.indptr = M.indices.astype(index, copy=False), M.indptr.astype(index, copy=False)
+    C = sp_matmul_topn(
+        A, B, top_n=k, threshold=float(threshold), sort=True, n_threads=n_threads, idx_dtype=index
+    )
+    return sp.csr_array(C)
+
+
+def normalize_columns(X: sp.csr_array) -> sp.csr_array:
+    """`X` with columns of unit Euclidean length; empty columns stay empty."""
+    norms = np.sqrt(np.bincount(X.indices, weights=X.data.astype(np.float64) ** 2, minlength=X.shape[1]))
+    norms[norms == 0] = 1
+    return with_data(X, (X.data / norms[X.indices]).astype(X.dtype, copy=False))
+
+
+def normalize_rows(X: sp.csr_array) -> sp.csr_array:
+    """`X` with rows of unit Euclidean length; empty rows stay empty."""
+    counts = np.diff(X.indptr)
+    rows = np.repeat(np.arange(X.shape[0]), counts)
+    norms = np.sqrt(np.bincount(rows, weights=X.data.astype(np.float64) ** 2, minlength=X.shape[0]))
+    return with_data(X, (X.data / np.repeat(norms, counts)).astype(X.dtype, copy=False))
+
+
+def with_data(X: sp.csr_array, data: NDArray) -> sp.csr_array:
+    """A plain `csr_array` with the pattern of `X` (shared, not copied) and new values."""
+    return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)

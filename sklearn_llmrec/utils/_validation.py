@@ -1,0 +1,119 @@
+"""Checks that every recommender runs on what it is given."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.validation import validate_data
+
+
+def canonical(X: sp.csr_array) -> sp.csr_array:
+    """`X` as plain `csr_array` with sorted indices, duplicates summed, no stored zeros; copied only where needed."""
+    X = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    if X.nnz and not X.data.all():
+        X = X.copy()
+        X.eliminate_zeros()
+    return X
+
+
+def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False) -> sp.csr_array:
+    """Validate the user-by-item matrix given to a recommender.
+
+    Parameters
+    ----------
+    estimator : BaseRecommender
+        Who asks: its name stands in the messages, `n_features_in_` is set or compared.
+    X : array-like or sparse of shape (n_users, n_items)
+    reset : bool
+        True at fit, False afterwards.
+    nonnegative : bool, default=False
+        Whether negative values are refused.
+
+    Returns
+    -------
+    X : csr_array or Interactions of shape (n_users, n_items), float32 or float64
+
+    Raises
+    ------
+    ValueError
+        If X is not a finite two-dimensional matrix of at least two columns, has another number of columns than at
+        fit, holds negative values where they are refused, or, at fit, no interaction at all.
+    """
+    name = type(estimator).__name__
+    try:
+        X = validate_data(
+            estimator, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset, ensure_min_samples=1
+        )
+    except ValueError as error:
+        shape, fitted = getattr(X, "shape", ()), getattr(estimator, "n_features_in_", None)
+        if (
+            not reset
+            and len(shape) == 2
+            and shape[1] != fitted
+            and tuple(shape) == (fitted, estimator.n_users_fit_)
+        ):
+            raise ValueError(
+                f"{error} X has exactly the transposed shape of the matrix given to fit: rows are users and columns "
+                "are items, so pass X.T."
+            ) from error
+        raise
+    if not sp.issparse(X):
+        X = sp.csr_array(X)
+    elif not isinstance(X, sp.csr_array):
+        X = sp.csr_array(X)
+    if reset and X.shape[1] < 2:
+        raise ValueError(
+            f"X has n_features = 1: {name} ranks the columns of a user-by-item matrix, and one column leaves nothing "
+            "to rank. If it is a column of ids, build the matrix with Interactions.from_frame(df, user=..., item=...)."
+        )
+    if nonnegative and X.nnz and X.data.min() < 0:
+        raise ValueError(
+            f"Negative values in data passed to X in {name}: the method needs weights >= 0. Drop or clip them, or keep "
+            "the events that count as positive."
+        )
+    if reset and not (X.nnz and X.data.any()):
+        raise ValueError(
+            f"X of shape {X.shape} holds no interaction (every entry is zero): {name} has nothing to learn from."
+        )
+    return X
+
+
+def check_targets(y: Any, shape: tuple[int, int]) -> Any | None:
+    """The held-out matrix `y`, or None where there is none (None, or one-dimensional: ignored as clusterers do).
+
+    Raises
+    ------
+    ValueError
+        If `y` is two-dimensional and not of the shape of X.
+    """
+    if y is None:
+        return None
+    y_shape = y.shape if sp.issparse(y) else np.asarray(y).shape
+    if len(y_shape) < 2:
+        return None
+    if tuple(y_shape) != tuple(shape):
+        raise ValueError(
+            f"y has shape {tuple(y_shape)} and X has shape {tuple(shape)}: y holds the held-out interactions of the "
+            "same users and items, so both must be equal. holdout_split(X) makes such a pair."
+        )
+    return y
+
+
+def check_k(k: Any, n_items: int) -> int:
+    """`k` as an int between 1 and `n_items`.
+
+    Raises
+    ------
+    TypeError
+        If k is not an integer.
+    ValueError
+        If k is out of range.
+    """
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise TypeError(f"k must be an integer, got {k!r} of type {type(k).__name__}.")
+    if not 1 <= k <= n_items:
+        raise ValueError(f"k must be between 1 and the number of items, {n_items}; got k={k}.")
+    return int(k)
