@@ -1,7 +1,7 @@
 """Recommenders as scikit-learn estimators over sparse user-by-item matrices.
 
-Every public name is imported on first use, so that ``import sklearn_llmrec`` costs what scikit-learn costs and
-takes neither torch nor pandas nor matplotlib.
+Every public name is imported on first use, so that ``import sklearn_llmrec`` costs what
+scikit-learn costs and takes neither torch nor pandas nor matplotlib.
 """
 
 from importlib import import_module as _import_module

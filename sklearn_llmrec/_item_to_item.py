@@ -1,6 +1,6 @@
 """Models whose scores are ``X @ W`` with sparse item-to-item weights `W`."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,13 +31,13 @@ class ItemToItemRecommender(BaseRecommender):
         """Sparse item-to-item weights: row i is what item i of a history adds to every item's score."""
         return without_mask(self._masked_weights_)
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         weights = self.weights_
         return (X @ weights.astype(X.dtype, copy=False)).toarray()
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
-    ) -> tuple[NDArray[np.int64], NDArray] | None:
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         if not self._nonnegative_weights_ or (X.nnz and X.data.min() < 0):
             return None
         masked = self._masked_weights_.astype(X.dtype, copy=False)

@@ -52,8 +52,8 @@ def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
 
 
 def best_of_block(
-    scores: NDArray, k: int, seen: sp.csr_array | None, candidates: Any | None
-) -> tuple[NDArray[np.int64], NDArray]:
+    scores: NDArray[Any], k: int, seen: sp.csr_array | None, candidates: Any | None
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Top k of a dense block of scores (overwritten) after removing what is seen and what is no candidate."""
     if seen is not None:
         rows = np.repeat(np.arange(scores.shape[0]), np.diff(seen.indptr))
@@ -87,7 +87,9 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
         return None
     if sp.issparse(candidates):
         if candidates.shape != shape:
-            raise ValueError(f"candidates has shape {candidates.shape} and X has shape {shape}: both must be equal.")
+            raise ValueError(
+                f"candidates has shape {candidates.shape} and X has shape {shape}: both must be equal."
+            )
         return canonical(sp.csr_array(candidates).astype(bool))
     candidates = np.asarray(candidates)
     if candidates.ndim != 1 or not np.issubdtype(candidates.dtype, np.integer):
@@ -95,7 +97,7 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
             "candidates must be one array of column numbers for all rows, or a boolean sparse matrix of the shape of "
             f"X; got an array of dtype {candidates.dtype} and {candidates.ndim} dimensions."
         )
-    if candidates.size and not (0 <= candidates.min() and candidates.max() < shape[1]):
+    if candidates.size and not (candidates.min() >= 0 and candidates.max() < shape[1]):
         raise ValueError(
             f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
             f"columns 0 to {shape[1] - 1}."
@@ -160,16 +162,16 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
         """Learn from the validated matrix."""
 
     @abstractmethod
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         """Scores of all items for a chunk of rows."""
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
-    ) -> tuple[NDArray[np.int64], NDArray] | None:
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         """Exact top-k of a chunk by a faster way than dense scores, where the structure has one."""
         return None
 
-    def _fallback_scores(self) -> NDArray:
+    def _fallback_scores(self) -> NDArray[Any]:
         """Scores of a row without evidence."""
         return self.item_popularity_
 
@@ -201,11 +203,13 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
             check_targets(y, X.shape)
             pattern = canonical(X)
             self.n_users_fit_ = X.shape[0]
-            self.item_popularity_ = np.bincount(pattern.indices, minlength=X.shape[1]).astype(np.float64)
+            self.item_popularity_ = np.bincount(pattern.indices, minlength=X.shape[1]).astype(
+                np.float64
+            )
             self._fit(X if self._keeps_input or self._needs_order else pattern)
         return self
 
-    def predict(self, X: Any) -> NDArray:
+    def predict(self, X: Any) -> NDArray[Any]:
         """Scores of all items for every row, seen items included.
 
         Parameters
@@ -239,8 +243,13 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
         return scores
 
     def recommend(
-        self, X: Any, k: int = 10, *, exclude_seen: bool = True, candidates: ArrayLike | sp.sparray | None = None
-    ) -> tuple[NDArray[np.int64], NDArray]:
+        self,
+        X: Any,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: ArrayLike | sp.sparray | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """The k best items for every row.
 
         Parameters
@@ -320,10 +329,12 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
         """Validated X as `_score_rows` wants it."""
         return X if self._keeps_input or self._needs_order else canonical(X)
 
-    def _scores(self, X: sp.csr_array) -> NDArray:
+    def _scores(self, X: sp.csr_array) -> NDArray[Any]:
         """Scores of a chunk with rows and items without evidence filled in."""
         scores = np.asarray(self._score_rows(X), dtype=X.dtype)
-        flat = np.flatnonzero((scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2]))
+        flat = np.flatnonzero(
+            (scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2])
+        )
         flat = flat[np.ptp(scores[flat], axis=1) == 0] if len(flat) else flat
         flat = np.union1d(flat, np.flatnonzero(np.diff(X.indptr) == 0))
         if self._zero_is_no_evidence:
@@ -332,7 +343,7 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
             scores[flat] = self._fallback_scores().astype(X.dtype)
         return scores
 
-    def _fill_unknown(self, scores: NDArray) -> None:
+    def _fill_unknown(self, scores: NDArray[Any]) -> None:
         """Put zeros, in popularity order, below the lowest score of their row that is not zero."""
         unknown = scores == 0
         rows = np.flatnonzero(unknown.any(axis=1))
@@ -343,14 +354,16 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
         lowest[np.isinf(lowest)] = 0  # a row of zeros: replaced as a whole by the caller
         share = self.item_popularity_ / (self.item_popularity_.max() + 1)
         # Into [0, lowest) where scores are positive, else below the lowest by at most the size of the largest score.
-        span = np.where(lowest > 0, lowest, np.maximum(np.abs(block).max(axis=1, keepdims=True), 1e-30))
+        span = np.where(
+            lowest > 0, lowest, np.maximum(np.abs(block).max(axis=1, keepdims=True), 1e-30)
+        )
         top = np.nextafter(lowest.astype(scores.dtype), scores.dtype.type(-np.inf))
         filled = np.minimum((lowest - span * (1 - share)).astype(scores.dtype), top)
         scores[rows] = np.where(unknown, filled, scores[rows])
 
     def _recommend(
         self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
-    ) -> tuple[NDArray[np.int64], NDArray]:
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """`recommend` for validated X; `seen` may be another matrix than X (a Pipeline's own input)."""
         k = check_k(k, X.shape[1])
         candidates = check_candidates(candidates, X.shape)
@@ -369,19 +382,19 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
                 # Short lists are filled by the exact way, which knows what to put below the evidence.
                 left = np.flatnonzero(items[:, -1] < 0)
         for chunk in row_chunks(len(left), X.shape[1] * X.dtype.itemsize):
-            rows = left[chunk] if len(left) < X.shape[0] else chunk
-            items[rows], scores[rows] = best_of_block(
-                self._scores(X[rows]),
+            some = left[chunk]
+            items[some], scores[some] = best_of_block(
+                self._scores(X[some]),
                 k,
-                None if seen is None else seen[rows],
-                candidates[rows] if sp.issparse(candidates) else candidates,
+                None if seen is None else seen[some],
+                candidates[some] if sp.issparse(candidates) else candidates,
             )
         return items, scores
 
 
 def _generic_recommend(
     estimator: Any, X: Any, seen: sp.csr_array | None, k: int, candidates: Any
-) -> tuple[NDArray[np.int64], NDArray]:
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Rank what `predict` of any multi-output estimator returns, chunk by chunk."""
     n_rows = X.shape[0]
     parts = []
@@ -421,7 +434,7 @@ def recommend(
     *,
     exclude_seen: bool = True,
     candidates: ArrayLike | sp.sparray | None = None,
-) -> tuple[NDArray[np.int64], NDArray]:
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """The k best items for every row, from any fitted estimator that scores items.
 
     A `Pipeline` hides every method that scikit-learn does not know, and so does a fitted search; this function does
@@ -469,12 +482,14 @@ def recommend(
     if isinstance(estimator, BaseRecommender) or (
         not isinstance(estimator, Pipeline) and callable(getattr(estimator, "recommend", None))
     ):
-        result: tuple[NDArray[np.int64], NDArray] = estimator.recommend(
+        result: tuple[NDArray[np.int64], NDArray[Any]] = estimator.recommend(
             X, k, exclude_seen=exclude_seen, candidates=candidates
         )
         return result
     if hasattr(estimator, "best_estimator_"):
-        return recommend(estimator.best_estimator_, X, k, exclude_seen=exclude_seen, candidates=candidates)
+        return recommend(
+            estimator.best_estimator_, X, k, exclude_seen=exclude_seen, candidates=candidates
+        )
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     seen = sp.csr_array(X) if exclude_seen else None
@@ -489,5 +504,7 @@ def recommend(
             inner.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], last.best_estimator_)]
             return recommend(inner, X, k, exclude_seen=exclude_seen, candidates=candidates)
     elif isinstance(estimator, Pipeline):
-        return recommend(estimator.steps[-1][1], X, k, exclude_seen=exclude_seen, candidates=candidates)
+        return recommend(
+            estimator.steps[-1][1], X, k, exclude_seen=exclude_seen, candidates=candidates
+        )
     return _generic_recommend(estimator, X, seen, k, candidates)

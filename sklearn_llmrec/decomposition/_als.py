@@ -140,17 +140,19 @@ class ALSRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseReco
         self.components_ = np.ascontiguousarray(kernel.item_factors.T)
         self.n_iter_ = self.max_iter
 
-    def _user_factors(self, X: sp.csr_array) -> NDArray:
+    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
         with threadpool_limits(1, user_api="blas"):
             kernel = self._kernel(self.components_.dtype)
             kernel.item_factors = np.ascontiguousarray(self.components_.T)
-            factors: NDArray = kernel.recalculate_user(np.arange(X.shape[0]), self._confidences(X))
+            factors: NDArray[Any] = kernel.recalculate_user(
+                np.arange(X.shape[0]), self._confidences(X)
+            )
         return factors
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return self._user_factors(X) @ self.components_
 
-    def transform(self, X: Any) -> NDArray:
+    def transform(self, X: Any) -> NDArray[Any]:
         """Factors of every row.
 
         Parameters

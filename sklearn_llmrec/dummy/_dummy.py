@@ -49,29 +49,29 @@ class PopularityRecommender(BaseRecommender):
     (array([[2, 0]]), array([[2., 1.]]))
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {"weighting": [StrOptions({"users", "values"})]}
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "weighting": [StrOptions({"users", "values"})]
+    }
 
     def __init__(self, weighting: str = "users") -> None:
         self.weighting = weighting
 
     def _fit(self, X: sp.csr_array) -> None:
-        if self.weighting == "users":
-            self.item_scores_ = self.item_popularity_
-        else:
-            self.item_scores_ = np.bincount(X.indices, weights=X.data, minlength=X.shape[1])
+        weights = None if self.weighting == "users" else X.data
+        self.item_scores_ = np.bincount(X.indices, weights, minlength=X.shape[1]).astype(np.float64)
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return np.tile(self.item_scores_.astype(X.dtype), (X.shape[0], 1))
 
-    def _fallback_scores(self) -> NDArray:
+    def _fallback_scores(self) -> NDArray[Any]:
         return self.item_scores_
 
 
 class RandomRecommender(BaseRecommender):
     """Recommend items in random order, the same for equal histories.
 
-    The order is a hash of the row's items and a seed drawn from `random_state`: a user gets the same list alone and in a
-    batch, and two users with different histories get unrelated ones.
+    The order is a hash of the row's items and a seed drawn from `random_state`: a user gets the same list alone and in
+    a batch, and two users with different histories get unrelated ones.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class RandomRecommender(BaseRecommender):
     def _fit(self, X: sp.csr_array) -> None:
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         scores = np.empty(X.shape, dtype=X.dtype)
         for row in range(X.shape[0]):
             history = X.indices[X.indptr[row] : X.indptr[row + 1]].astype(np.uint32)

@@ -21,7 +21,7 @@ from sklearn_llmrec.utils._memory import require_memory
 _ONE_THREAD_ABOVE = 2**31
 
 
-def gram(X: sp.csr_array, dtype: Any) -> NDArray:
+def gram(X: sp.csr_array, dtype: Any) -> NDArray[Any]:
     """Dense ``X.T @ X`` in Fortran order; the product is made sparse, by blocks of columns."""
     n_items = X.shape[1]
     G = np.zeros((n_items, n_items), dtype=dtype, order="F")
@@ -34,7 +34,7 @@ def gram(X: sp.csr_array, dtype: Any) -> NDArray:
     return G
 
 
-def inverse_spd(A: NDArray) -> NDArray:
+def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
     """Inverse of a symmetric positive definite matrix in Fortran order, in place, both triangles filled.
 
     Raises
@@ -92,8 +92,8 @@ class EASE(BaseRecommender):
 
     Notes
     -----
-    Fit is O(n_items^3) time and O(n_items^2) memory, whatever the number of users, and is refused with its size where it
-    would not fit. Ranking is O(nnz(row) n_items) a row.
+    Fit is O(n_items^3) time and O(n_items^2) memory, whatever the number of users, and is refused with its size where
+    it would not fit. Ranking is O(nnz(row) n_items) a row.
 
     References
     ----------
@@ -131,6 +131,6 @@ class EASE(BaseRecommender):
         B[np.diag_indices(n_items)] = 0
         self.coef_ = B
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
-        scores: NDArray = X @ self.coef_
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+        scores: NDArray[Any] = X @ self.coef_
         return scores

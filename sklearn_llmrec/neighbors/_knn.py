@@ -182,13 +182,15 @@ class UserKNN(BaseRecommender):
             n_threads=effective_n_jobs(self.n_jobs),
         )
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return (self._neighbors(X) @ self.fitted_users_.astype(X.dtype, copy=False)).toarray()
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
-    ) -> tuple[NDArray[np.int64], NDArray] | None:
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         if min(self._threshold_, _threshold(X)) < 0:
             return None
         masked = self._masked_users_.astype(X.dtype, copy=False)
-        return masked_topk(self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs))
+        return masked_topk(
+            self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs)
+        )

@@ -20,7 +20,9 @@ def with_mask(B: Any) -> sp.csr_array:
         (
             np.concatenate([B.data, np.full(n_items, -_BIG, dtype=B.dtype)]),
             np.concatenate([B.indices, np.arange(n_items, dtype=B.indices.dtype)]),
-            np.concatenate([B.indptr, B.indptr[-1] + np.arange(1, n_items + 1, dtype=B.indptr.dtype)]),
+            np.concatenate(
+                [B.indptr, B.indptr[-1] + np.arange(1, n_items + 1, dtype=B.indptr.dtype)]
+            ),
         ),
         shape=(B.shape[0] + n_items, n_items),
     )
@@ -31,7 +33,8 @@ def without_mask(masked: sp.csr_array) -> sp.csr_array:
     n_rows = masked.shape[0] - masked.shape[1]
     end = masked.indptr[n_rows]
     return sp.csr_array(
-        (masked.data[:end], masked.indices[:end], masked.indptr[: n_rows + 1]), shape=(n_rows, masked.shape[1])
+        (masked.data[:end], masked.indices[:end], masked.indptr[: n_rows + 1]),
+        shape=(n_rows, masked.shape[1]),
     )
 
 
@@ -40,11 +43,13 @@ def _left(A: sp.csr_array, seen: sp.csr_array | None, n_items: int) -> sp.csr_ar
     shape = (A.shape[0], A.shape[1] + n_items)
     if seen is None or not seen.nnz:
         return sp.csr_array((A.data, A.indices, A.indptr), shape=shape)
-    ones = sp.csr_array((np.ones(seen.nnz, dtype=A.dtype), seen.indices, seen.indptr), shape=seen.shape)
+    ones = sp.csr_array(
+        (np.ones(seen.nnz, dtype=A.dtype), seen.indices, seen.indptr), shape=seen.shape
+    )
     return sp.csr_array(sp.hstack([A, ones], format="csr"))
 
 
-def _as_lists(C: sp.csr_array, k: int) -> tuple[NDArray[np.int64], NDArray]:
+def _as_lists(C: sp.csr_array, k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Rows of a matrix sorted by value as arrays of shape (n, k), filled with -1 and -inf."""
     counts = np.minimum(np.diff(C.indptr), k)
     items = np.full((C.shape[0], k), -1, dtype=np.int64)
@@ -60,7 +65,7 @@ def _as_lists(C: sp.csr_array, k: int) -> tuple[NDArray[np.int64], NDArray]:
 
 def masked_topk(
     A: sp.csr_array, masked: sp.csr_array, seen: sp.csr_array | None, k: int, *, n_threads: int = 1
-) -> tuple[NDArray[np.int64], NDArray]:
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Exact top-k of the positive entries of ``A @ B`` outside `seen`; equal values by lower column.
 
     Parameters
@@ -86,12 +91,16 @@ def masked_topk(
     rows, width = np.arange(A.shape[0]), k + 1
     while len(rows):
         width = min(width, n_items)
-        product = matmul_topn(left[rows] if len(rows) < A.shape[0] else left, masked, width, n_threads=n_threads)
+        product = matmul_topn(
+            left[rows] if len(rows) < A.shape[0] else left, masked, width, n_threads=n_threads
+        )
         found, scores = _as_lists(product, width)
         # A tie that reaches the last place may go on outside: those rows are asked again for more.
         k_th, last = scores[:, min(k, width) - 1], scores[:, -1]
         open_end = (k_th == last) & (last > -np.inf) & (width < n_items) & (width > k)
-        tied = ((scores[:, :-1] == scores[:, 1:]) & (scores[:, 1:] > -np.inf)).any(axis=1) & ~open_end
+        tied = ((scores[:, :-1] == scores[:, 1:]) & (scores[:, 1:] > -np.inf)).any(
+            axis=1
+        ) & ~open_end
         if tied.any():
             order = np.lexsort((found[tied], -scores[tied]), axis=1)
             found[tied] = np.take_along_axis(found[tied], order, axis=1)

@@ -43,7 +43,9 @@ def csr_topk(S: sp.csr_array, k: int) -> sp.csr_array:
     return sp.csr_array((S.data[keep], S.indices[keep], indptr), shape=S.shape)
 
 
-def matmul_topn(A: Any, B: Any, k: int, *, threshold: float = 0.0, n_threads: int = 1) -> sp.csr_array:
+def matmul_topn(
+    A: Any, B: Any, k: int, *, threshold: float = 0.0, n_threads: int = 1
+) -> sp.csr_array:
     """The k largest entries above `threshold` of every row of ``A @ B``, largest first.
 
     Parameters
@@ -77,7 +79,10 @@ def matmul_topn(A: Any, B: Any, k: int, *, threshold: float = 0.0, n_threads: in
         return csr_topk(C, k)
     index = np.int64 if A.indices.dtype == np.int64 or B.indices.dtype == np.int64 else np.int32
     for M in (A, B):
-        M.indices, M.indptr = M.indices.astype(index, copy=False), M.indptr.astype(index, copy=False)
+        M.indices, M.indptr = (
+            M.indices.astype(index, copy=False),
+            M.indptr.astype(index, copy=False),
+        )
     C = sp_matmul_topn(
         A, B, top_n=k, threshold=float(threshold), sort=True, n_threads=n_threads, idx_dtype=index
     )
@@ -86,7 +91,9 @@ def matmul_topn(A: Any, B: Any, k: int, *, threshold: float = 0.0, n_threads: in
 
 def normalize_columns(X: sp.csr_array) -> sp.csr_array:
     """`X` with columns of unit Euclidean length; empty columns stay empty."""
-    norms = np.sqrt(np.bincount(X.indices, weights=X.data.astype(np.float64) ** 2, minlength=X.shape[1]))
+    norms = np.sqrt(
+        np.bincount(X.indices, weights=X.data.astype(np.float64) ** 2, minlength=X.shape[1])
+    )
     norms[norms == 0] = 1
     return with_data(X, (X.data / norms[X.indices]).astype(X.dtype, copy=False))
 
@@ -99,6 +106,6 @@ def normalize_rows(X: sp.csr_array) -> sp.csr_array:
     return with_data(X, (X.data / np.repeat(norms, counts)).astype(X.dtype, copy=False))
 
 
-def with_data(X: sp.csr_array, data: NDArray) -> sp.csr_array:
+def with_data(X: sp.csr_array, data: NDArray[Any]) -> sp.csr_array:
     """A plain `csr_array` with the pattern of `X` (shared, not copied) and new values."""
     return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)

@@ -1,15 +1,17 @@
 """Exact top-k of dense score blocks."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 
-def _full_sort(scores: NDArray, k: int) -> tuple[NDArray[np.int64], NDArray]:
+def _full_sort(scores: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     items = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int64, copy=False)
     return items, np.take_along_axis(scores, items, axis=1)
 
 
-def _lower_bound(scores: NDArray, k: int, n_groups: int) -> NDArray:
+def _lower_bound(scores: NDArray[Any], k: int, n_groups: int) -> NDArray[Any]:
     """A value that at least k entries of each row reach: the k-th largest of the maxima of column groups."""
     n_rows, n_columns = scores.shape
     size = n_columns // n_groups
@@ -19,7 +21,7 @@ def _lower_bound(scores: NDArray, k: int, n_groups: int) -> NDArray:
     return maxima[:, n_groups - k]
 
 
-def topk(scores: NDArray, k: int) -> tuple[NDArray[np.int64], NDArray]:
+def topk(scores: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """The k best columns of every row, best first; equal scores by lower column.
 
     A bound that k entries are sure to reach is read off group maxima; only the few entries above it are sorted. All

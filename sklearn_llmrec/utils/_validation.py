@@ -45,10 +45,16 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
     name = type(estimator).__name__
     try:
         X = validate_data(
-            estimator, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset, ensure_min_samples=1
+            estimator,
+            X,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            reset=reset,
+            ensure_min_samples=1,
         )
     except ValueError as error:
-        shape, fitted = getattr(X, "shape", ()), getattr(estimator, "n_features_in_", None)
+        shape: tuple[int, ...] = getattr(X, "shape", ())
+        fitted = getattr(estimator, "n_features_in_", None)
         if (
             not reset
             and len(shape) == 2
@@ -60,9 +66,7 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
                 "are items, so pass X.T."
             ) from error
         raise
-    if not sp.issparse(X):
-        X = sp.csr_array(X)
-    elif not isinstance(X, sp.csr_array):
+    if not sp.issparse(X) or not isinstance(X, sp.csr_array):
         X = sp.csr_array(X)
     if reset and X.shape[1] < 2:
         raise ValueError(

@@ -1,0 +1,71 @@
+# `make quickstart` and `make test` need nothing but Python: they make .venv and install into it.
+#   make quickstart   recommend products from a real shop, in under three minutes
+#   make test         lint, types, doctests and tests
+#   make test-slow    the tests marked slow as well
+#   make test-min     the tests at the lowest supported versions, in .venv-min
+#   make lint         ruff only
+#   make clean        remove environments, caches and builds
+
+PYTHON ?= python3
+VENV ?= .venv
+VENV_MIN ?= .venv-min
+JOBS ?= 2
+PYTEST_ARGS ?=
+MIN_EXTRAS ?= plot
+MIN_TOOLS = pytest pytest-timeout pytest-xdist hypothesis pandas polars pyarrow
+
+BIN = $(VENV)/bin
+BIN_MIN = $(VENV_MIN)/bin
+# One BLAS thread a process: the test workers already fill the cores.
+ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+SETTINGS = pyproject.toml constraints.txt
+
+.PHONY: quickstart test test-slow test-min lint format types clean
+
+quickstart: $(VENV)/.stamp-quickstart
+	$(BIN)/python examples/quickstart.py
+
+test: lint types
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.stamp-test
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+
+test-min: $(VENV_MIN)/.stamp
+	$(ONE_THREAD) $(BIN_MIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" \
+		--doctest-ignore-import-errors $(PYTEST_ARGS)
+
+lint: $(VENV)/.stamp-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.stamp-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.stamp-test
+	$(BIN)/mypy
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first and by its exact pin, so that no other package chooses it.
+$(VENV)/.stamp-test: $(SETTINGS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+# The test environment holds all that the quickstart needs.
+$(VENV)/.stamp-quickstart: $(SETTINGS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[plot]" pandas
+	touch $@
+
+$(VENV_MIN)/.stamp: pyproject.toml constraints-min.txt
+	$(PYTHON) -m venv $(VENV_MIN)
+	$(BIN_MIN)/python -m pip install --quiet -c constraints-min.txt -e ".[$(MIN_EXTRAS)]" $(MIN_TOOLS)
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(VENV_MIN) build dist *.egg-info .coverage htmlcov
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,152 @@
+"""Ids and feature tables: rows of them, look-ups in them, recommendations as a table."""
+
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sklearn_llmrec.utils._optional import require
+
+
+def n_table_rows(table: Any) -> int:
+    """Number of rows of a dataframe, array or sparse matrix."""
+    shape = getattr(table, "shape", None)
+    return int(shape[0]) if shape else len(table)
+
+
+def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
+    """The given rows of a dataframe, array or sparse matrix; None stays None."""
+    if table is None:
+        return None
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        return frame[rows].to_native()
+    return table[rows]
+
+
+def as_ids(name: str, ids: ArrayLike | None) -> NDArray[Any] | None:
+    """Ids as a one-dimensional array.
+
+    Raises
+    ------
+    ValueError
+        If they have another number of dimensions.
+    """
+    if ids is None:
+        return None
+    array = np.asarray(ids)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got an array of shape {array.shape}.")
+    return array
+
+
+def id_positions(known: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Position of every id in `known`, -1 where it is not there."""
+    kinds = known.dtype.kind + ids.dtype.kind
+    if "O" in kinds or (kinds[0] in "biuf") != (kinds[1] in "biuf"):
+        where = {label: i for i, label in enumerate(known.tolist())}
+        return np.fromiter((where.get(label, -1) for label in ids.tolist()), np.int64, len(ids))
+    if not len(known):
+        return np.full(len(ids), -1)
+    order = np.argsort(known, kind="stable")
+    found = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
+    return np.where(known[found] == ids, found, -1)
+
+
+def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> NDArray[np.int64]:
+    """Positions of ids that must all be known.
+
+    Raises
+    ------
+    ValueError
+        If there are no ids to look in, or one is not among them.
+    """
+    if known is None:
+        raise ValueError(f"The matrix has no {what}_ids to look in: set X.{what}_ids.")
+    wanted = np.atleast_1d(np.asarray(ids))
+    found = id_positions(known, wanted)
+    if (found < 0).any():
+        unknown = wanted[found < 0]
+        raise ValueError(
+            f"{len(unknown)} {what} ids are not in the matrix, for example {unknown[:3].tolist()}."
+        )
+    return found
+
+
+def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> Any:
+    """A feature table with one row per id, in their order; ids it lacks get missing values.
+
+    Raises
+    ------
+    ValueError
+        If it has no such id column, or an id twice.
+    """
+    frame = nw.from_native(table, eager_only=True)
+    if id_column not in frame.columns:
+        raise ValueError(
+            f"{name} has no column {id_column!r} to find its rows by; it has {frame.columns}."
+        )
+    known = id_array(frame[id_column])
+    found = id_positions(known, ids)
+    if len(set(known.tolist())) < len(known):
+        raise ValueError(f"{name} has ids twice in column {id_column!r}: one row per id is needed.")
+    if (found < 0).any():
+        if not len(known):
+            raise ValueError(f"{name} has no rows.")
+        present = nw.new_series("present", found >= 0, backend=frame.implementation)
+        frame = frame[np.maximum(found, 0)]
+        others = [c for c in frame.columns if c != id_column]
+        frame = frame.with_columns(*(nw.when(present).then(nw.col(c)).alias(c) for c in others))
+        labels = nw.new_series(id_column, ids.tolist(), backend=frame.implementation)
+        return frame.with_columns(labels).select(*frame.columns).to_native()
+    return frame[found].to_native()
+
+
+def id_array(series: "nw.Series[Any]") -> NDArray[Any]:
+    """Ids of a column as a numpy array: integers where they are whole numbers, texts as objects."""
+    ids = np.asarray(series.to_numpy())
+    if ids.dtype.kind == "f" and np.isfinite(ids).all() and (ids == np.floor(ids)).all():
+        return ids.astype(np.int64)
+    return ids.astype(object) if ids.dtype.kind in "US" else ids
+
+
+def long_table(
+    items: NDArray[Any],
+    scores: ArrayLike | None,
+    user_ids: NDArray[Any],
+    item_ids: NDArray[Any],
+    names: tuple[str, str],
+    library: str,
+) -> Any:
+    """Recommendation lists as a table with one row per recommendation.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, or an item is out of range.
+    ImportError
+        If the library is not installed.
+    """
+    if items.ndim != 2 or items.dtype.kind not in "iu" or len(items) != len(user_ids):
+        raise ValueError(
+            f"items must be column numbers of shape ({len(user_ids)}, k), one row per user; got dtype {items.dtype} and "
+            f"shape {items.shape}."
+        )
+    if items.size and items.max() >= len(item_ids):
+        raise ValueError(
+            f"items holds column {items.max()}, and the matrix has columns 0 to {len(item_ids) - 1}."
+        )
+    given = items >= 0
+    rows, ranks = np.nonzero(given)
+    columns = {names[0]: user_ids[rows], names[1]: item_ids[items[given]], "rank": ranks + 1}
+    if scores is not None:
+        values = np.asarray(scores)
+        if values.shape != items.shape:
+            raise ValueError(
+                f"scores has shape {values.shape} and items {items.shape}: both must be equal."
+            )
+        columns["score"] = values[given]
+    require(library, extra="all")
+    plain = {name: c.tolist() if c.dtype.kind == "O" else c for name, c in columns.items()}
+    return nw.from_dict(plain, backend=library).to_native()

@@ -1,0 +1,32 @@
+"""Small instances of every public estimator for the common checks.
+
+An estimator needs an entry only where its defaults are too slow for tiny data or it has required parameters.
+"""
+
+from typing import Any
+
+from sklearn_llmrec.utils.discovery import all_estimators
+
+TEST_PARAMS: dict[str, dict[str, Any]] = {
+    "ALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
+}
+
+
+def _required(name: str) -> dict[str, Any]:
+    """Parameters of meta-estimators, built late so that a missing member fails only its own checks."""
+    from sklearn_llmrec.dummy import PopularityRecommender
+    from sklearn_llmrec.linear_model import EASE
+    from sklearn_llmrec.neighbors import ItemKNN
+
+    if name == "VotingRecommender":
+        return {
+            "estimators": [("knn", ItemKNN()), ("ease", EASE()), ("pop", PopularityRecommender())]
+        }
+    return {}
+
+
+def instances() -> list[Any]:
+    """One unfitted instance of every public estimator and transformer."""
+    return [
+        kind(**{**_required(name), **TEST_PARAMS.get(name, {})}) for name, kind in all_estimators()
+    ]
