@@ -1,0 +1,5 @@
+"""Recommenders made of recommenders."""
+
+from sklearn_llmrec.ensemble._voting import VotingRecommender
+
+__all__ = ["VotingRecommender"]

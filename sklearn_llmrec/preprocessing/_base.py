@@ -1,0 +1,168 @@
+"""What the weighting transformers share: the same interactions come out, with new values."""
+
+from abc import abstractmethod
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
+
+from sklearn_llmrec.base import restored_on_error
+
+
+def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False) -> Any:
+    """Validate `X` and drop its stored zeros; the kind of container stays what it was.
+
+    Returns
+    -------
+    X : ndarray, csr_array, csr_matrix or Interactions of shape (n_users, n_items)
+        float32 or float64, possibly the caller's own object: not to be written to.
+    """
+    X = validate_data(
+        estimator, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset
+    )
+    if nonnegative:
+        check_non_negative(X, type(estimator).__name__)
+    if sp.issparse(X) and X.nnz and not X.data.all():
+        X = X.copy()
+        X.eliminate_zeros()
+    return X
+
+
+def row_numbers(X: Any) -> NDArray[np.int64]:
+    """The row of every stored entry of a csr matrix."""
+    return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+
+
+def row_sums(X: Any, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Sums of `values`, one per stored entry, over every row.
+
+    The additions run in storage order, so a row's sum is the same bits alone and in a batch.
+    """
+    sums = np.bincount(row_numbers(X), weights=values, minlength=X.shape[0])
+    return sums.astype(np.float64, copy=False)  # integers where there is nothing to sum
+
+
+def row_extremes(X: Any, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Smallest and largest of `values`, one per stored entry, over every row; 0 in empty rows."""
+    low = np.zeros(X.shape[0], dtype=values.dtype)
+    high = low.copy()
+    filled = np.flatnonzero(np.diff(X.indptr))
+    if len(filled):
+        starts = X.indptr[filled]
+        low[filled] = np.minimum.reduceat(values, starts)
+        high[filled] = np.maximum.reduceat(values, starts)
+    return low, high
+
+
+class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """New values for the same interactions.
+
+    A subclass computes the values of a matrix in canonical format (`_values`) and, where it learns
+    something, does so in `_learn`. This class keeps what the matrix is: dense stays dense,
+    `csr_array`, `csr_matrix` and :class:`~sklearn_llmrec.Interactions` stay what they are (times,
+    ids and features included), float32 stays float32, and an event stays an event: a value that
+    comes out as exactly 0 becomes the smallest positive number of its dtype, so that neither
+    underflow nor a weight of nothing turns "seen" into "unseen".
+
+    Repeated events of one user with one item (``Interactions.from_frame(..., repeats="keep")``) are
+    weighted by their sum, and share the new value in proportion to the old ones. Summing before or
+    after the transformer is therefore the same. Transformers that weight every event by itself set
+    `_per_event`.
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {}
+    _nonnegative = False
+    _per_event = False
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn what the weights need.
+
+        Parameters
+        ----------
+        X : {array-like, sparse, Interactions} of shape (n_users, n_items)
+            Interactions of the training users.
+        y : Ignored
+
+        Returns
+        -------
+        self : object
+        """
+        with restored_on_error(self):
+            self._check_parameters()
+            X = check_events(self, X, reset=True, nonnegative=self._nonnegative)
+            X = X if sp.issparse(X) else sp.csr_array(X)
+            self._learn(X if self._per_event or X.has_canonical_format else _sum_repeats(X)[0])
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Give the interactions of `X` their new values.
+
+        Parameters
+        ----------
+        X : {array-like, sparse, Interactions} of shape (n_users, n_items)
+            Interactions of users, whether they were seen at fit or not.
+
+        Returns
+        -------
+        X_new : {ndarray, csr_array, csr_matrix, Interactions} of shape (n_users, n_items)
+            The same non-zero entries with new values, in a container of the same kind.
+        """
+        check_is_fitted(self)
+        X = check_events(self, X, reset=False, nonnegative=self._nonnegative)
+        if sp.issparse(X):
+            result = X.copy()
+            result.data = self._event_values(X)
+            return result
+        events = sp.csr_array(X)
+        dense = np.zeros(X.shape, dtype=X.dtype)
+        dense[row_numbers(events), events.indices] = self._event_values(events)
+        return dense
+
+    def _event_values(self, X: Any) -> NDArray[Any]:
+        """New values of the stored entries of `X`, in its order and dtype, none of them zero."""
+        if self._per_event or X.has_canonical_format:
+            values = self._values(X)
+        else:
+            summed, cell = _sum_repeats(X)
+            # Pairs whose events cancel to zero are no interaction to anyone who sums: left as they
+            # are.
+            ratio = np.ones(summed.nnz)
+            kept = summed.data != 0
+            summed.eliminate_zeros()
+            ratio[kept] = self._values(summed) / summed.data
+            values = X.data * ratio[cell]
+        values = values.astype(X.dtype, copy=False)
+        smallest = np.finfo(X.dtype).tiny
+        return np.where(values == 0, smallest, values)
+
+    def _check_parameters(self) -> None:
+        """Refuse values that `_parameter_constraints` cannot express."""
+
+    def _learn(self, X: Any) -> None:
+        """Learn from a validated csr matrix (canonical unless `_per_event`)."""
+
+    @abstractmethod
+    def _values(self, X: Any) -> NDArray[Any]:
+        """New values of the stored entries of `X`, canonical unless `_per_event`."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = self._nonnegative
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _sum_repeats(X: Any) -> tuple[sp.csr_array, NDArray[np.int64]]:
+    """`X` in canonical format, zero sums kept, and the new entry of every old one."""
+    n_rows, n_columns = X.shape
+    keys, cell = np.unique(row_numbers(X) * np.int64(n_columns) + X.indices, return_inverse=True)
+    sums = np.bincount(cell, weights=X.data, minlength=len(keys))
+    rows, columns = np.divmod(keys, n_columns)
+    indptr = np.searchsorted(rows, np.arange(n_rows + 1))
+    return sp.csr_array((sums, columns, indptr), shape=X.shape), cell
