@@ -11,6 +11,7 @@ from sklearn_llmrec import _event_log
 from sklearn_llmrec._entries import (
     as_times,
     is_coordinates,
+    order_in_rows,
     positions,
     selected_axes,
     sorted_entries,
@@ -340,9 +341,12 @@ class Interactions(sp.csr_array):
         times = self.timestamps
         if times is None:
             raise ValueError("The order of events needs timestamps, and this matrix has none.")
+        logged = self._log_order
+        if logged is None:
+            return order_in_rows(times, self.indptr)
+        by_log = np.argsort(logged, kind="stable")
         rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-        logged = self._log_order if self._log_order is not None else np.arange(self.nnz)
-        return np.lexsort((logged, times, rows)).astype(np.int64, copy=False)
+        return by_log[order_in_rows(times[by_log], rows=rows[by_log])]
 
     def user_rows(self, ids: ArrayLike) -> NDArray[np.int64]:
         """Row numbers of the given user ids.

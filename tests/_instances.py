@@ -9,6 +9,7 @@ from sklearn_llmrec.utils.discovery import all_estimators
 
 TEST_PARAMS: dict[str, dict[str, Any]] = {
     "ALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
+    "RecencyDecayTransformer": {"order": "values"},
 }
 
 

@@ -1,0 +1,58 @@
+"""Metrics and scorers: how good lists are, by name, for scikit-learn's searches."""
+
+from sklearn_llmrec.metrics._beyond import (
+    cold_items_at_k,
+    diversity_at_k,
+    entropy_at_k,
+    gini_at_k,
+    item_coverage_at_k,
+    miscalibration_at_k,
+    new_items_at_k,
+    novelty_at_k,
+    popularity_at_k,
+    serendipity_at_k,
+    user_coverage_at_k,
+)
+from sklearn_llmrec.metrics._ranking import (
+    auc_score,
+    f1_at_k,
+    hit_rate_at_k,
+    map_at_k,
+    mrr_at_k,
+    ndcg_at_k,
+    precision_at_k,
+    r_precision,
+    ranking_metrics,
+    recall_at_k,
+)
+from sklearn_llmrec.metrics._rating import mae, rmse
+from sklearn_llmrec.metrics._scorer import get_ranking_scorer_names, ranking_scorer, rating_scorer
+
+__all__ = [
+    "auc_score",
+    "cold_items_at_k",
+    "diversity_at_k",
+    "entropy_at_k",
+    "f1_at_k",
+    "get_ranking_scorer_names",
+    "gini_at_k",
+    "hit_rate_at_k",
+    "item_coverage_at_k",
+    "mae",
+    "map_at_k",
+    "miscalibration_at_k",
+    "mrr_at_k",
+    "ndcg_at_k",
+    "new_items_at_k",
+    "novelty_at_k",
+    "popularity_at_k",
+    "precision_at_k",
+    "r_precision",
+    "ranking_metrics",
+    "ranking_scorer",
+    "rating_scorer",
+    "recall_at_k",
+    "rmse",
+    "serendipity_at_k",
+    "user_coverage_at_k",
+]

@@ -1,0 +1,208 @@
+"""The metrics beyond accuracy as arithmetic on lists: a number, or the value of every row, NaN where undefined."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sklearn_llmrec.metrics._hits import Floats, Ranking, check_matrix, places
+
+# Entries of a block of a sparse product.
+_BLOCK_ENTRIES = 2**22
+
+
+def _row_means(values: Floats, ranking: Ranking, k: int) -> Floats:
+    """The mean of the items' values over every list; empty places do not count."""
+    total = np.append(values, 0.0)[ranking.lists(k)].sum(axis=1)  # -1 reads the zero
+    return _ratio(total, ranking.sizes(k))
+
+
+def _ratio(total: NDArray[Any], base: NDArray[Any]) -> Floats:
+    values = np.full(len(total), np.nan)
+    np.divide(total, base, out=values, where=base > 0)
+    return values
+
+
+def _incidence(ranking: Ranking, k: int) -> sp.csr_array:
+    """Users by recommended items, 1 for every item of a list."""
+    indptr, indices = np.concatenate([[0], np.cumsum(ranking.sizes(k))]), ranking.held(k)
+    shape = (ranking.n_rows, ranking.n_items)
+    return sp.csr_array((np.ones(len(indices)), indices, indptr), shape=shape)
+
+
+def covered_items(ranking: Ranking, k: int) -> float:
+    """Share of the catalogue that any list shows."""
+    return float(np.count_nonzero(ranking.exposure(k)) / ranking.n_items)
+
+
+def covered_users(ranking: Ranking, k: int) -> float:
+    """Share of users whose list holds k items."""
+    return float((ranking.sizes(k) == k).mean())
+
+
+def gini(ranking: Ranking, k: int) -> float:
+    """Gini index of exposure."""
+    counts, n = np.sort(ranking.exposure(k)), ranking.n_items
+    return float((2 * np.arange(1, n + 1) - n - 1) @ counts / (n * counts.sum()))
+
+
+def entropy(ranking: Ranking, k: int) -> float:
+    """Shannon entropy of exposure in bits."""
+    counts = ranking.exposure(k)
+    share = counts[counts > 0] / counts.sum()
+    return float(-(share @ np.log2(share)))
+
+
+def diversity(ranking: Ranking, k: int) -> Floats:
+    """Mean cosine distance of the pairs of a list, from the length of the sum of its unit vectors."""
+    features = ranking.item_features
+    if sp.issparse(features):
+        norms = np.sqrt(np.asarray(features.multiply(features).sum(axis=1)).ravel())
+        scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        unit = sp.csr_array(sp.diags_array(scale) @ features)
+        cost = np.diff(unit.indptr)
+    else:
+        norms = np.linalg.norm(features, axis=1)
+        unit = features / np.where(norms > 0, norms, 1.0)[:, None]
+        cost = np.full(len(features), features.shape[1])
+    lists = _incidence(ranking, k)
+    total = np.empty(ranking.n_rows)
+    # sum over pairs of cos = (|sum of unit vectors|^2 - number of unit vectors) / 2
+    done = np.cumsum(lists @ cost)
+    begin = 0
+    while begin < ranking.n_rows:
+        spent = done[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(done, spent + _BLOCK_ENTRIES, "right")))
+        sums = lists[begin:end] @ unit
+        if sp.issparse(sums):
+            total[begin:end] = np.asarray(sums.multiply(sums).sum(axis=1)).ravel()
+        else:
+            total[begin:end] = np.einsum("ij,ij->i", sums, sums)
+        begin = end
+    size = np.diff(lists.indptr)
+    total -= lists @ (norms > 0).astype(np.float64)
+    return np.maximum(1 - _ratio(total, size * (size - 1)), 0)
+
+
+def novelty(ranking: Ranking, k: int) -> Floats:
+    """Mean self-information in bits; an item that nobody had counts as one that a single user had."""
+    assert ranking.popularity is not None
+    counts = np.maximum(ranking.popularity, 1.0)
+    base = float(ranking.popularity.sum()) if ranking.n_users is None else ranking.n_users
+    return _row_means(-np.log2(counts / max(base, 1.0)), ranking, k)
+
+
+def mean_popularity(ranking: Ranking, k: int) -> Floats:
+    """Mean number of users of the items."""
+    assert ranking.popularity is not None
+    return _row_means(ranking.popularity, ranking, k)
+
+
+def cold_items(ranking: Ranking, k: int) -> Floats:
+    """Share of items that nobody had."""
+    assert ranking.popularity is not None
+    return _row_means((ranking.popularity == 0).astype(np.float64), ranking, k)
+
+
+def new_items(ranking: Ranking, k: int) -> Floats:
+    """Share of items that the user's profile does not hold."""
+    assert ranking.profile is not None
+    lists, profile = ranking.lists(k), ranking.profile
+    rows = np.repeat(np.arange(ranking.n_rows), np.diff(profile.indptr))
+    known = np.bincount(rows[places(lists, profile) < k], minlength=ranking.n_rows)
+    size = ranking.sizes(k)
+    return _ratio(size - known, size)
+
+
+def serendipity(ranking: Ranking, k: int) -> Floats:
+    """Share of places whose item is a target and not among the k most popular that the user may get."""
+    assert ranking.popularity is not None
+    hits, n_items = ranking.hits(k), ranking.n_items
+    rank = np.empty(n_items, dtype=np.int64)
+    rank[np.argsort(-ranking.popularity, kind="stable")] = np.arange(n_items)
+    ahead = rank[ranking.items[hits.row, hits.place]]
+    if ranking.seen is not None:
+        # A seen item makes room: the item behind it moves up one place in the user's popularity list.
+        seen = ranking.seen
+        rows = np.repeat(np.arange(ranking.n_rows), np.diff(seen.indptr))
+        keys = np.sort(rows * n_items + rank[seen.indices])
+        first = np.searchsorted(keys, hits.row * n_items)
+        ahead = ahead - (np.searchsorted(keys, hits.row * n_items + ahead) - first)
+    found = np.bincount(hits.row[ahead >= k], minlength=ranking.n_rows)
+    return np.where(ranking.n_targets > 0, found / k, np.nan)
+
+
+def miscalibration(ranking: Ranking, k: int, alpha: float = 0.01) -> Floats:
+    """Kullback-Leibler divergence of the list's groups from the profile's, in nats."""
+    assert ranking.profile is not None
+    features = sp.csr_array(ranking.item_features, dtype=np.float64)
+    if features.nnz and features.data.min() < 0:
+        raise ValueError("Calibration needs item_features >= 0: weights of groups such as genres.")
+    total = np.asarray(features.sum(axis=1)).ravel()
+    scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+    shares = sp.csr_array(sp.diags_array(scale) @ features)
+    profile = ranking.profile
+    held = sp.csr_array(
+        (np.ones(profile.nnz), profile.indices, profile.indptr), shape=profile.shape
+    )
+    lists = _incidence(ranking, k)
+    values = np.full(ranking.n_rows, np.nan)
+    size = max(1, _BLOCK_ENTRIES // max(features.shape[1], 1))
+    for begin in range(0, ranking.n_rows, size):
+        rows = slice(begin, begin + size)
+        wanted, got = ((M[rows] @ shares).toarray() for M in (held, lists))
+        weight, weight_got = wanted.sum(axis=1), got.sum(axis=1)
+        fine = (weight > 0) & (weight_got > 0)
+        p = wanted[fine] / weight[fine, None]
+        q = (1 - alpha) * got[fine] / weight_got[fine, None] + alpha * p
+        ratio = np.divide(p, q, out=np.ones_like(p), where=p > 0)
+        values[begin : begin + len(fine)][fine] = (p * np.log(ratio)).sum(axis=1)
+    return values
+
+
+def check_popularity(popularity: Any, n_items: int) -> Floats:
+    """One finite number >= 0 per item.
+
+    Raises
+    ------
+    ValueError
+        If it is not that.
+    """
+    popularity = np.asarray(popularity, dtype=np.float64)
+    if popularity.shape != (n_items,):
+        raise ValueError(
+            f"popularity must hold one number per item, shape ({n_items},); got shape {popularity.shape}."
+        )
+    if not (np.isfinite(popularity).all() and (popularity >= 0).all()):
+        raise ValueError("popularity must be finite and >= 0: the number of users of every item.")
+    return popularity
+
+
+def check_features(features: Any, n_items: int) -> Any:
+    """A numeric matrix, dense or sparse, with one row per item.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not that.
+    """
+    features = (
+        check_matrix(features, "item_features").astype(np.float64)
+        if sp.issparse(features)
+        else np.asarray(features)
+    )
+    if features.dtype.kind not in "biuf":
+        raise TypeError(
+            f"item_features must be numbers, got dtype {features.dtype}: encode text and categories first."
+        )
+    if features.ndim != 2 or features.shape[0] != n_items:
+        raise ValueError(
+            f"item_features must have one row per item, {n_items}; got shape {features.shape}. For the columns "
+            "of an interaction matrix X, pass X.T."
+        )
+    if not sp.issparse(features):
+        features = features.astype(np.float64)
+        if not np.isfinite(features).all():
+            raise ValueError("item_features holds NaN or infinity.")
+    return features

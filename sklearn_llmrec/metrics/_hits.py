@@ -1,0 +1,367 @@
+"""What every list metric reads: validated lists, and where the targets stand in them, found once.
+
+The lookup writes the places of a list into a small table of one cell per item, and reads the table at the targets:
+one write per recommended item and one read per target, without sorting or searching.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sklearn_llmrec.utils._topk import topk
+from sklearn_llmrec.utils._validation import canonical, check_k
+
+Floats = NDArray[np.float64]
+
+# Cells of the lookup table: small enough to stay in a core's cache, 64 rows at least where items are many.
+_TABLE_CELLS = 2**19
+_TABLE_MOST_CELLS = 2**24
+# Bytes of a block of scores that is copied to be masked.
+_BLOCK_BYTES = 32 * 2**20
+
+
+def check_matrix(M: Any, name: str) -> sp.csr_array:
+    """`M` as canonical `csr_array` of finite numbers.
+
+    Raises
+    ------
+    TypeError
+        If the values are no numbers.
+    ValueError
+        If `M` is not two-dimensional or holds NaN or infinity.
+    """
+    if not sp.issparse(M):
+        M = np.asarray(M)
+    if M.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{name} must hold numbers, one row per user and one column per item; got dtype {M.dtype}. "
+            "Interactions.from_frame(df, user=..., item=...) builds such a matrix from a table of ids."
+        )
+    if M.ndim != 2:
+        raise ValueError(
+            f"{name} must be a matrix of shape (n_users, n_items), got an array of {M.ndim} dimension(s)."
+        )
+    M = canonical(M if sp.issparse(M) and M.format == "csr" else sp.csr_array(M))
+    if M.dtype.kind == "f" and not np.isfinite(M.data).all():
+        row, column = _entry(M, np.flatnonzero(~np.isfinite(M.data))[0])
+        raise ValueError(f"{name} holds NaN or infinity, first in row {row}, column {column}.")
+    return M
+
+
+def _entry(M: sp.csr_array, position: int) -> tuple[int, int]:
+    """Row and column of the stored entry at `position`."""
+    return int(np.searchsorted(M.indptr, position, side="right") - 1), int(M.indices[position])
+
+
+def check_lists(items: Any, n_items: int) -> NDArray[np.signedinteger[Any]]:
+    """Lists of item numbers, checked but for repeats (the lookup finds those on its way).
+
+    Raises
+    ------
+    TypeError
+        If they are not integers.
+    ValueError
+        If they are not two-dimensional or name items that do not exist.
+    """
+    items = np.asarray(items)
+    if items.dtype.kind not in "iu":
+        raise TypeError(f"Lists must hold item numbers (integers), got dtype {items.dtype}.")
+    if items.ndim != 2:
+        raise ValueError(
+            f"Lists must have the shape (n_users, k), one row per user; got {items.ndim} dimension(s)."
+        )
+    if items.dtype.kind == "u":
+        items = items.astype(np.int64)
+    if items.size and (items.min() < -1 or items.max() >= n_items):
+        row, place = np.argwhere((items < -1) | (items >= n_items))[0]
+        raise ValueError(
+            f"Row {row} recommends item {items[row, place]} at place {place}, and there are items 0 to "
+            f"{n_items - 1} (-1 says: no item)."
+        )
+    return items
+
+
+def pattern_without(y: sp.csr_array, seen: sp.csr_array) -> sp.csr_array:
+    """The entries of `y` where `seen` has none."""
+    if y.dtype.kind == "b":
+        y = y.astype(np.int8)
+    ones = sp.csr_array((np.ones(seen.nnz, y.dtype), seen.indices, seen.indptr), shape=seen.shape)
+    shared = y.multiply(ones)
+    return canonical(sp.csr_array(y - shared)) if shared.nnz else y
+
+
+def places(items: NDArray[Any], M: sp.csr_array) -> NDArray[np.unsignedinteger[Any]]:
+    """The place of every stored entry of `M` in the list of its row; the length of the lists where it is not there.
+
+    Raises
+    ------
+    ValueError
+        If a list names an item twice.
+    """
+    (n_rows, k), n_items = items.shape, M.shape[1]
+    dtype = np.min_scalar_type(k)
+    result = np.empty(M.nnz, dtype=dtype)
+    # A row of the table is [cell of the -1s, item 0, item 1, ...].
+    stride = n_items + 1
+    size = max(_TABLE_CELLS // stride, min(64, _TABLE_MOST_CELLS // stride), 1)
+    size = min(size, max(n_rows, 1))
+    table = np.full(size * stride, k, dtype=dtype)
+    numbers = np.broadcast_to(np.arange(k, dtype=dtype), (size, k)).copy()
+    starts = np.arange(size, dtype=np.intp) * stride + 1
+    short = bool(items.size) and items.min() < 0
+    for begin in range(0, n_rows, size):
+        block = items[begin : begin + size]
+        end = begin + len(block)
+        cells = block + starts[: len(block), None]
+        table[cells] = numbers[: len(block)]
+        overwritten = table.take(cells, mode="clip") != numbers[: len(block)]
+        if short:
+            overwritten &= block >= 0
+        if overwritten.any():
+            row, place = np.argwhere(overwritten)[0]
+            raise ValueError(
+                f"Row {begin + row} recommends item {block[row, place]} twice. Lists name every item once; scores, "
+                "one column per item, must be of a floating dtype."
+            )
+        first, last = M.indptr[begin], M.indptr[end]
+        wanted = np.repeat(starts[: len(block)], np.diff(M.indptr[begin : end + 1]))
+        wanted += M.indices[first:last]
+        table.take(wanted, out=result[first:last], mode="clip")
+        table[cells] = k
+    return result
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Targets found in the lists, ordered by row, then by place; `nth` counts them within their row from 1."""
+
+    row: NDArray[np.intp]
+    place: NDArray[np.intp]
+    nth: NDArray[np.intp]
+    count: NDArray[np.intp]  # of every row
+
+
+@dataclass
+class Ranking:
+    """The lists of all users with what they are measured against."""
+
+    items: NDArray[Any]
+    n_items: int
+    targets: sp.csr_array | None = None
+    seen: sp.csr_array | None = None  # what may not be recommended and is no target
+    profile: sp.csr_array | None = None  # what the recommender knew of the users
+    scores: Callable[[slice], NDArray[Any]] | None = None
+    popularity: Floats | None = None
+    n_users: float | None = None  # of the training, for shares
+    item_features: Any = None
+    _cuts: dict[int, Hits] = field(default_factory=dict, repr=False)
+    _exposures: dict[int, NDArray[np.intp]] = field(default_factory=dict, repr=False)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of users."""
+        return self.items.shape[0]
+
+    @cached_property
+    def n_targets(self) -> NDArray[np.intp]:
+        """Targets of every row."""
+        assert self.targets is not None
+        return np.diff(self.targets.indptr).astype(np.intp)
+
+    @cached_property
+    def _places(self) -> NDArray[np.unsignedinteger[Any]]:
+        assert self.targets is not None
+        return places(self.items, self.targets)
+
+    @cached_property
+    def _keys(self) -> NDArray[np.intp]:
+        """``row * length + place`` of every target in a list, in the order of the targets."""
+        assert self.targets is not None
+        length = self.items.shape[1]
+        found = np.flatnonzero(self._places < length)
+        rows = np.searchsorted(self.targets.indptr, found, side="right") - 1
+        return rows * length + self._places[found]
+
+    def hits(self, k: int) -> Hits:
+        """The hits among the first k places."""
+        if k not in self._cuts:
+            length = self.items.shape[1]
+            # Marking and collecting orders the keys faster than sorting them.
+            marks = np.zeros(self.items.size, dtype=bool)
+            marks[self._keys] = True
+            if k < length:
+                marks.reshape(-1, length)[:, k:] = False
+            row, place = np.divmod(np.flatnonzero(marks), length)
+            count = np.bincount(row, minlength=self.n_rows)
+            nth = np.arange(1, len(row) + 1) - (np.cumsum(count) - count)[row]
+            self._cuts[k] = Hits(row, place, nth, count)
+        return self._cuts[k]
+
+    def hit_gains(self, k: int, gain: Floats) -> Floats:
+        """The values of `gain`, given for every target, at the hits among the first k places."""
+        hits, length = self.hits(k), self.items.shape[1]
+        table = np.zeros(self.items.size)
+        table[self._keys] = gain[self._places < length]
+        return table[hits.row * length + hits.place]
+
+    def lists(self, k: int) -> NDArray[Any]:
+        """The first k places."""
+        return self.items[:, :k]
+
+    @cached_property
+    def _short(self) -> bool:
+        return bool(self.items.size) and bool(self.items.min() < 0)
+
+    def sizes(self, k: int) -> NDArray[np.intp]:
+        """How many items the first k places of every row hold."""
+        if not self._short:
+            return np.full(self.n_rows, k)
+        return np.asarray((self.lists(k) >= 0).sum(axis=1))
+
+    def held(self, k: int) -> NDArray[Any]:
+        """The items of the first k places, row after row."""
+        lists = self.lists(k)
+        return lists[lists >= 0] if self._short else lists.reshape(-1)
+
+    def exposure(self, k: int) -> NDArray[np.intp]:
+        """How many lists hold each item.
+
+        Raises
+        ------
+        ValueError
+            If all lists are empty.
+        """
+        if k not in self._exposures:
+            counts = np.bincount(self.held(k), minlength=self.n_items)
+            if not counts.any():
+                raise ValueError("No list holds an item: there is no exposure to measure.")
+            self._exposures[k] = counts
+        return self._exposures[k]
+
+    def rows(self, chosen: NDArray[np.intp]) -> "Ranking":
+        """The ranking of some rows only."""
+
+        def part(M: sp.csr_array | None) -> sp.csr_array | None:
+            return None if M is None else sp.csr_array(M[chosen])
+
+        return Ranking(
+            self.items[chosen],
+            self.n_items,
+            part(self.targets),
+            part(self.seen),
+            part(self.profile),
+            popularity=self.popularity,
+            n_users=self.n_users,
+            item_features=self.item_features,
+        )
+
+
+def _without_seen(items: NDArray[Any], seen: sp.csr_array) -> NDArray[Any]:
+    """Lists whose seen items are taken out, later ones moved up, -1 at the end."""
+    length = items.shape[1]
+    place = places(items, seen)
+    found = np.flatnonzero(place < length)
+    if not len(found):
+        return items
+    rows = np.searchsorted(seen.indptr, found, side="right") - 1
+    items = items.copy()
+    items[rows, place[found]] = -1
+    rows = np.unique(rows)
+    block = items[rows]
+    order = np.argsort(block < 0, axis=1, kind="stable")
+    items[rows] = np.take_along_axis(block, order, axis=1)
+    return items
+
+
+def _top_lists(scores: NDArray[Any], seen: sp.csr_array | None, k: int) -> NDArray[np.int64]:
+    """Top-k lists of dense scores, seen items left out."""
+    items = np.empty((scores.shape[0], k), dtype=np.int64)
+    size = max(1, _BLOCK_BYTES // max(scores.itemsize * scores.shape[1], 1))
+    for begin in range(0, len(scores), size):
+        block = scores[begin : begin + size]
+        if np.isnan(block).any():
+            row, column = np.argwhere(np.isnan(block))[0]
+            raise ValueError(f"The scores hold NaN, first in row {begin + row}, column {column}.")
+        if seen is not None:
+            part = seen[begin : begin + len(block)]
+            block = block.copy()
+            block[np.repeat(np.arange(len(block)), np.diff(part.indptr)), part.indices] = -np.inf
+        items[begin : begin + len(block)] = topk(block, k)[0]
+    return items
+
+
+def make_ranking(
+    y_true: Any, y_pred: Any, k: int, seen: Any = None, *, whole: bool = False
+) -> Ranking:
+    """Lists from lists or scores, with their targets; the entrance of every function of `y_true` and `y_pred`.
+
+    Parameters
+    ----------
+    y_true : {array-like, sparse} of shape (n_users, n_items)
+    y_pred : array-like of shape (n_users, >= k), integer, or (n_users, n_items), floating
+    k : int
+        The longest cut-off that is asked for; 0 if lists are not needed at all.
+    seen : {array-like, sparse} of shape (n_users, n_items), default=None
+    whole : bool, default=False
+        Whether lists are kept in full, and scores ranked as far as any row has targets (R-precision).
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_matrix` and `check_lists`, and if shapes disagree, lists are too short, scores hold NaN, or no row
+        has a target.
+    """
+    targets = check_matrix(y_true, "y_true")
+    k = check_k(k, targets.shape[1]) if k else 0
+    if seen is not None:
+        seen = check_matrix(seen, "seen")
+        if seen.shape != targets.shape:
+            raise ValueError(
+                f"seen has shape {seen.shape} and y_true has shape {targets.shape}: both must be equal."
+            )
+    if sp.issparse(y_pred):
+        raise TypeError(
+            "y_pred is sparse: pass item numbers (integers, one list per row) or dense floating scores."
+        )
+    y_pred = np.asarray(y_pred)
+    if y_pred.ndim == 2 and len(y_pred) != targets.shape[0]:
+        raise ValueError(
+            f"y_pred has {len(y_pred)} rows and y_true has {targets.shape[0]}: both have one row per user."
+        )
+    scores = None
+    if y_pred.dtype.kind == "f":
+        if y_pred.shape != targets.shape:
+            raise ValueError(
+                f"Scores (floating) of shape {y_pred.shape} do not fit y_true of shape {targets.shape}: they need one "
+                "column per item. Lists of item numbers must be of an integer dtype."
+            )
+        if whole:
+            k = max(k, int(np.diff(targets.indptr).max(initial=0)))
+        items = _top_lists(y_pred, seen, k) if k else np.empty((len(y_pred), 0), dtype=np.int64)
+        scores = y_pred
+    else:
+        items = check_lists(y_pred, targets.shape[1])
+        if items.shape[1] < k:
+            raise ValueError(
+                f"y_pred holds {items.shape[1]} items a row, and k={k} asks for more: recommend at least {k}."
+            )
+        if seen is not None:
+            items = _without_seen(items, seen)
+        items = items if whole else items[:, :k]
+    if seen is not None:
+        targets = pattern_without(targets, seen)
+    if not targets.nnz:
+        raise ValueError(
+            "No row of y_true has a target"
+            + ("" if seen is None else " that is not among the seen items")
+            + ": there is nothing to measure."
+        )
+    ranking = Ranking(items, targets.shape[1], targets, seen, seen)
+    if scores is not None:
+        ranking.scores = scores.__getitem__
+    return ranking

@@ -1,0 +1,109 @@
+"""Rating metrics: errors of predicted values over the entries that were observed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils._param_validation import validate_parameter_constraints
+
+from sklearn_llmrec.metrics._hits import Floats, check_matrix
+
+__all__ = ["mae", "rmse"]
+
+RATING_METRICS: dict[str, Callable[[Floats], float]] = {
+    "rmse": lambda errors: float(np.sqrt(np.mean(errors**2))),
+    "mae": lambda errors: float(np.mean(np.abs(errors))),
+}
+
+
+def _errors(y_true: Any, y_pred: Any) -> tuple[Floats, sp.csr_array]:
+    """Error of every observed entry, and the observed matrix."""
+    y_true = check_matrix(y_true, "y_true")
+    if sp.issparse(y_pred):
+        raise TypeError("y_pred is sparse: pass a dense prediction for every user and item.")
+    y_pred = np.asarray(y_pred)
+    if y_pred.dtype.kind not in "biuf":
+        raise TypeError(f"y_pred must hold numbers, got dtype {y_pred.dtype}.")
+    if y_pred.shape != y_true.shape:
+        raise ValueError(
+            f"y_pred has shape {y_pred.shape} and y_true has shape {y_true.shape}: both must be equal."
+        )
+    if not y_true.nnz:
+        raise ValueError(
+            "y_true holds no rating (every entry is zero): there is nothing to measure."
+        )
+    rows = np.repeat(np.arange(y_true.shape[0]), np.diff(y_true.indptr))
+    errors = y_true.data.astype(np.float64) - y_pred[rows, y_true.indices]
+    if np.isnan(errors).any():
+        at = int(np.flatnonzero(np.isnan(errors))[0])
+        raise ValueError(
+            f"y_pred holds NaN at an observed entry, first in row {rows[at]}, column {y_true.indices[at]}."
+        )
+    return errors, y_true
+
+
+def _per_user(values: Floats, y_true: sp.csr_array) -> Floats:
+    counts = np.diff(y_true.indptr)
+    rows = np.repeat(np.arange(len(counts)), counts)
+    means = np.full(len(counts), np.nan)
+    np.divide(np.bincount(rows, values, len(counts)), counts, out=means, where=counts > 0)
+    return means
+
+
+def rmse(y_true: Any, y_pred: Any, *, per_user: bool = False) -> Any:
+    """Root mean squared error over the observed (non-zero) entries of `y_true`.
+
+    Parameters
+    ----------
+    y_true : {array-like, sparse} of shape (n_users, n_items)
+        The ratings; zero is no rating.
+    y_pred : array-like of shape (n_users, n_items)
+        Predictions; only those at observed entries are read.
+    per_user : bool, default=False
+        Whether to return the error of every row (NaN without ratings) instead of the one over all entries.
+
+    Returns
+    -------
+    error : float or ndarray of shape (n_users,)
+        0 or more; lower is better.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.metrics import rmse
+    >>> rmse(np.array([[5, 0], [0, 2]]), np.array([[4.0, 9.0], [9.0, 2.0]]), per_user=True)
+    array([1., 0.])
+    """
+    validate_parameter_constraints(
+        {"per_user": ["boolean"]}, {"per_user": per_user}, caller_name="rmse"
+    )
+    errors, y_true = _errors(y_true, y_pred)
+    return np.sqrt(_per_user(errors**2, y_true)) if per_user else RATING_METRICS["rmse"](errors)
+
+
+def mae(y_true: Any, y_pred: Any, *, per_user: bool = False) -> Any:
+    """Mean absolute error over the observed (non-zero) entries of `y_true`.
+
+    Parameters
+    ----------
+    y_true, y_pred, per_user
+        As in `rmse`.
+
+    Returns
+    -------
+    error : float or ndarray of shape (n_users,)
+        0 or more; lower is better.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.metrics import mae
+    >>> mae(np.array([[5, 0], [0, 2]]), np.array([[4.0, 9.0], [9.0, 2.0]]))
+    0.5
+    """
+    validate_parameter_constraints(
+        {"per_user": ["boolean"]}, {"per_user": per_user}, caller_name="mae"
+    )
+    errors, y_true = _errors(y_true, y_pred)
+    return _per_user(np.abs(errors), y_true) if per_user else RATING_METRICS["mae"](errors)

@@ -1,0 +1,432 @@
+"""Scorers: metrics by name for scikit-learn's searches, from one ranking each."""
+
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+
+from sklearn_llmrec.metrics._exposure import check_features, check_popularity
+from sklearn_llmrec.metrics._hits import Ranking, check_matrix, pattern_without
+from sklearn_llmrec.metrics._rating import RATING_METRICS
+from sklearn_llmrec.metrics._registry import (
+    mean,
+    metric_names,
+    parse_all,
+    unknown_name,
+)
+from sklearn_llmrec.utils._validation import check_targets
+
+__all__ = ["get_ranking_scorer_names", "ranking_scorer", "rating_scorer"]
+
+_HOLDOUTS = {"hash", "random", "latest"}
+
+
+def _hidden(X: Any, holdout: str | None, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:
+    """Visible and hidden entries of the rows as given."""
+    from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest, holdout_split
+
+    if holdout == "latest":
+        return hide_latest(X, exclude_seen=exclude_seen)
+    if holdout == "random":
+        return holdout_split(
+            X, test_size=0.2, by="random", random_state=random_state, exclude_seen=exclude_seen
+        )
+    return hide_by_hash(X)
+
+
+def final_recommender(estimator: Any) -> Any:
+    """What ranks in the end: the last step of a Pipeline, the best estimator of a search."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        else:
+            return estimator
+
+
+class _Scorer:
+    """What ranking and rating scorers share: hiding, and saying what they are."""
+
+    _function: str
+    _defaults: dict[str, Any]
+    exclude_seen = True
+
+    def __init__(self, metrics: Any, holdout: str | None, random_state: int) -> None:
+        validate_parameter_constraints(
+            {
+                "holdout": [None, StrOptions(_HOLDOUTS)],
+                "random_state": [Interval(Integral, 0, None, closed="left")],
+            },
+            {"holdout": holdout, "random_state": random_state},
+            caller_name=self._function,
+        )
+        self.metrics, self.holdout, self.random_state = metrics, holdout, random_state
+
+    def __repr__(self) -> str:
+        options = [
+            f", {name}={getattr(self, name)!r}"
+            for name, default in self._defaults.items()
+            if getattr(self, name) is not default and not _equal(getattr(self, name), default)
+        ]
+        return f"{self._function}({self.metrics!r}{''.join(options)})"
+
+    def _visible_and_targets(self, X: Any, y: Any) -> tuple[Any, sp.csr_array]:
+        if not (sp.issparse(X) and X.format == "csr"):
+            X = check_matrix(X, "X")
+        y = check_targets(y, X.shape)
+        if y is None:
+            X, y = _hidden(X, self.holdout, self.random_state, self.exclude_seen)
+        return X, check_matrix(y, "y")
+
+
+def _equal(value: Any, default: Any) -> bool:
+    return np.isscalar(value) and np.isscalar(default) and bool(value == default)
+
+
+class _RankingScorer(_Scorer):
+    """A callable ``(estimator, X, y=None)``; see `ranking_scorer`."""
+
+    _function = "ranking_scorer"
+    _defaults = {
+        "holdout": None,
+        "exclude_seen": True,
+        "random_state": 0,
+        "groups": None,
+        "item_features": None,
+    }
+
+    def __init__(
+        self,
+        metrics: Any,
+        holdout: str | None,
+        exclude_seen: bool,
+        random_state: int,
+        groups: Any,
+        item_features: Any,
+    ) -> None:
+        super().__init__(metrics, holdout, random_state)
+        self._asked = parse_all(metrics)
+        validate_parameter_constraints(
+            {"exclude_seen": ["boolean"]},
+            {"exclude_seen": exclude_seen},
+            caller_name=self._function,
+        )
+        if groups is not None and not isinstance(groups, str) and np.ndim(groups) != 1:
+            raise ValueError(
+                "groups must be 'activity', a column of X.user_features, or one label per row; got "
+                f"{type(groups).__name__} of {np.ndim(groups)} dimension(s)."
+            )
+        self.exclude_seen, self.groups, self.item_features = exclude_seen, groups, item_features
+
+    @property
+    def greater_is_better(self) -> dict[str, bool]:
+        """By name, whether a larger value of the metric is better; where not, the score is negated."""
+        return {one.label: one.metric.greater_is_better for one in self._asked}
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> Any:
+        """Score a fitted estimator: a float for one name, a dict for a list or groups."""
+        ranking, visible, rows = self._ranking(estimator, X, y)
+        scores: dict[str, float] = {}
+        groups = [] if self.groups is None else list(self._groups(X, visible, rows))
+        for one in self._asked:
+            sign = 1 if one.metric.greater_is_better else -1
+            if one.metric.per_user:
+                values = one.values(ranking)
+                scores[one.label] = sign * mean(values)
+                for label, members in groups:
+                    scores[f"{one.label}[{label}]"] = sign * mean(values[members])
+            else:
+                scores[one.label] = sign * one.value(ranking)
+                for label, members in groups:
+                    part = one.value(ranking.rows(members)) if len(members) else np.nan
+                    scores[f"{one.label}[{label}]"] = sign * part
+        if isinstance(self.metrics, str) and self.groups is None:
+            return scores[self.metrics]
+        return scores
+
+    def per_user(self, estimator: Any, X: Any, y: Any = None) -> dict[str, NDArray[np.float64]]:
+        """The values of every row of X, NaN where a metric is not defined; none is negated.
+
+        Raises
+        ------
+        ValueError
+            If a metric is one number for all users.
+        """
+        for one in self._asked:
+            if not one.metric.per_user:
+                raise ValueError(
+                    f"{one.label!r} is one number for all users, without a value per user."
+                )
+        ranking, _, rows = self._ranking(estimator, X, y)
+        result = {}
+        for one in self._asked:
+            result[one.label] = np.full(X.shape[0], np.nan)
+            result[one.label][rows] = one.values(ranking)
+        return result
+
+    def _needs(self, what: str) -> bool:
+        return any(what in one.metric.needs for one in self._asked)
+
+    def _ranking(self, estimator: Any, X: Any, y: Any) -> tuple[Ranking, Any, NDArray[np.intp]]:
+        """The lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
+        visible, targets = self._visible_and_targets(X, y)
+        profile = check_matrix(visible, "X")
+        if self.exclude_seen:
+            targets = pattern_without(targets, profile)
+        if self._needs("targets") and not targets.nnz:
+            raise ValueError(
+                "No row has a target: with y=None a row needs two interactions or more, and a target that the row "
+                "already holds does not count unless exclude_seen=False."
+            )
+        rows = np.arange(visible.shape[0])
+        if all("targets" in one.metric.needs for one in self._asked):
+            rows = np.flatnonzero(np.diff(targets.indptr))
+        if len(rows) < visible.shape[0]:
+            visible, targets, profile = visible[rows], targets[rows], profile[rows]
+        ranking = self._lists(estimator, visible, targets, profile)
+        self._describe(ranking, estimator)
+        return ranking, visible, rows
+
+    def _lists(
+        self, estimator: Any, visible: Any, targets: sp.csr_array, profile: sp.csr_array
+    ) -> Ranking:
+        from sklearn_llmrec.base import recommend
+
+        n_items = targets.shape[1]
+        k = max(one.k for one in self._asked)
+        if any(one.metric.name == "r_precision" for one in self._asked):
+            k = max(k, int(np.diff(targets.indptr).max()))
+        if k > n_items:
+            worst = max(self._asked, key=lambda one: one.k)
+            raise ValueError(f"{worst.label!r} ranks {worst.k} items, and X has {n_items} columns.")
+        items = np.empty((targets.shape[0], 0), dtype=np.int64)
+        if k:
+            items, _ = recommend(estimator, visible, k, exclude_seen=self.exclude_seen)
+        seen = profile if self.exclude_seen else None
+        ranking = Ranking(items, n_items, targets, seen, profile)
+        if self._needs("scores"):
+            ranking.scores = lambda rows: estimator.predict(visible[rows])
+        return ranking
+
+    def _describe(self, ranking: Ranking, estimator: Any) -> None:
+        """Add popularity and features where a metric reads them."""
+        if self._needs("popularity"):
+            last = final_recommender(estimator)
+            popularity = getattr(last, "item_popularity_", None)
+            if popularity is None:
+                raise ValueError(
+                    f"{self.metrics!r} needs the popularity of the items, and {type(last).__name__} has no "
+                    "item_popularity_: score a fitted recommender of this package, or a Pipeline or search over one."
+                )
+            ranking.popularity = check_popularity(popularity, ranking.n_items)
+            ranking.n_users = getattr(last, "n_users_fit_", None)
+        if self._needs("item_features"):
+            if self.item_features is not None:
+                ranking.item_features = check_features(self.item_features, ranking.n_items)
+            elif not self._needs("profile"):
+                assert ranking.profile is not None
+                ranking.item_features = sp.csr_array(ranking.profile.T)
+
+    def _groups(
+        self, X: Any, visible: Any, rows: NDArray[np.intp]
+    ) -> Iterator[tuple[Any, NDArray[np.intp]]]:
+        """Labels and members (positions in the ranking) of every group of users."""
+        if isinstance(self.groups, str) and self.groups == "activity":
+            counts = np.diff(visible.indptr)
+            third, two_thirds = np.quantile(counts, [1 / 3, 2 / 3])
+            yield "low", np.flatnonzero(counts <= third)
+            yield "mid", np.flatnonzero((counts > third) & (counts <= two_thirds))
+            yield "high", np.flatnonzero(counts > two_thirds)
+            return
+        labels = (
+            _user_column(X, self.groups)
+            if isinstance(self.groups, str)
+            else np.asarray(self.groups)
+        )
+        if len(labels) != X.shape[0]:
+            raise ValueError(
+                f"groups holds {len(labels)} labels and X has {X.shape[0]} rows. Where rows are split "
+                "(cross-validation), name a column of X.user_features: it is split with them."
+            )
+        labels = labels[rows]
+        for label in np.unique(labels):
+            yield label, np.flatnonzero(labels == label)
+
+
+def _user_column(X: Any, name: str) -> NDArray[Any]:
+    """A column of the user features of `X`.
+
+    Raises
+    ------
+    ValueError
+        If `X` has no user features, or none of this name.
+    """
+    import narwhals as nw
+
+    table = getattr(X, "user_features", None)
+    if table is None:
+        raise ValueError(
+            f"groups={name!r} names a column of user features, and X has none: build it with "
+            "Interactions(..., user_features=table), or use groups='activity'."
+        )
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        raise ValueError(f"groups={name!r} needs X.user_features to be a table with named columns.")
+    if name not in frame.columns:
+        raise unknown_name(name, [*frame.columns, "activity"], "group")
+    return np.asarray(frame[name].to_numpy())
+
+
+def ranking_scorer(
+    metrics: Any,
+    *,
+    holdout: str | None = None,
+    exclude_seen: bool = True,
+    random_state: int = 0,
+    groups: Any = None,
+    item_features: Any = None,
+) -> Any:
+    """Make a scorer of ranking metrics for scikit-learn's searches and validations.
+
+    The scorer is a callable ``scorer(estimator, X, y=None)``. With `y`, the held-out interactions of the rows of `X`,
+    it ranks `X` and measures against `y`. Without, it hides a fifth of every row of at least two interactions in `X` as
+    given, before any step of a Pipeline, ranks the rest and measures against what was hidden: so every candidate of a
+    search answers the same question.
+
+    Parameters
+    ----------
+    metrics : str or list of str
+        Names with cut-offs, such as ``"ndcg@10"``; `get_ranking_scorer_names` lists them. Several are computed from one
+        ranking and returned as a dict: pass ``refit="ndcg@10"`` to the search.
+    holdout : {"hash", "random", "latest"}, default=None
+        What is hidden without `y`: chosen by a hash of the row (None is "hash"; as `score` of most recommenders), at
+        random, or the latest.
+    exclude_seen : bool, default=True
+        Whether items of the visible row are neither recommended nor count as targets.
+    random_state : int, default=0
+        Seed of ``holdout="random"``; a number, so that every candidate has the same hidden.
+    groups : str or array-like of shape (n_users,), default=None
+        Groups of users that are also scored apart, as ``"ndcg@10[group]"`` in a dict: "activity" (thirds of the users
+        by the number of visible interactions: low, mid, high), the name of a column of ``X.user_features``, or one
+        label per row. A group without a value is NaN.
+    item_features : {array-like, sparse} of shape (n_items, n_features), default=None
+        What diversity and calibration read. Without it, diversity compares the columns of the visible matrix.
+
+    Returns
+    -------
+    scorer : callable
+        Picklable. Metrics of which less is better (gini, popularity, miscalibration) are negated, so that greater is
+        better for every score; ``scorer.greater_is_better`` tells which. ``scorer.per_user(estimator, X, y)`` returns
+        the values of every row, not negated.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a parameter out of range.
+
+    See Also
+    --------
+    rating_scorer : The same for predicted ratings.
+    ranking_metrics : The same for lists or scores at hand.
+
+    Notes
+    -----
+    Only rows with targets are ranked unless a metric reads all lists. Popularity (for novelty, serendipity and
+    popularity) is that of the fitted recommender, found in Pipelines and searches.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn_llmrec.metrics import ranking_scorer
+    >>> scorer = ranking_scorer(["ndcg@10", "item_coverage@10"], holdout="latest")
+    >>> scorer
+    ranking_scorer(['ndcg@10', 'item_coverage@10'], holdout='latest')
+    >>> from sklearn_llmrec.dummy import PopularityRecommender
+    >>> search = GridSearchCV(PopularityRecommender(), {}, scoring=scorer, refit="ndcg@10")
+    """
+    if not isinstance(metrics, str) and np.iterable(metrics):
+        metrics = list(metrics)
+    return _RankingScorer(metrics, holdout, exclude_seen, random_state, groups, item_features)
+
+
+class _RatingScorer(_Scorer):
+    """A callable ``(estimator, X, y=None)``; see `rating_scorer`."""
+
+    _function = "rating_scorer"
+    _defaults = {"holdout": None, "random_state": 0}
+    greater_is_better = False
+
+    def __init__(self, metric: str, holdout: str | None, random_state: int) -> None:
+        if metric not in RATING_METRICS:
+            raise unknown_name(metric, sorted(RATING_METRICS), "rating metric")
+        super().__init__(metric, holdout, random_state)
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted estimator; the error is negated."""
+        visible, targets = self._visible_and_targets(X, y)
+        rows = np.flatnonzero(np.diff(targets.indptr))
+        if not len(rows):
+            raise ValueError("No row of y holds a rating: there is nothing to measure.")
+        predicted = np.empty(targets.nnz)
+        size = max(1, 2**22 // targets.shape[1])
+        for begin in range(0, len(rows), size):
+            chunk = rows[begin : begin + size]
+            block = np.asarray(estimator.predict(visible[chunk]))
+            part = targets[chunk]
+            at = np.repeat(np.arange(len(chunk)), np.diff(part.indptr))
+            first = targets.indptr[chunk[0]]
+            predicted[first : first + part.nnz] = block[at, part.indices]
+        return -RATING_METRICS[self.metrics](targets.data.astype(np.float64) - predicted)
+
+
+def rating_scorer(metric: str, *, holdout: str | None = None, random_state: int = 0) -> Any:
+    """Make a scorer of rating prediction for scikit-learn's searches and validations.
+
+    Parameters
+    ----------
+    metric : {"rmse", "mae"}
+        The error over the observed (non-zero) entries of `y`, all users pooled.
+    holdout : {"hash", "random", "latest"}, default=None
+        What is hidden in the rows of `X` where no `y` is given, as in `ranking_scorer`.
+    random_state : int, default=0
+        Seed of ``holdout="random"``.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y=None)``, the error negated so that greater is better. Picklable.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> from sklearn_llmrec.metrics import rating_scorer
+    >>> rating_scorer("rmse")
+    rating_scorer('rmse')
+    """
+    return _RatingScorer(metric, holdout, random_state)
+
+
+def get_ranking_scorer_names() -> list[str]:
+    """Names that `ranking_scorer` and `ranking_metrics` know; k stands for any cut-off.
+
+    Returns
+    -------
+    names : list of str
+
+    Examples
+    --------
+    >>> from sklearn_llmrec.metrics import get_ranking_scorer_names
+    >>> get_ranking_scorer_names()[:4]
+    ['auc', 'capped_recall@k', 'cold_items@k', 'diversity@k']
+    """
+    return metric_names()

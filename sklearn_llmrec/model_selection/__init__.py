@@ -1,0 +1,27 @@
+"""Splits of user-by-item matrices: what a recommender may see, and what it must predict."""
+
+from sklearn_llmrec.model_selection._protocols import (
+    backtest_folds,
+    cold_item_split,
+    cold_user_split,
+    strong_generalization_split,
+    time_split,
+)
+from sklearn_llmrec.model_selection._split import (
+    SameRows,
+    holdout_split,
+    interaction_folds,
+    leave_last_out,
+)
+
+__all__ = [
+    "SameRows",
+    "backtest_folds",
+    "cold_item_split",
+    "cold_user_split",
+    "holdout_split",
+    "interaction_folds",
+    "leave_last_out",
+    "strong_generalization_split",
+    "time_split",
+]

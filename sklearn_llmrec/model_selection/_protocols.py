@@ -1,0 +1,404 @@
+"""Published protocols: a cut in time, backtests, unseen and cold users, cold items."""
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from sklearn_llmrec._entries import as_times
+from sklearn_llmrec.model_selection._events import (
+    as_events,
+    baskets_in_time,
+    entry_times,
+    like,
+    part,
+    random_baskets,
+    row_numbers,
+    visible_and_targets,
+)
+from sklearn_llmrec.model_selection._split import Folds, n_of, stacked
+
+__all__ = [
+    "backtest_folds",
+    "cold_item_split",
+    "cold_user_split",
+    "strong_generalization_split",
+    "time_split",
+]
+
+
+def _as_time(cut: Any) -> float | int:
+    """A cut as a number: numbers stay, dates become unix seconds."""
+    if isinstance(cut, Real):
+        return cut  # type: ignore[return-value]
+    if getattr(cut, "tzinfo", None) is not None:
+        return float(cut.timestamp())
+    return as_times(np.array([cut], dtype="datetime64[ns]"))[0].item()
+
+
+def _window(
+    M: sp.csr_array, X: Any, cut: Any, end: Any, order: str, exclude_seen: bool
+) -> tuple[Any, Any]:
+    """What was before the cut, and what came from the cut until before the end."""
+    times = entry_times(M, order)
+    target = times >= cut
+    if end is not None:
+        target &= times < end
+    return visible_and_targets(M, X, times < cut, target, exclude_seen)
+
+
+def time_split(
+    X: Any,
+    *,
+    cut: Any = None,
+    test_size: float = 0.2,
+    horizon: float | None = None,
+    order: str = "timestamps",
+    exclude_seen: bool = True,
+) -> tuple[Any, Any]:
+    """Cut the log at one time for all users.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions with timestamps. Where events repeat, build them with ``repeats="keep"``: a sum has the time of its
+        latest part, so it is no longer seen before that.
+    cut : number, str or datetime, default=None
+        First time that is hidden, in the unit of the timestamps; dates become unix seconds (UTC). By default the time
+        that hides `test_size` of the events, or a little more where many share it.
+    test_size : float, default=0.2
+        Share of all events at or after the cut.
+    horizon : float, default=None
+        How long after the cut targets are counted, in the unit of the timestamps; later events are in neither matrix.
+        By default to the end.
+    order : {"timestamps", "values"}, default="timestamps"
+        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
+    exclude_seen : bool, default=True
+        Whether targets whose item the visible row already holds leave `y`.
+
+    Returns
+    -------
+    X_visible : same type as X
+        All events before the cut; nothing at or after it. Rows and columns stay: those that begin later are empty.
+    y : same type as X
+        The events at or after the cut.
+
+    See Also
+    --------
+    backtest_folds : Several cuts, for a search.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec import Interactions
+    >>> from sklearn_llmrec.model_selection import time_split
+    >>> X = Interactions(np.array([[1, 1, 0], [0, 1, 1]]))
+    >>> X.timestamps = [10, 20, 15, 25]
+    >>> X_visible, y = time_split(X, cut=20)
+    >>> X_visible.timestamps, y.timestamps
+    (array([10, 15]), array([20, 25]))
+    """
+    M = as_events(X)
+    start = _cut_at(M, order, 1 - _share(test_size, "test_size")) if cut is None else _as_time(cut)
+    return _window(M, X, start, None if horizon is None else start + horizon, order, exclude_seen)
+
+
+def _share(size: Any, name: str) -> float:
+    if not isinstance(size, Real) or not 0 < size < 1:
+        raise ValueError(f"{name} must be a share between 0 and 1, got {size!r}.")
+    return float(size)
+
+
+def _cut_at(M: sp.csr_array, order: str, share: float) -> Any:
+    """The latest time with at most this share of the events before it."""
+    times = np.sort(entry_times(M, order))
+    if not len(times) or times[0] == times[-1]:
+        raise ValueError("The events of X share one time: there is nothing to cut.")
+    cut = times[min(int(np.ceil(share * len(times) - 1e-9)), len(times) - 1)]
+    # A first time shared by many must stay visible.
+    return cut if cut > times[0] else times[np.searchsorted(times, cut, side="right")]
+
+
+def backtest_folds(
+    X: Any,
+    n_splits: int = 5,
+    *,
+    cuts: Any = None,
+    horizon: float | None = None,
+    order: str = "timestamps",
+    exclude_seen: bool = True,
+) -> Folds:
+    """Rolling backtest over cuts in time, for vanilla searches.
+
+    Block k holds all events before cut k; its targets are the events from there to the next cut. Fold k trains and tests
+    on block k, so nothing at or after a cut is in its fit.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions with timestamps; see `time_split`.
+    n_splits : int, default=5
+        Number of cuts that divide the events into n_splits + 1 parts of about equal size.
+    cuts : array-like of numbers or dates, default=None
+        The cuts themselves, ascending, instead of `n_splits`.
+    horizon : float, default=None
+        How long after its cut a fold counts targets, in the unit of the timestamps; by default to the next cut, in the
+        last fold to the end.
+    order : {"timestamps", "values"}, default="timestamps"
+        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
+    exclude_seen : bool, default=True
+        Whether targets whose item the visible row already holds leave `y`.
+
+    Returns
+    -------
+    X_ : same type as X, of shape (n_splits * n_users, n_items)
+        The blocks, one below the other.
+    y_ : same type as X, of shape (n_splits * n_users, n_items)
+        Their targets.
+    cv : list of (train, test) arrays of rows
+        Equal rows in both, those of a block.
+
+    Notes
+    -----
+    Use such a search with ``refit=False`` and fit the best parameters on the original X; see `interaction_folds`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec import Interactions
+    >>> from sklearn_llmrec.model_selection import backtest_folds
+    >>> X = Interactions(np.ones((2, 4)))
+    >>> X.timestamps = np.arange(8)
+    >>> X_, y_, cv = backtest_folds(X, cuts=[4, 6])
+    >>> X_.sum(axis=1), y_.sum(axis=1)
+    (array([4., 0., 4., 2.]), array([0., 2., 0., 2.]))
+    """
+    M = as_events(X)
+    if cuts is None:
+        if not isinstance(n_splits, Integral) or n_splits < 1:
+            raise ValueError(f"n_splits must be an integer from 1, got {n_splits!r}.")
+        found = [_cut_at(M, order, k / (n_splits + 1)) for k in range(1, n_splits + 1)]
+    else:
+        found = [_as_time(cut) for cut in cuts]
+    if not found or any(b <= a for a, b in zip(found, found[1:])):
+        raise ValueError(f"The cuts must ascend, got {found}: give other cuts or fewer splits.")
+    ends = [*found[1:], None] if horizon is None else [cut + horizon for cut in found]
+    return stacked([_window(M, X, cut, end, order, exclude_seen) for cut, end in zip(found, ends)])
+
+
+def strong_generalization_split(
+    X: Any,
+    *,
+    n_validation: float = 0.1,
+    n_test: float = 0.1,
+    fold_in: float = 0.8,
+    by: str = "random",
+    known_items_only: bool = True,
+    keep_baskets: bool = True,
+    random_state: Any = None,
+) -> tuple[Any, Any, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Users for training, validation and test; the latter two show a part of their history [1]_.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions.
+    n_validation, n_test : float or int, default=0.1
+        Share or number of users held out for validation and for the test.
+    fold_in : float, default=0.8
+        Share of the history that a held-out user shows; ``floor((1 - fold_in) * n)`` events are hidden, so users of few
+        events have no target.
+    by : {"random", "latest"}, default="random"
+        Which events of held-out users are hidden.
+    known_items_only : bool, default=True
+        Whether events of held-out users with items that no training user has are dropped, as in the paper.
+    keep_baskets : bool, default=True
+        Whether events of one user with one timestamp are hidden together.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the choice of users and events.
+
+    Returns
+    -------
+    X_ : same type as X
+        The same rows; training users whole, the others what they show.
+    y_ : same type as X
+        What the others hide. Training users have no targets.
+    train, valid, test : ndarray of int
+        Rows of the three groups.
+
+    References
+    ----------
+    .. [1] D. Liang, R. G. Krishnan, M. D. Hoffman, T. Jebara, "Variational Autoencoders for Collaborative Filtering", WWW
+       2018.
+
+    Examples
+    --------
+    A search over validation users, then the test:
+
+    >>> import numpy as np
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn_llmrec.model_selection import strong_generalization_split
+    >>> from sklearn_llmrec.neighbors import ItemKNN
+    >>> X = (np.random.default_rng(0).uniform(size=(200, 20)) < 0.4).astype(float)
+    >>> X_, y_, train, valid, test = strong_generalization_split(X, random_state=0)
+    >>> search = GridSearchCV(ItemKNN(), {"n_neighbors": [3, 10]}, cv=[(train, valid)], refit=False)
+    >>> search = search.fit(X_, y_)
+    >>> best = ItemKNN(**search.best_params_).fit(X_[train])
+    >>> bool(0 < best.score(X_[test], y_[test]) < 1)
+    True
+    """
+    M = as_events(X)
+    rng = check_random_state(random_state)
+    n_users = np.array([M.shape[0]])
+    sizes = [
+        int(n_of(n, n_users, name)[0])
+        for n, name in ((n_validation, "n_validation"), (n_test, "n_test"))
+    ]
+    if sum(sizes) >= M.shape[0]:
+        raise ValueError(
+            f"{sizes[0]} validation and {sizes[1]} test users leave none of {M.shape[0]} to train."
+        )
+    users = rng.permutation(M.shape[0])
+    valid, test, train = (np.sort(part) for part in np.split(users, np.cumsum(sizes)))
+    rows = row_numbers(M)
+    trains = np.isin(np.arange(M.shape[0]), train)[rows]
+    kept = np.ones(M.nnz, dtype=bool)
+    if known_items_only:
+        kept = trains | np.isin(M.indices, M.indices[trains])
+        M = part(M, kept)
+        rows, trains = rows[kept], trains[kept]
+    counts = np.diff(M.indptr)
+    n_hidden = np.floor(counts * (1 - _share(fold_in, "fold_in")) + 1e-9).astype(np.int64)
+    baskets = (
+        random_baskets(M, keep_baskets, rng)
+        if _is_random(by)
+        else baskets_in_time(M, "timestamps", keep_baskets)
+    )
+    hidden = baskets.last(n_hidden) & ~trains
+    return (*visible_and_targets(M, X, ~hidden, hidden, True), train, valid, test)
+
+
+def _is_random(by: str) -> bool:
+    if by not in ("random", "latest"):
+        raise ValueError(f"by must be 'random' or 'latest', got {by!r}.")
+    return by == "random"
+
+
+def cold_user_split(
+    X: Any,
+    *,
+    test_size: float = 0.2,
+    n_visible: int = 1,
+    by: str = "latest",
+    keep_baskets: bool = True,
+    exclude_seen: bool = True,
+    random_state: Any = None,
+) -> Folds:
+    """Users unseen at fit who show only a few events.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions.
+    test_size : float or int, default=0.2
+        Share or number of users held out.
+    n_visible : int, default=1
+        How many events a held-out user shows at most; a first basket is shown whole, and 0 shows nothing.
+    by : {"latest", "random"}, default="latest"
+        Whether the latest events are hidden, so that the earliest are seen, or any.
+    keep_baskets : bool, default=True
+        Whether events of one user with one timestamp are hidden together.
+    exclude_seen : bool, default=True
+        Whether targets whose item the visible row already holds leave `y`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the choice of users and events.
+
+    Returns
+    -------
+    X_ : same type as X
+        The same rows; held-out users with what they show.
+    y_ : same type as X
+        What they hide. Other users have no targets.
+    cv : list of one (train, test) pair of rows
+        Trains on the other users and tests on the held-out ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.model_selection import cold_user_split
+    >>> X_, y_, [(train, test)] = cold_user_split(np.ones((5, 4)), by="random", random_state=0)
+    >>> X_[test].sum(), y_[test].sum(), y_[train].sum()
+    (np.float64(1.0), np.float64(3.0), np.float64(0.0))
+    """
+    if not isinstance(n_visible, Integral) or n_visible < 0:
+        raise ValueError(f"n_visible must be an integer from 0, got {n_visible!r}.")
+    M = as_events(X)
+    rng = check_random_state(random_state)
+    n_cold = int(n_of(test_size, np.array([M.shape[0]]), "test_size")[0])
+    if n_cold >= M.shape[0]:
+        raise ValueError(f"{n_cold} held-out users leave none of {M.shape[0]} to train.")
+    users = rng.permutation(M.shape[0])
+    test, train = np.sort(users[:n_cold]), np.sort(users[n_cold:])
+    baskets = (
+        random_baskets(M, keep_baskets, rng)
+        if _is_random(by)
+        else baskets_in_time(M, "timestamps", keep_baskets)
+    )
+    n_hidden = np.maximum(np.diff(M.indptr) - n_visible, 0)
+    n_hidden[train] = 0
+    hidden = baskets.last(n_hidden, spare_first=n_visible > 0)
+    X_, y_ = visible_and_targets(M, X, ~hidden, hidden, exclude_seen)
+    return X_, y_, [(train, test)]
+
+
+def cold_item_split(
+    X: Any, *, test_size: float = 0.2, by: str = "random", random_state: Any = None
+) -> tuple[Any, Any, NDArray[np.int64]]:
+    """Hide all interactions of some items, to be recommended without any.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions.
+    test_size : float or int, default=0.2
+        Share or number of the items that have interactions.
+    by : {"random", "latest"}, default="random"
+        Any items, or those whose first interaction is the latest.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the random choice.
+
+    Returns
+    -------
+    X_visible : same type as X
+        The other items' interactions; the columns of the cold items are empty.
+    y : same type as X
+        The interactions of the cold items.
+    items : ndarray of int
+        The cold columns, to be passed as `candidates` where cold items are ranked among themselves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.model_selection import cold_item_split
+    >>> X_visible, y, items = cold_item_split(np.ones((2, 5)), random_state=0)
+    >>> items, y.sum(axis=0)
+    (array([2]), array([0., 0., 2., 0., 0.]))
+    """
+    M = as_events(X)
+    known = np.unique(M.indices)
+    n_cold = int(n_of(test_size, np.array([len(known)]), "test_size")[0])
+    if n_cold >= len(known):
+        raise ValueError(f"{n_cold} cold items leave none of {len(known)} to learn from.")
+    if _is_random(by):
+        order = check_random_state(random_state).permutation(len(known))
+    else:
+        times = entry_times(M, "timestamps")
+        first_time = np.full(M.shape[1], times.max())
+        np.minimum.at(first_time, M.indices, times)
+        order = np.argsort(-first_time[known], kind="stable")
+    items = np.sort(known[order[:n_cold]]).astype(np.int64)
+    cold = np.isin(M.indices, items)
+    return like(part(M, ~cold), X), like(part(M, cold), X), items

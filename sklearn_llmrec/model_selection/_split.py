@@ -1,0 +1,388 @@
+"""Splits that hide interactions of the same users: by hash, at random, the latest, in folds."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from sklearn_llmrec.model_selection._events import (
+    as_events,
+    baskets_in_time,
+    first_of_pairs,
+    like,
+    part,
+    random_baskets,
+    row_numbers,
+    stack,
+    visible_and_targets,
+)
+
+__all__ = [
+    "SameRows",
+    "hide_by_hash",
+    "hide_latest",
+    "holdout_split",
+    "interaction_folds",
+    "leave_last_out",
+]
+
+
+# Stacked blocks, their targets, and the cv that keeps the blocks apart.
+Folds = tuple[Any, Any, list[tuple[NDArray[np.int64], NDArray[np.int64]]]]
+
+
+class SameRows:
+    """Cross-validator of one fold that trains and tests on all rows.
+
+    For searches over known users, whose targets were hidden before the fit: ``X, y = holdout_split(X)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.model_selection import SameRows
+    >>> [(train, test)] = SameRows().split(np.eye(3))
+    >>> train, test
+    (array([0, 1, 2]), array([0, 1, 2]))
+    """
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Any:
+        """Yield the numbers of all rows twice.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            The matrix to be split.
+        y : object, default=None
+            Ignored.
+        groups : object, default=None
+            Ignored.
+
+        Yields
+        ------
+        train, test : ndarray of shape (n_users,)
+            All rows.
+        """
+        n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+        yield np.arange(n_rows), np.arange(n_rows)
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        n_splits : int
+            1.
+        """
+        return 1
+
+
+def _mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of splitmix64: every bit of the input reaches every bit of the output."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _order_by_key(rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Order by row, which ascends, then by the upper 40 bits of the key; ties by position, so by column."""
+    order = np.empty(len(rows), dtype=np.int64)
+    for block in range(0, int(rows[-1]) + 1 if len(rows) else 0, 2**24):
+        start, end = np.searchsorted(rows, [block, block + 2**24])
+        both = (rows[start:end] - block).astype(np.uint64) << np.uint64(40)
+        both |= keys[start:end] >> np.uint64(24)
+        order[start:end] = start + np.argsort(both, kind="stable")  # one key sorts faster than two
+    return order
+
+
+def _n_fifth(counts: NDArray[Any]) -> NDArray[np.int64]:
+    return np.maximum(1, np.rint(counts / 5)).astype(np.int64)
+
+
+def hide_by_hash(X: Any) -> tuple[Any, Any]:
+    """Hide a fifth of the items of every row, chosen by a hash of the row's items.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions.
+
+    Returns
+    -------
+    visible, hidden : same type as X
+        ``max(1, round(n / 5))`` of the n items of a row are hidden; rows of fewer than two keep theirs. The choice depends
+        on the set of items of the row and on nothing else: not on values, the order of rows, the chunk or the dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.model_selection._split import hide_by_hash
+    >>> visible, hidden = hide_by_hash(np.ones((2, 5)))
+    >>> visible.sum(axis=1), hidden.sum(axis=1)
+    (array([4., 4.]), array([1., 1.]))
+    """
+    M = as_events(X)
+    first = first_of_pairs(M)  # all events of a hidden item are hidden
+    columns, rows = M.indices[first], row_numbers(M)[first]
+    n_items = np.bincount(rows, minlength=M.shape[0])
+    mixed = _mix64(columns.astype(np.uint64))
+    filled = np.flatnonzero(n_items)
+    row_hash = np.zeros(M.shape[0], dtype=np.uint64)
+    if len(filled):
+        starts = (np.cumsum(n_items) - n_items)[filled]
+        row_hash[filled] = np.add.reduceat(mixed, starts)
+    keys = _mix64(mixed ^ _mix64(row_hash)[rows])
+    order = _order_by_key(rows, keys)
+    rank = np.arange(len(rows)) - np.repeat(np.cumsum(n_items) - n_items, n_items)
+    n_hidden = np.where(n_items >= 2, _n_fifth(n_items), 0)
+    hidden_item = np.zeros(len(rows), dtype=bool)
+    hidden_item[order] = rank < n_hidden[rows]
+    hidden = hidden_item[np.cumsum(first) - 1] if M.nnz else first
+    return like(part(M, ~hidden), X), like(part(M, hidden), X)
+
+
+def hide_latest(X: Any, *, exclude_seen: bool = True) -> tuple[Any, Any]:
+    """Hide the latest fifth of the events of every row.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions; without timestamps, values are read as times.
+    exclude_seen : bool, default=True
+        Whether hidden events of items that stay visible leave the second matrix.
+
+    Returns
+    -------
+    visible, hidden : same type as X
+        At least ``max(1, round(n / 5))`` of the n events of a row are hidden, as whole baskets (events of one time); the
+        first basket stays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.model_selection._split import hide_latest
+    >>> hide_latest(np.array([[3, 1, 2, 0]]))[1]
+    array([[3, 0, 0, 0]])
+    """
+    M = as_events(X)
+    hidden = baskets_in_time(M, "auto", True).last(_n_fifth(np.diff(M.indptr)))
+    return visible_and_targets(M, X, ~hidden, hidden, exclude_seen)
+
+
+def n_of(size: float, counts: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """How many of `counts` a size is: a number, or a rounded share, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If the size is neither an integer from 1 nor a share between 0 and 1.
+    """
+    if isinstance(size, Integral) and not isinstance(size, bool) and size >= 1:
+        return np.full(len(counts), int(size))
+    if isinstance(size, float | np.floating) and 0 < size < 1:
+        return np.maximum(1, np.rint(counts * size)).astype(np.int64)
+    raise ValueError(f"{name} must be an integer from 1 or a share between 0 and 1, got {size!r}.")
+
+
+def holdout_split(
+    X: Any,
+    *,
+    test_size: float = 0.2,
+    by: str = "random",
+    order: str = "timestamps",
+    keep_baskets: bool = True,
+    exclude_seen: bool = True,
+    random_state: Any = None,
+) -> tuple[Any, Any]:
+    """Hide interactions of every user, to be predicted from the others.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions.
+    test_size : float or int, default=0.2
+        Share of every user's events to hide, or their number; rounded, at least one.
+    by : {"random", "latest"}, default="random"
+        Which events are hidden.
+    order : {"timestamps", "values"}, default="timestamps"
+        With ``by="latest"``, what tells the time: the timestamps of an `Interactions`, or the values of X read as
+        times. Ratings and weights are not times.
+    keep_baskets : bool, default=True
+        Events of one user with one timestamp are a basket and hidden whole, so a little more may be hidden than asked
+        for. False parts them, the latest of a basket by the order of the log.
+    exclude_seen : bool, default=True
+        Whether targets whose item the visible row already holds leave `y`. Where people buy again, False asks for
+        repeated purchases too.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the random choice.
+
+    Returns
+    -------
+    X_visible : same type as X
+        What a recommender may see: the same rows, without the hidden events. At least the first event (basket) of a user
+        stays.
+    y : same type as X
+        The hidden events. Users of one event have none.
+
+    See Also
+    --------
+    interaction_folds : Several such splits, for a search.
+    time_split : One cut in time for all users.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.model_selection import holdout_split
+    >>> X_visible, y = holdout_split(np.ones((3, 10)), random_state=0)
+    >>> X_visible.sum(axis=1), y.sum(axis=1)
+    (array([8., 8., 8.]), array([2., 2., 2.]))
+    """
+    M = as_events(X)
+    if by == "random":
+        baskets = random_baskets(M, keep_baskets, check_random_state(random_state))
+    elif by == "latest":
+        baskets = baskets_in_time(M, order, keep_baskets)
+    else:
+        raise ValueError(f"by must be 'random' or 'latest', got {by!r}.")
+    hidden = baskets.last(n_of(test_size, np.diff(M.indptr), "test_size"))
+    return visible_and_targets(M, X, ~hidden, hidden, exclude_seen)
+
+
+def leave_last_out(
+    X: Any,
+    n: int = 1,
+    *,
+    order: str = "timestamps",
+    keep_baskets: bool = True,
+    exclude_seen: bool = True,
+) -> tuple[Any, Any]:
+    """Hide the last n events of every user.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions.
+    n : int, default=1
+        How many events to hide.
+    order : {"timestamps", "values"}, default="timestamps"
+        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
+    keep_baskets : bool, default=True
+        Whether events of one user with one timestamp are hidden together; False parts them by the order of the log, as
+        most published leave-one-out figures do.
+    exclude_seen : bool, default=True
+        Whether targets whose item the visible row already holds leave `y`.
+
+    Returns
+    -------
+    X_visible : same type as X
+        The same rows without the hidden events; the first event (basket) of a user always stays.
+    y : same type as X
+        The hidden events.
+
+    Examples
+    --------
+    Test and validation targets, last and last but one:
+
+    >>> import numpy as np
+    >>> from sklearn_llmrec.model_selection import leave_last_out
+    >>> X = np.array([[3, 1, 2, 4]])
+    >>> X_valid, y_test = leave_last_out(X, order="values")
+    >>> X_train, y_valid = leave_last_out(X_valid, order="values")
+    >>> X_train, y_valid, y_test
+    (array([[0, 1, 2, 0]]), array([[3, 0, 0, 0]]), array([[0, 0, 0, 4]]))
+    """
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"n must be an integer from 1, got {n!r}.")
+    return holdout_split(
+        X,
+        test_size=n,
+        by="latest",
+        order=order,
+        keep_baskets=keep_baskets,
+        exclude_seen=exclude_seen,
+    )
+
+
+def interaction_folds(
+    X: Any,
+    n_splits: int = 5,
+    *,
+    keep_baskets: bool = True,
+    exclude_seen: bool = True,
+    random_state: Any = None,
+) -> Folds:
+    """K-fold cross-validation over interactions, for vanilla searches.
+
+    scikit-learn splits rows, so known users are measured on stacked copies of X: in block k the events of fold k are
+    hidden, and are its targets; fold k trains and tests on block k.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions.
+    n_splits : int, default=5
+        Number of folds. The events of every user are dealt evenly to them.
+    keep_baskets : bool, default=True
+        Whether events of one user with one timestamp fall into one fold.
+    exclude_seen : bool, default=True
+        Whether targets whose item the visible row already holds leave `y`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the dealing.
+
+    Returns
+    -------
+    X_ : same type as X, of shape (n_splits * n_users, n_items)
+        The blocks, one below the other.
+    y_ : same type as X, of shape (n_splits * n_users, n_items)
+        Their targets. Users of one event (or basket) have none.
+    cv : list of (train, test) arrays of rows
+        Equal rows in both, those of a block.
+
+    Notes
+    -----
+    A search refits the best parameters on all rows it was given, here the stack, which is the wrong model: use
+    ``refit=False`` and fit on the original X. Halving searches with such a `cv` need an integer `random_state`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn_llmrec.model_selection import interaction_folds
+    >>> from sklearn_llmrec.neighbors import ItemKNN
+    >>> rng = np.random.default_rng(0)
+    >>> X = (rng.uniform(size=(60, 20)) < 0.4).astype(float)
+    >>> X_, y_, cv = interaction_folds(X, n_splits=3, random_state=0)
+    >>> search = GridSearchCV(ItemKNN(), {"n_neighbors": [3, 10]}, cv=cv, refit=False)
+    >>> search = search.fit(X_, y_)
+    >>> best = ItemKNN(**search.best_params_).fit(X)
+    >>> best.n_users_fit_
+    60
+    """
+    if not isinstance(n_splits, Integral) or n_splits < 2:
+        raise ValueError(f"n_splits must be an integer from 2, got {n_splits!r}.")
+    M = as_events(X)
+    rng = check_random_state(random_state)
+    baskets = random_baskets(M, keep_baskets, rng)
+    # Every row starts to deal at another fold, so that short rows do not all fill the first.
+    offset = rng.randint(n_splits, size=M.shape[0])
+    fold = (baskets.rank() + offset[baskets.rows]) % n_splits
+    lone = np.bincount(baskets.rows, minlength=M.shape[0]) < 2
+    fold[lone[baskets.rows]] = -1  # or nothing would be left to see
+    hidden = [baskets.mask(fold == k) for k in range(n_splits)]
+    return stacked([visible_and_targets(M, X, ~mask, mask, exclude_seen) for mask in hidden])
+
+
+def stacked(blocks: list[tuple[Any, Any]]) -> Folds:
+    """Pairs of visible and target matrices as one pair and the cv that keeps them apart."""
+    n_rows = blocks[0][0].shape[0]
+    rows = [np.arange(k * n_rows, (k + 1) * n_rows) for k in range(len(blocks))]
+    X_, y_ = (stack([block[side] for block in blocks]) for side in (0, 1))
+    return X_, y_, [(block, block.copy()) for block in rows]

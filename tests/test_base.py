@@ -1,0 +1,213 @@
+"""What the base class promises beyond the common checks."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import sklearn
+from sklearn.decomposition import TruncatedSVD
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    KFold,
+    cross_val_predict,
+    cross_validate,
+    learning_curve,
+)
+from sklearn.pipeline import make_pipeline
+
+from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN, UserKNN, recommend
+from sklearn_llmrec.base import BaseRecommender, row_chunks
+from sklearn_llmrec.dummy import PopularityRecommender, RandomRecommender
+from sklearn_llmrec.linear_model import EASE
+from sklearn_llmrec.preprocessing import BM25Transformer
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.default_rng(0)
+    odds = np.where(np.arange(60)[:, None] % 3 == np.arange(40) % 3, 0.5, 0.08)
+    return sp.csr_array((rng.random((60, 40)) < odds).astype(float))
+
+
+FORMS = {
+    "csr_matrix": sp.csr_matrix,
+    "csr_array": sp.csr_array,
+    "Interactions": Interactions,
+    "dense": lambda X: X.toarray(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("first", ["nothing", "bm25", "sklearn-tfidf"])
+def test_grid_search_with_no_y_and_no_scoring(X, form, first):
+    given = FORMS[form](X)
+    model = ItemKNN()
+    grid = {"n_neighbors": [2, 10]}
+    if first != "nothing":
+        step = BM25Transformer() if first == "bm25" else TfidfTransformer()
+        if first == "sklearn-tfidf" and form == "dense":
+            given = sp.csr_array(given)  # scikit-learn's own refuses dense input
+        model, grid = make_pipeline(step, model), {"itemknn__n_neighbors": [2, 10]}
+    search = GridSearchCV(model, grid, error_score="raise", cv=3).fit(given)
+    assert 0 < search.best_score_ <= 1
+    items, _ = recommend(search, given, k=3)
+    assert not X.toarray()[np.arange(60)[:, None], items].any()
+
+
+def test_searches_curves_and_workers(X):
+    halving = HalvingGridSearchCV(
+        ItemKNN(),
+        {"n_neighbors": [2, 5, 10]},
+        cv=KFold(3, shuffle=True, random_state=0),
+        random_state=0,
+    ).fit(X)
+    assert np.isfinite(halving.best_score_)
+    sizes, train, test = learning_curve(ItemKNN(), X, None, train_sizes=[0.5, 1.0], cv=3)
+    assert np.isfinite(test).all()
+    one = cross_validate(ItemKNN(), X, cv=3)["test_score"]
+    two = cross_validate(ItemKNN(), X, cv=3, n_jobs=2)["test_score"]
+    np.testing.assert_array_equal(one, two)
+    assert cross_val_predict(EASE(), X, X, cv=3).shape == X.shape
+
+
+def test_a_square_matrix_is_not_confused(X):
+    square = sp.csr_array(X[:40])
+    search = GridSearchCV(ItemKNN(), {"n_neighbors": [2, 10]}, error_score="raise").fit(square)
+    assert recommend(search, square, k=5)[0].shape == (40, 5)
+
+
+def test_recommend_for_any_multi_output_estimator(X):
+    ridge = Ridge().fit(X, X.toarray())
+    items, scores = recommend(ridge, X, k=4)
+    dense = ridge.predict(X)
+    dense[X.nonzero()] = -np.inf
+    np.testing.assert_array_equal(items, np.argsort(-dense, axis=1, kind="stable")[:, :4])
+    np.testing.assert_allclose(scores, -np.sort(-dense, axis=1)[:, :4])
+    reduced = make_pipeline(TruncatedSVD(5, random_state=0), Ridge()).fit(X, X.toarray())
+    items, _ = recommend(reduced, X, k=4, candidates=np.arange(10))
+    assert items.max() < 10
+
+
+def test_recommend_says_what_it_cannot_rank(X):
+    one = Ridge().fit(X, X.toarray()[:, 0])
+    with pytest.raises(ValueError, match="one score per item"):
+        recommend(one, X)
+
+
+def test_a_pipeline_masks_what_was_seen_before_its_steps(X):
+    class DropHalf(TfidfTransformer):
+        def transform(self, X, copy=True):
+            X = sp.csr_array(X, copy=True)
+            X.data[::2] = 0
+            return X
+
+    pipeline = make_pipeline(DropHalf(), EASE()).fit(X)
+    items, _ = recommend(pipeline, X, k=10)
+    assert not X.toarray()[np.arange(60)[:, None], items].any()
+
+
+def test_chunks_change_nothing(X):
+    for model in (
+        ItemKNN(5),
+        UserKNN(5),
+        EASE(),
+        ALSRecommender(4, random_state=0),
+        RandomRecommender(random_state=0),
+    ):
+        model.fit(X)
+        scores, (items, _) = model.predict(X), model.recommend(X, k=5)
+        with sklearn.config_context(working_memory=1e-3):
+            np.testing.assert_allclose(model.predict(X), scores, rtol=1e-9)
+            np.testing.assert_array_equal(model.recommend(X, k=5)[0], items)
+    assert [list(range(s.start, s.stop)) for s in row_chunks(3, 2**40)] == [[0], [1], [2]]
+
+
+def test_ties_break_by_the_lower_index():
+    X = np.eye(4, 300, k=2)
+    items, _ = PopularityRecommender().fit(X).recommend(X[:1] * 0, k=6)
+    assert items.tolist() == [[2, 3, 4, 5, 0, 1]]
+
+
+def test_items_without_evidence_come_in_popularity_order(X):
+    model = ItemKNN(n_neighbors=2).fit(X)
+    row = np.zeros((1, 40))
+    row[0, 3] = 1
+    scores = model.predict(row)[0]
+    evidence = (row @ model.weights_)[0] != 0
+    assert 0 < evidence.sum() < 39
+    assert scores[~evidence].max() < scores[evidence].min()
+    order = np.argsort(-scores[~evidence], kind="stable")
+    popularity = model.item_popularity_[~evidence]
+    np.testing.assert_array_equal(order, np.argsort(-popularity, kind="stable"))
+
+
+def test_a_row_whose_only_item_nobody_bought_gets_popular_items(X):
+    unbought = X.toarray()
+    unbought[:, 7] = 0
+    row = np.zeros((1, 40))
+    row[0, 7] = 1
+    for model in (ItemKNN(), UserKNN(), EASE(), ALSRecommender(4, random_state=0)):
+        items, _ = model.fit(unbought).recommend(row, k=5)
+        popular = np.argsort(-model.item_popularity_, kind="stable")
+        np.testing.assert_array_equal(items[0], popular[popular != 7][:5], err_msg=str(model))
+
+
+def test_predict_refuses_what_does_not_fit():
+    model = PopularityRecommender().fit(sp.csr_array(([1.0], ([0], [1])), shape=(1, 5_000_000)))
+    rows = sp.csr_array((5_000_000, 5_000_000))
+    with pytest.raises(MemoryError, match=r"dense score matrix.*Use recommend"):
+        model.predict(rows)
+    with pytest.raises(MemoryError, match="weight matrix of 5000000 x 5000000 items"):
+        EASE().fit(sp.csr_array(([1.0], ([0], [1])), shape=(1, 5_000_000)))
+
+
+def test_a_fit_that_fails_half_way_changes_nothing(X):
+    class Fragile(PopularityRecommender):
+        def _fit(self, X):
+            super()._fit(X)
+            if X.shape[0] < 10:
+                raise RuntimeError("half-way")
+
+    model = Fragile().fit(X)
+    before = dict(vars(model))
+    with pytest.raises(RuntimeError, match="half-way"):
+        model.fit(X[:5, :7])
+    assert vars(model).keys() == before.keys()
+    assert all(vars(model)[name] is value for name, value in before.items())
+
+
+def test_parameters_are_named_when_refused(X):
+    with pytest.raises(ValueError, match="'n_neighbors' parameter of ItemKNN must be"):
+        ItemKNN(n_neighbors=0).fit(X)
+    with pytest.raises(TypeError, match="k must be an integer"):
+        EASE().fit(X).recommend(X, k=2.5)
+
+
+def test_targets_that_the_row_already_holds_do_not_count(X):
+    model = EASE().fit(X)
+    visible = X.toarray()
+    visible[:, ::2] = 0
+    visible = sp.csr_array(visible)
+    hidden = sp.csr_array(X - visible)
+    assert model.score(visible, X) == pytest.approx(model.score(visible, hidden))
+
+
+def test_a_subclass_needs_two_methods(X):
+    class Columns(BaseRecommender):
+        def _fit(self, X):
+            self.scores_ = np.arange(X.shape[1])
+
+        def _score_rows(self, X):
+            return np.tile(self.scores_.astype(X.dtype), (X.shape[0], 1))
+
+    assert (
+        Columns()
+        .fit(X)
+        .recommend(X[:1] * 0 + sp.csr_array(([1.0], ([0], [39])), shape=(1, 40)), k=1)[0]
+        == 38
+    )
+    with pytest.raises(TypeError, match="abstract"):
+        BaseRecommender()

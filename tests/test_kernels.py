@@ -1,0 +1,155 @@
+"""Kernels against brute force: exact top-k, the sparse top-n product, masking inside the product."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
+from sklearn_llmrec.utils._memory import available_memory, require_memory
+from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils._sparse import csr_topk, matmul_topn, normalize_columns, normalize_rows
+from sklearn_llmrec.utils._topk import topk
+
+
+def brute_topk(scores, k):
+    items = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    values = np.take_along_axis(scores, items, axis=1)
+    return np.where(values == -np.inf, -1, items), values
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_columns", [3, 40, 257, 1000, 3416])
+@pytest.mark.parametrize("kind", ["continuous", "ties", "mostly -inf", "constant"])
+def test_topk_is_the_stable_sort(dtype, n_columns, kind):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(17, n_columns)).astype(dtype)
+    if kind == "ties":
+        scores = np.round(scores)
+    elif kind == "mostly -inf":
+        scores[rng.random(scores.shape) < 0.995] = -np.inf
+    elif kind == "constant":
+        scores[:] = 1
+    for k in {1, min(10, n_columns), min(50, n_columns)}:
+        items, values = topk(scores, k)
+        expected_items, expected = brute_topk(scores, k)
+        np.testing.assert_array_equal(items, expected_items)
+        np.testing.assert_array_equal(values, expected)
+        assert values.dtype == dtype
+
+
+def test_topk_of_a_block_that_is_not_contiguous():
+    scores = np.random.default_rng(0).normal(size=(2000, 6)).T
+    np.testing.assert_array_equal(topk(scores, 5)[0], brute_topk(scores, 5)[0])
+
+
+def small(draw_seed, shape, density, signed):
+    rng = np.random.default_rng(draw_seed)
+    dense = rng.integers(-2 if signed else 0, 3, size=shape) * (rng.random(shape) < density)
+    return sp.csr_array(dense.astype(float))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n_rows=st.integers(1, 12),
+    n_inner=st.integers(1, 12),
+    n_columns=st.integers(1, 12),
+    k=st.integers(1, 14),
+    signed=st.booleans(),
+)
+def test_matmul_topn_with_cancellations(seed, n_rows, n_inner, n_columns, k, signed):
+    # Small integers cancel exactly, which is what the bare kernel cannot stand.
+    A = small(seed, (n_rows, n_inner), 0.6, signed)
+    B = small(seed + 1, (n_inner, n_columns), 0.6, signed)
+    product = (A @ B).toarray()
+    got = matmul_topn(A, B, k)
+    for row in range(n_rows):
+        values = got.data[got.indptr[row] : got.indptr[row + 1]]
+        columns = got.indices[got.indptr[row] : got.indptr[row + 1]]
+        positive = np.sort(product[row][product[row] > 0])[::-1][:k]
+        np.testing.assert_array_equal(values, positive)
+        np.testing.assert_array_equal(product[row, columns], values)
+        assert len(set(columns.tolist())) == len(columns)
+
+
+def test_matmul_topn_keeps_negative_values_below_the_threshold():
+    A = sp.csr_array(np.array([[1.0, 0.0], [0.0, 1.0]]))
+    B = sp.csr_array(np.array([[-1.0, 3.0, -2.0, 5.0], [0.0, 0.0, -4.0, -3.0]]))
+    got = matmul_topn(A, B, 3, threshold=-np.inf)
+    assert got.data.tolist() == [5.0, 3.0, -1.0, -3.0, -4.0]
+
+
+@pytest.mark.parametrize(
+    "form", ["read-only", "int64", "csc", "float32", "stored zeros", "integers"]
+)
+def test_matmul_topn_takes_what_the_kernel_refuses(form):
+    rng = np.random.default_rng(0)
+    A = sp.csr_array(sp.random_array((30, 20), density=0.3, rng=rng))
+    B = sp.csr_array(sp.random_array((20, 40), density=0.3, rng=rng))
+    if form == "integers":
+        A, B = (
+            sp.csr_array(np.ceil(A.toarray() * 3).astype(int)),
+            sp.csr_array(np.ceil(B.toarray()).astype(int)),
+        )
+    expected = csr_topk(sp.csr_array(A.astype(float) @ B.astype(float)), 5)
+    given_A = A.copy()
+    if form == "read-only":
+        for part in (given_A.data, given_A.indices, given_A.indptr):
+            part.flags.writeable = False
+    elif form == "int64":
+        given_A.indices, given_A.indptr = A.indices.astype(np.int64), A.indptr.astype(np.int64)
+    elif form == "csc":
+        given_A = A.tocsc()
+    elif form == "float32":
+        given_A = A.astype(np.float32)
+    elif form == "stored zeros":
+        given_A.data[::3] = 0
+        expected = csr_topk(sp.csr_array(given_A @ B), 5)
+    got = matmul_topn(given_A, B, 5)
+    np.testing.assert_allclose(got.data, expected.data[expected.data > 0], rtol=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**6), n_items=st.integers(2, 40), k=st.integers(1, 8))
+def test_masked_topk_is_the_dense_way(seed, n_items, k):
+    k = min(k, n_items)
+    A = small(seed, (9, 15), 0.4, False)
+    B = small(seed + 1, (15, n_items), 0.3, False)
+    seen = small(seed + 2, (9, n_items), 0.3, False)
+    seen.eliminate_zeros()
+    masked = with_mask(B)
+    assert (without_mask(masked) != B).nnz == 0
+    for mask in (seen, None):
+        dense = (A @ B).toarray()
+        dense[dense <= 0] = -np.inf
+        if mask is not None:
+            dense[mask.toarray() != 0] = -np.inf
+        items, values = masked_topk(A, masked, mask, k)
+        expected_items, expected = brute_topk(dense, k)
+        np.testing.assert_array_equal(items, expected_items)
+        np.testing.assert_array_equal(values, expected)
+
+
+def test_normalising_gives_unit_length_and_keeps_empty():
+    X = sp.csr_array(np.array([[3.0, 0, 0], [4.0, 2.0, 0], [0, 0, 0]]))
+    np.testing.assert_allclose(
+        normalize_columns(X).toarray(), [[0.6, 0, 0], [0.8, 1, 0], [0, 0, 0]]
+    )
+    np.testing.assert_allclose(np.linalg.norm(normalize_rows(X).toarray(), axis=1), [1, 1, 0])
+
+
+def test_a_refusal_names_the_size_and_the_remedy():
+    if available_memory() is None:
+        pytest.skip("the system does not tell its memory")
+    with pytest.raises(MemoryError, match=r"The matrix takes 1048576.0 GiB.*Use less\."):
+        require_memory(2**50, "The matrix", "Use less.")
+    require_memory(1, "A byte", "")
+
+
+def test_a_missing_optional_package_is_named_with_its_extra():
+    with pytest.raises(ImportError, match=r"no_such_package is needed.*sklearn-llmrec\[text\]"):
+        require("no_such_package.part", extra="text")
+    with pytest.raises(ModuleNotFoundError, match=r"sklearn_llmrec\.no_such_module"):
+        require("sklearn_llmrec.no_such_module", extra="text")
