@@ -1,3 +1,6 @@
-"""To come."""
+"""Recommenders that read: language-model embeddings of item texts."""
 
-__all__: list[str] = []
+from sklearn_llmrec.text._cleaner import TextCleaner
+from sklearn_llmrec.text._encoder import SentenceEncoder
+
+__all__ = ["SentenceEncoder", "TextCleaner"]

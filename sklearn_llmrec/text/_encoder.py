@@ -1,0 +1,294 @@
+"""Sentence embeddings as a transformer, each text embedded once ever."""
+
+import json
+import os
+from numbers import Integral
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_llmrec.text import _models
+from sklearn_llmrec.text._cache import EmbeddingCache, text_key
+from sklearn_llmrec.text._texts import as_texts
+
+# Texts between two writes to the cache: what an interruption costs at most.
+_BLOCK = 1024
+
+
+class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Embeddings of texts by a language model.
+
+    A transformer around sentence-transformers. Every text is embedded once ever: vectors are kept
+    on disk, under the hash of the model's content, of what else shapes them (prompt, pooling,
+    backend) and of the text, so a second fit, another process, or a search over other parameters
+    finds them there. Equal texts are embedded once, and texts are batched by length, because a
+    batch costs what its longest text costs.
+
+    Parameters
+    ----------
+    model : str, path or object, default="sentence-transformers/all-MiniLM-L6-v2"
+        Name on the model hub, folder, or an object with ``encode(texts, batch_size=...,
+        show_progress_bar=..., convert_to_numpy=True)``. Prefer a name or folder: an object is
+        copied by `clone`.
+    prompt : str, default=None
+        What the model wants before each text, such as ``"passage: "``.
+    pooling : {"mean", "cls", "max", "lasttoken"}, default=None
+        How token vectors become one. None is what the model was trained with.
+    truncate_dim : int, default=None
+        Keep only the first dimensions, for models trained so that these mean most.
+    normalize : bool, default=True
+        Whether vectors get unit length.
+    batch_size : int, default=64
+        Texts per batch.
+    device : str, default="auto"
+        "cpu", "cuda", "mps", ... "auto" takes the fastest there is.
+    backend : {"torch", "onnx", "openvino"}, default="torch"
+        What computes; all but torch need ``pip install sentence-transformers[onnx]`` or
+        ``[openvino]``.
+    model_kwargs : dict, default=None
+        Further arguments for loading, such as ``{"file_name": "onnx/model_qint8_avx512.onnx"}`` for
+        int8 weights, or ``{"dtype": "bfloat16"}``. Plain values only.
+    cache : bool, str or path, default=True
+        Folder of the cache. True is the folder ``sklearn_llmrec/embeddings``
+        in `sklearn.datasets.get_data_home`; False keeps nothing. Stored are vectors and hashes
+        of texts, never texts.
+    verbose : bool, default=False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    model_hash_ : str or None
+        Hash of the model's content; None for an object without a cache.
+    model_folder_ : str or None
+        Where the model's files lie; None for an object.
+
+    See Also
+    --------
+    TextCleaner : Removes markup and unifies texts before.
+    TextEmbeddingRecommender : Recommends by such vectors.
+
+    Notes
+    -----
+    A text of blanks only, or a missing one (None, NaN), gets the vector of zeros: similar to
+    nothing. Texts beyond the model's length (256 tokens for the default) are cut there. `fit` reads
+    the model's files for their hash but loads no model; `transform` loads it for texts that are not
+    in the cache, once per process. With all texts in the cache not even torch is imported.
+
+    References
+    ----------
+    N. Reimers, I. Gurevych, "Sentence-BERT: Sentence embeddings using Siamese BERT-networks", EMNLP
+    2019.
+
+    Examples
+    --------
+    >>> from sklearn_llmrec.text import SentenceEncoder
+    >>> class Letters:  # any object that encodes
+    ...     def encode(self, texts, **options):
+    ...         return [[text.count(letter) for letter in "abc"] for text in texts]
+    >>> SentenceEncoder(Letters(), normalize=False, cache=False).fit_transform(["abba", "cab", ""])
+    array([[2., 2., 0.],
+           [1., 1., 1.],
+           [0., 0., 0.]], dtype=float32)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "model": "no_validation",
+        "prompt": [str, None],
+        "pooling": [StrOptions({"mean", "cls", "max", "lasttoken"}), None],
+        "truncate_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "normalize": ["boolean"],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "backend": [StrOptions({"torch", "onnx", "openvino"})],
+        "model_kwargs": [dict, None],
+        "cache": ["boolean", str, os.PathLike],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        model: Any = "sentence-transformers/all-MiniLM-L6-v2",
+        *,
+        prompt: str | None = None,
+        pooling: str | None = None,
+        truncate_dim: int | None = None,
+        normalize: bool = True,
+        batch_size: int = 64,
+        device: str = "auto",
+        backend: str = "torch",
+        model_kwargs: dict[str, Any] | None = None,
+        cache: bool | str | os.PathLike[str] = True,
+        verbose: bool | int = False,
+    ) -> None:
+        self.model = model
+        self.prompt = prompt
+        self.pooling = pooling
+        self.truncate_dim = truncate_dim
+        self.normalize = normalize
+        self.batch_size = batch_size
+        self.device = device
+        self.backend = backend
+        self.model_kwargs = model_kwargs
+        self.cache = cache
+        self.verbose = verbose
+
+    def fit(self, X: Any = None, y: Any = None) -> Self:
+        """Find the model; nothing is learned from texts.
+
+        Parameters
+        ----------
+        X : array-like of str, default=None
+            Texts; only checked.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ImportError
+            If sentence-transformers is not installed.
+        OSError, ValueError
+            If there is no such model.
+        """
+        self._validate_params()
+        if X is not None:
+            as_texts(X)
+        if isinstance(self.model, (str, os.PathLike)):
+            _models.require_text_extra()
+            name = os.fspath(self.model)
+            folder = _models.find_folder(name) or _models.download(name)
+            self.model_folder_: str | None = str(folder)
+            self.model_hash_: str | None = _models.folder_hash(folder, self.backend)
+            return self
+        if not callable(getattr(self.model, "encode", None)):
+            raise TypeError(
+                "model must be a name, a folder, or an object with a method encode; got "
+                f"{self.model!r} of type {type(self.model).__name__}."
+            )
+        if self.pooling is not None or self.backend != "torch" or self.model_kwargs:
+            raise ValueError(
+                "pooling, backend and model_kwargs say how a model is loaded, and model is an "
+                "object that is loaded already: set them there."
+            )
+        self.model_folder_ = None
+        self.model_hash_ = None if self.cache is False else _models.object_hash(self.model)
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Parameters
+        ----------
+        X : array-like of str of shape (n_texts,)
+            A list, an array, a column of a dataframe, or a table of one column.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_texts, n_dimensions), float32
+        """
+        check_is_fitted(self)
+        texts = as_texts(X)
+        unique = {text: text_key(text) for text in texts if text}
+        vectors = self._vectors(unique or {"a": text_key("a")})
+        width = len(next(iter(vectors.values())))
+        result = np.zeros((len(texts), width), dtype=np.float32)
+        for row, text in enumerate(texts):
+            if text:
+                result[row] = vectors[unique[text]]
+        if self.truncate_dim is not None:
+            result = np.ascontiguousarray(result[:, : self.truncate_dim])
+        if self.normalize:
+            norms = np.linalg.norm(result, axis=1, keepdims=True)
+            result /= np.where(norms > 0, norms, 1)
+        return result
+
+    def _vectors(self, unique: dict[str, bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Vectors of texts, from the cache where they are there."""
+        cache = self._cache()
+        known = {} if cache is None else cache.get(list(unique.values()))
+        # Longest first: a batch that does not fit into memory fails at once.
+        missing = sorted(
+            (text for text, key in unique.items() if key not in known), key=len, reverse=True
+        )
+        if not missing:
+            return known
+        for start in self._progress(range(0, len(missing), _BLOCK)):
+            block = missing[start : start + _BLOCK]
+            vectors = self._embed(block)
+            keys = [unique[text] for text in block]
+            if cache is not None:
+                cache.put(keys, vectors)
+            known.update(zip(keys, vectors, strict=True))
+        return known
+
+    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+        options: dict[str, Any] = {
+            "batch_size": self.batch_size,
+            "show_progress_bar": False,
+            "convert_to_numpy": True,
+        }
+        if self.prompt is not None:
+            options["prompt"] = self.prompt
+        vectors = np.asarray(self._loaded().encode(texts, **options), dtype=np.float32)
+        if vectors.ndim != 2 or len(vectors) != len(texts):
+            raise ValueError(
+                f"The model returned an array of shape {vectors.shape} for {len(texts)} texts: "
+                f"encode must return one vector per text."
+            )
+        return vectors
+
+    def _loaded(self) -> Any:
+        if self.model_folder_ is None:
+            return self.model
+        return _models.load(
+            self.model_folder_,
+            self.model_hash_,
+            self.device,
+            self.backend,
+            self.pooling,
+            json.dumps(self.model_kwargs or {}, sort_keys=True),
+        )
+
+    def _cache(self) -> EmbeddingCache | None:
+        if self.cache is False:
+            return None
+        folder = _default_folder() if self.cache is True else Path(self.cache)
+        settings = json.dumps(
+            [self.backend, self.prompt, self.pooling, self.model_kwargs or {}], sort_keys=True
+        )
+        name = f"{self.model_hash_}-{text_key(settings).hex()[:12]}.sqlite"
+        return EmbeddingCache(folder.expanduser() / name)
+
+    def _progress(self, blocks: range) -> Any:
+        if not self.verbose:
+            return blocks
+        from tqdm.auto import tqdm
+
+        return tqdm(blocks, desc="Embedding texts", unit_scale=_BLOCK, unit=" texts")
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.transform(["a"]).shape[1]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = True
+        tags.requires_fit = True
+        return tags
+
+
+def _default_folder() -> Path:
+    from sklearn.datasets import get_data_home
+
+    return Path(get_data_home()) / "sklearn_llmrec" / "embeddings"

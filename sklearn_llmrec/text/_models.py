@@ -1,0 +1,148 @@
+"""Sentence models: found by name or folder, told apart by content, loaded once per process."""
+
+import json
+from functools import lru_cache
+from hashlib import blake2b
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import PicklingError
+from typing import Any
+
+import joblib
+
+from sklearn_llmrec.utils._optional import require
+
+_EXTRA = "text"
+# Files that change no embedding.
+_IGNORED = (".md", ".gitattributes", ".lock")
+
+
+def require_text_extra() -> None:
+    """Refuse where sentence-transformers is missing, without the seconds that importing it takes.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    if find_spec("sentence_transformers") is None:
+        require("sentence_transformers", extra=_EXTRA)
+
+
+def find_folder(name: str) -> Path | None:
+    """Folder of a model given as a folder or by the name of one downloaded before, else None.
+
+    Raises
+    ------
+    ValueError
+        If `name` can only be a path and nothing is there.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path.is_absolute() or name.startswith((".", "~")) or len(path.parts) > 2:
+        raise ValueError(
+            f"There is no model folder {name!r}: pass an existing folder, or a name on the model "
+            f"hub."
+        )
+    hub = require("huggingface_hub", extra=_EXTRA)
+    for full in [name] if "/" in name else [f"sentence-transformers/{name}", name]:
+        try:
+            return Path(hub.snapshot_download(full, local_files_only=True))
+        except OSError:
+            continue
+    return None
+
+
+def download(name: str) -> Path:
+    """Folder of a model of the hub, downloaded.
+
+    Raises
+    ------
+    OSError
+        If it cannot be had.
+    """
+    hub = require("huggingface_hub", extra=_EXTRA)
+    try:
+        if hub.constants.HF_HUB_OFFLINE:
+            raise OSError("the hub is switched off (HF_HUB_OFFLINE).")
+        require("sentence_transformers", extra=_EXTRA).SentenceTransformer(name, device="cpu")
+    except OSError as error:
+        raise OSError(
+            f"The model {name!r} is no folder, was not downloaded before, and cannot be downloaded "
+            f"now: {error} Pass the path of a folder that holds the model, or let it be downloaded "
+            "once while online."
+        ) from error
+    folder = find_folder(name)
+    if folder is None:
+        raise OSError(
+            f"The model {name!r} was loaded but its files were not found: pass the path of its "
+            f"folder."
+        )
+    return folder
+
+
+def folder_hash(folder: Path, backend: str) -> str:
+    """Hash of the files that make the model."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not path.name.endswith(_IGNORED)
+        and not ({"onnx", "openvino"} - {backend}).intersection(path.relative_to(folder).parts[:-1])
+    )
+    stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    return _files_hash(str(folder), stamps)
+
+
+@lru_cache(maxsize=16)
+def _files_hash(folder: str, stamps: tuple[tuple[str, int, int], ...]) -> str:
+    digest = blake2b(digest_size=16)
+    for path, size, _ in stamps:
+        digest.update(f"{Path(path).relative_to(folder).as_posix()}:{size}:".encode())
+        with open(path, "rb") as file:
+            while block := file.read(2**22):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def object_hash(model: Any) -> str:
+    """Hash of a model object: of weights and make-up of a torch module, else of its pickle."""
+    if not hasattr(model, "state_dict"):
+        try:
+            return str(joblib.hash(model))
+        except PicklingError as error:
+            raise ValueError(
+                f"The model {model!r} cannot be told apart from others, because it cannot be "
+                "pickled: pass cache=False."
+            ) from error
+    torch = require("torch", extra=_EXTRA)
+    digest = blake2b(f"{model}{getattr(model, 'tokenizer', '')}".encode(), digest_size=16)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def load(
+    folder: str, content: str, device: str, backend: str, pooling: str | None, model_kwargs: str
+) -> Any:
+    """A sentence-transformers model, kept for the next call; a changed `content` reloads it."""
+    library = require("sentence_transformers", extra=_EXTRA)
+    model = library.SentenceTransformer(
+        folder,
+        device=None if device == "auto" else device,
+        backend=backend,
+        local_files_only=True,
+        model_kwargs=json.loads(model_kwargs) or None,
+    )
+    if pooling is not None:
+        kind = library.models.Pooling
+        for position, module in enumerate(model):
+            if isinstance(module, kind):
+                config = module.get_config_dict()
+                # The name changed between versions.
+                width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
+                model[position] = kind(width, pooling_mode=pooling)
+    return model
