@@ -7,6 +7,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.utils.estimator_checks import EXPECTED_FAILED_CHECKS, recommender_checks
 
+# What the checks make has no texts, and models that read say so.
+pytestmark = pytest.mark.filterwarnings("ignore:.* knows no text of any item:UserWarning")
+
 ALL = instances()
 # scikit-learn has no checks for transformers of texts; theirs are beside their own tests.
 CHECKED = [estimator for estimator in ALL if estimator.__sklearn_tags__().input_tags.two_d_array]

@@ -2,5 +2,6 @@
 
 from sklearn_llmrec.text._cleaner import TextCleaner
 from sklearn_llmrec.text._encoder import SentenceEncoder
+from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 
-__all__ = ["SentenceEncoder", "TextCleaner"]
+__all__ = ["SentenceEncoder", "TextCleaner", "TextEmbeddingRecommender"]

@@ -1,0 +1,224 @@
+"""From what is known of items to one vector per item, shared by all models that read."""
+
+import os
+import warnings
+from string import Formatter
+from typing import Any, ClassVar
+
+import narwhals as nw
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import HasMethods
+
+from sklearn_llmrec._tables import n_table_rows
+from sklearn_llmrec.text._encoder import SentenceEncoder
+from sklearn_llmrec.text._texts import as_texts, is_missing
+from sklearn_llmrec.utils._memory import require_memory
+
+#: What `item_texts` and `encoder` may be, for `_parameter_constraints`.
+CONTENT_CONSTRAINTS: dict[str, Any] = {
+    "item_texts": "no_validation",
+    "encoder": [None, str, os.PathLike, HasMethods(["fit_transform", "transform"])],
+}
+
+
+class _LatentWords(TransformerMixin, BaseEstimator):
+    """Latent semantic analysis: tf-idf of words, reduced where there are more words than dimensions."""
+
+    def __init__(self, n_components: int = 256) -> None:
+        self.n_components = n_components
+
+    def fit(self, X: list[str], y: Any = None) -> "_LatentWords":
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: list[str], y: Any = None) -> NDArray[Any]:
+        """Learn the words and their directions; vectors of the same texts."""
+        self.words_ = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+        weights = self.words_.fit_transform(X)
+        if min(weights.shape) <= self.n_components:
+            self.directions_ = None
+            return weights.toarray()
+        self.directions_ = TruncatedSVD(self.n_components, random_state=0)
+        return self.directions_.fit_transform(weights)
+
+    def transform(self, X: list[str]) -> NDArray[Any]:
+        """Vectors of texts; words that were not there at fit count nothing."""
+        weights = self.words_.transform(X)
+        return (
+            weights.toarray() if self.directions_ is None else self.directions_.transform(weights)
+        )
+
+
+class ContentMixin:
+    """What models with the parameters `item_texts` and `encoder` share."""
+
+    _keeps_input: ClassVar[bool] = True
+    item_texts: Any
+    encoder: Any
+
+    def _item_vectors(self, X: Any, *, instead: str) -> NDArray[Any] | None:
+        """Vectors of the columns of X; None, with a warning, where nothing is known of them.
+
+        Sets `encoder_` (fitted, or None for ready vectors) and `item_texts_` (a list, or None for a table).
+        """
+        self.encoder_: Any = None
+        self.item_texts_: list[str] | None = None
+        content = item_content(self, X)
+        if content is None or (isinstance(content, list) and not any(content)):
+            name = type(self).__name__
+            warnings.warn(
+                f"{name} knows no text of any item, and {instead}. Pass item_texts, or an "
+                "Interactions with item_features, or a dataframe whose column names are texts.",
+                UserWarning,
+                stacklevel=4,
+            )
+            return None
+        if isinstance(content, list):
+            self.item_texts_ = content
+        if isinstance(self.encoder, str) and self.encoder == "passthrough":
+            vectors = content
+        else:
+            self.encoder_ = _unfitted(self.encoder)
+            vectors = self.encoder_.fit_transform(content)
+        return as_vectors(vectors, X.shape[1])
+
+
+def _unfitted(encoder: Any) -> Any:
+    if encoder is None:
+        return _LatentWords()
+    if isinstance(encoder, (str, os.PathLike)):
+        return SentenceEncoder(encoder)
+    return clone(encoder)
+
+
+def as_vectors(vectors: Any, n_rows: int) -> NDArray[Any]:
+    """What an encoder returned as a finite dense floating array of `n_rows` rows.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if sp.issparse(vectors):
+        require_memory(
+            vectors.shape[0] * vectors.shape[1] * 8,
+            f"The sparse output of the encoder, of shape {vectors.shape}, made dense,",
+            "End the encoder with a TruncatedSVD.",
+        )
+        vectors = vectors.toarray()
+    try:
+        vectors = np.asarray(vectors)
+        if not np.issubdtype(vectors.dtype, np.floating):
+            vectors = vectors.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Vectors of items must be numbers ({error}): pass an encoder that makes numbers of them."
+        ) from error
+    if vectors.ndim != 2 or len(vectors) != n_rows:
+        raise ValueError(
+            f"The encoder returned an array of shape {vectors.shape}, and one vector for each of "
+            f"{n_rows} items is needed."
+        )
+    if not np.isfinite(vectors).all():
+        raise ValueError(
+            "The encoder returned NaN or infinite values: add an imputer where features are missing."
+        )
+    return vectors
+
+
+def item_content(model: Any, X: Any) -> Any:
+    """Texts of the columns of X as a list, or a table for an encoder that reads tables, or None.
+
+    Raises
+    ------
+    ValueError
+        If a template names what is not there, or there is not one text per column.
+    """
+    given, features = model.item_texts, getattr(X, "item_features", None)
+    if isinstance(given, str):
+        if features is None:
+            raise ValueError(
+                f"item_texts={given!r} is a template over item features, and X has none: pass an "
+                "Interactions with item_features, or one text per item."
+            )
+        return _filled(given, _columns(features))
+    if given is not None:
+        n_given = n_table_rows(given)
+        if n_given != X.shape[1]:
+            raise ValueError(
+                f"item_texts has {n_given} entries and X has {X.shape[1]} columns: one text per item "
+                "is needed, in the order of the columns."
+            )
+        width = getattr(given, "shape", (0,))[1:]
+        return given if width and width != (1,) else as_texts(given, "item_texts")
+    if features is not None:
+        if _reads_tables(model.encoder):
+            return features
+        texts = _all_texts(_columns(features))
+        if texts is not None:
+            return texts
+    names = getattr(model, "feature_names_in_", None)
+    return None if names is None else as_texts(names)
+
+
+def _reads_tables(encoder: Any) -> bool:
+    while isinstance(encoder, Pipeline):
+        encoder = encoder.steps[0][1]
+    return isinstance(encoder, ColumnTransformer) or (
+        isinstance(encoder, str) and encoder == "passthrough"
+    )
+
+
+def _columns(table: Any) -> dict[str, list[Any]]:
+    """Columns of a dataframe or structured array by name; a plain array has none."""
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        return {name: frame[name].to_list() for name in frame.columns}
+    names = getattr(getattr(table, "dtype", None), "names", None) or ()
+    return {name: list(table[name]) for name in names}
+
+
+def _filled(template: str, columns: dict[str, list[Any]]) -> list[str]:
+    """The template for every row; a missing value takes the words before it along."""
+    parts = list(Formatter().parse(template))
+    fields = [field for _, field, _, _ in parts if field is not None]
+    unknown = [field for field in fields if field not in columns]
+    if unknown or not fields:
+        raise ValueError(
+            f"item_texts={template!r} must name columns of item_features in braces: there are "
+            f"{sorted(columns)}" + (f", and not {unknown}." if unknown else ".")
+        )
+    texts = []
+    for row in range(len(columns[fields[0]])):
+        text = ""
+        for before, field, form, _ in parts:
+            if field is None:
+                text += before if text else ""
+                continue
+            value = columns[field][row]
+            if not is_missing(value):
+                text += before + format(value, form or "")
+        texts.append(text.strip())
+    return texts
+
+
+def _all_texts(columns: dict[str, list[Any]]) -> list[str] | None:
+    """The columns that hold texts, joined; None if there is none."""
+    textual = [
+        values
+        for values in columns.values()
+        if any(isinstance(value, str) for value in values)
+        and all(isinstance(value, str) or is_missing(value) for value in values)
+    ]
+    if not textual:
+        return None
+    return [
+        " ".join(value for value in row if isinstance(value, str)).strip() for row in zip(*textual)
+    ]

@@ -1,0 +1,236 @@
+"""Recommending by what items say about themselves."""
+
+import os
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_llmrec.base import BaseRecommender, check_candidates
+from sklearn_llmrec.text import _profiles
+from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin, as_vectors
+from sklearn_llmrec.text._space import Space, best_of_groups, nearest, unit_rows
+from sklearn_llmrec.text._texts import as_texts
+from sklearn_llmrec.utils._validation import canonical, check_k
+
+_ORDERED = ("recency", "last")
+
+
+class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
+    r"""Recommends items whose texts are like those a user chose.
+
+    Item texts become vectors :math:`v_i` by any encoder; a user is the weighted mean of the vectors of the history (or
+    what `profile` says), and an item scores by the cosine of the two,
+
+    .. math:: \hat{x}_{ui} = \cos\Big(\sum_{j} x_{uj} v_j,\; v_i\Big).
+
+    So items that nobody has chosen yet are recommended like any other, and a query in words is answered by the same
+    vectors (`recommend_text`).
+
+    Parameters
+    ----------
+    item_texts : sequence of str, str, or table, default=None
+        One text per column of X; or a template over the columns of ``X.item_features``, such as
+        ``"{title} by {brand}"`` (a missing value takes the words before it along); or a table or array with one row per
+        column of X, for an encoder that reads tables. None takes ``X.item_features`` (its text columns, joined; the
+        whole table if `encoder` begins with a `ColumnTransformer` or is "passthrough"), else the column names of X if
+        it is a dataframe, else recommends by popularity, with a warning.
+    encoder : transformer, str or path, default=None
+        From texts to vectors: any scikit-learn transformer, such as a `SentenceEncoder` or a pipeline. A name or folder
+        stands for a `SentenceEncoder` of it. None is latent semantic analysis (tf-idf of words, 256 dimensions), which
+        needs no language model; "passthrough" takes numbers as they are.
+    profile : {"mean", "recency", "last", "interests"}, default="mean"
+        The user: mean of the history; mean weighted by recency; the latest texts, joined and encoded as one; or several
+        clusters of the history, of which the nearest counts. "recency" and "last" need times in X.
+    half_life : float, default=10.0
+        For "recency": an event weighs half as much as one this many events later.
+    n_last : int, default=5
+        For "last": how many texts are joined.
+    n_interests : int, default=4
+        For "interests": how many clusters at most.
+    center : bool, default=True
+        Whether the mean of the item vectors is taken away from all vectors: what all texts share says nothing.
+    n_components : int, default=None
+        Principal components of the item vectors to keep. None keeps all dimensions.
+    whiten : bool, default=False
+        Whether the components get equal variance.
+
+    Attributes
+    ----------
+    encoder_ : transformer or None
+        The fitted encoder.
+    item_texts_ : list of str or None
+        The texts, one per item; "" where there is none.
+    item_embeddings_ : ndarray of shape (n_items, n_dimensions), dtype of X
+        Unit vectors of the items; zeros where there is no text.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    SentenceEncoder : Vectors by a language model.
+    ContentColdStart : Scores of new items that continue those of a collaborative model.
+    L3AE : A collaborative model with texts as its prior.
+
+    Notes
+    -----
+    Nothing is learned from X but popularity, for rows without a history. An item without a text ranks below all that
+    have one. `recommend` works in blocks of users and items and never holds a users x items matrix; it is
+    O(n_items n_dimensions) a row.
+
+    References
+    ----------
+    P. Lops, M. de Gemmis, G. Semeraro, "Content-based recommender systems: State of the art and trends", Recommender
+    Systems Handbook, 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec import TextEmbeddingRecommender
+    >>> titles = ["red tea cup", "blue tea cup", "garden spade", "garden rake", "tea pot"]
+    >>> X = np.array([[1, 0, 0, 0, 0], [0, 0, 1, 0, 0]])
+    >>> model = TextEmbeddingRecommender(titles).fit(X)
+    >>> items, scores = model.recommend(X, k=1)
+    >>> [titles[item] for item in items.ravel()]
+    ['blue tea cup', 'garden rake']
+    >>> items, scores = model.recommend_text(["something for my tea"], k=1)
+    >>> titles[items[0, 0]]
+    'tea pot'
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CONTENT_CONSTRAINTS,
+        "profile": [StrOptions({"mean", "recency", "last", "interests"})],
+        "half_life": [Interval(Real, 0, None, closed="neither")],
+        "n_last": [Interval(Integral, 1, None, closed="left")],
+        "n_interests": [Interval(Integral, 1, None, closed="left")],
+        "center": ["boolean"],
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "whiten": ["boolean"],
+    }
+    _zero_is_no_evidence: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        item_texts: Any = None,
+        *,
+        encoder: Any | str | os.PathLike[str] | None = None,
+        profile: str = "mean",
+        half_life: float = 10.0,
+        n_last: int = 5,
+        n_interests: int = 4,
+        center: bool = True,
+        n_components: int | None = None,
+        whiten: bool = False,
+    ) -> None:
+        self.item_texts = item_texts
+        self.encoder = encoder
+        self.profile = profile
+        self.half_life = half_life
+        self.n_last = n_last
+        self.n_interests = n_interests
+        self.center = center
+        self.n_components = n_components
+        self.whiten = whiten
+
+    def _fit(self, X: Any) -> None:
+        if self.profile in _ORDERED:
+            _profiles.check_times(X, self.profile)
+        vectors = self._item_vectors(X, instead="recommends by popularity")
+        if vectors is None:
+            self._space_: Space | None = None
+            self.item_embeddings_ = np.zeros((X.shape[1], 1), dtype=X.dtype)
+            return
+        if self.profile == "last" and self.item_texts_ is None:
+            raise ValueError(
+                'profile="last" joins texts, and the items are described by a table: pass item_texts, or another '
+                "profile."
+            )
+        space = Space(self.center, self.n_components, self.whiten).fit(vectors)
+        self._space_ = space
+        self.item_embeddings_ = space.transform(vectors).astype(X.dtype, copy=False)
+
+    def _users(self, X: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        """Unit vectors of users; with several each, also where those of each row begin."""
+        V = self.item_embeddings_.astype(X.dtype, copy=False)
+        if self._space_ is None or self.profile == "mean":
+            return unit_rows(canonical(X) @ V), None
+        if self.profile == "interests":
+            return _profiles.interests(canonical(X), V, self.n_interests)
+        _profiles.check_times(X, self.profile)
+        if self.profile == "recency":
+            return unit_rows(_profiles.recency_weighted(X, self.half_life) @ V), None
+        assert self.item_texts_ is not None
+        return self._encoded(
+            _profiles.latest_texts(X, self.item_texts_, self.n_last), X.dtype
+        ), None
+
+    def _encoded(self, texts: list[str], dtype: Any) -> NDArray[Any]:
+        """Unit vectors of texts in the space of the items."""
+        assert self._space_ is not None
+        vectors = as_vectors(self.encoder_.transform(texts), len(texts))
+        return self._space_.transform(vectors).astype(dtype, copy=False)
+
+    def _score_rows(self, X: Any) -> NDArray[Any]:
+        P, starts = self._users(X)
+        return best_of_groups(P @ self.item_embeddings_.astype(X.dtype, copy=False).T, starts)
+
+    def _topk_rows(
+        self, X: Any, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+        P, starts = self._users(X)
+        V = self.item_embeddings_.astype(X.dtype, copy=False)
+        return nearest(P, V, k, starts=starts, seen=seen)
+
+    def recommend_text(
+        self, queries: Sequence[str], k: int = 10, *, candidates: ArrayLike | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The k items nearest to what is asked for in words.
+
+        Parameters
+        ----------
+        queries : sequence of str
+            Such as ``["gifts for a tea lover"]``.
+        k : int, default=10
+            Length of the lists, at most `n_items`.
+        candidates : array-like of int, default=None
+            Column numbers that may be recommended.
+
+        Returns
+        -------
+        items : ndarray of shape (n_queries, k), int64
+            Column numbers, best first; -1 where fewer have a vector, or the query says nothing to the encoder.
+        scores : ndarray of shape (n_queries, k)
+            Cosines; ``-inf`` beside item -1.
+
+        Raises
+        ------
+        ValueError
+            If the model knows no texts, or k is above `n_items`.
+        """
+        check_is_fitted(self)
+        if self._space_ is None or self.item_texts_ is None or self.encoder_ is None:
+            raise ValueError(
+                "recommend_text compares words with the texts of items, and this model was fitted without any: pass "
+                "item_texts and an encoder that reads texts."
+            )
+        n_items = len(self.item_embeddings_)
+        k = check_k(k, n_items)
+        P = self._encoded(as_texts(queries, "queries"), self.item_embeddings_.dtype)
+        allowed = check_candidates(candidates, (len(P), n_items))
+        if sp.issparse(allowed):
+            raise TypeError("candidates of recommend_text must be one array of column numbers.")
+        if allowed is None:
+            return nearest(P, self.item_embeddings_, k)
+        width = min(k, len(allowed))
+        found, values = nearest(P, self.item_embeddings_[allowed], width)
+        items = np.where(found < 0, -1, allowed[found])
+        pad = ((0, 0), (0, k - width))
+        return np.pad(items, pad, constant_values=-1), np.pad(values, pad, constant_values=-np.inf)
