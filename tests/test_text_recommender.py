@@ -58,7 +58,10 @@ def no_texts_asked():
         {},
         {"center": False},
         {"profile": "interests", "n_components": 5},
-        {"whiten": True, "encoder": make_pipeline(TfidfVectorizer(), TruncatedSVD(8, random_state=0))},
+        {
+            "whiten": True,
+            "encoder": make_pipeline(TfidfVectorizer(), TruncatedSVD(8, random_state=0)),
+        },
     ],
     ids=str,
 )

@@ -66,7 +66,8 @@ class ContentMixin:
     def _item_vectors(self, X: Any, *, instead: str) -> NDArray[Any] | None:
         """Vectors of the columns of X; None, with a warning, where nothing is known of them.
 
-        Sets `encoder_` (fitted, or None for ready vectors) and `item_texts_` (a list, or None for a table).
+        Sets `encoder_` (fitted, or None for ready vectors) and `item_texts_` (a list, or None for a
+        table).
         """
         self.encoder_: Any = None
         self.item_texts_: list[str] | None = None
@@ -119,7 +120,8 @@ def as_vectors(vectors: Any, n_rows: int) -> NDArray[Any]:
             vectors = vectors.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"Vectors of items must be numbers ({error}): pass an encoder that makes numbers of them."
+            f"Vectors of items must be numbers ({error}): pass an encoder that makes numbers of "
+            f"them."
         ) from error
     if vectors.ndim != 2 or len(vectors) != n_rows:
         raise ValueError(
@@ -128,7 +130,8 @@ def as_vectors(vectors: Any, n_rows: int) -> NDArray[Any]:
         )
     if not np.isfinite(vectors).all():
         raise ValueError(
-            "The encoder returned NaN or infinite values: add an imputer where features are missing."
+            "The encoder returned NaN or infinite values: add an imputer where features are "
+            "missing."
         )
     return vectors
 
@@ -153,8 +156,8 @@ def item_content(model: Any, X: Any) -> Any:
         n_given = n_table_rows(given)
         if n_given != X.shape[1]:
             raise ValueError(
-                f"item_texts has {n_given} entries and X has {X.shape[1]} columns: one text per item "
-                "is needed, in the order of the columns."
+                f"item_texts has {n_given} entries and X has {X.shape[1]} columns: one text per "
+                f"item is needed, in the order of the columns."
             )
         width = getattr(given, "shape", (0,))[1:]
         return given if width and width != (1,) else as_texts(given, "item_texts")

@@ -24,8 +24,8 @@ def check_times(X: Any, profile: str) -> None:
     """
     if getattr(X, "timestamps", None) is None:
         raise ValueError(
-            f"profile={profile!r} needs to know which events are the latest, and X has no times: pass an Interactions "
-            "with timestamps."
+            f"profile={profile!r} needs to know which events are the latest, and X has no times: "
+            f"pass an Interactions with timestamps."
         )
 
 

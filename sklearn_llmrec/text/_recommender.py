@@ -24,29 +24,32 @@ _ORDERED = ("recency", "last")
 class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
     r"""Recommends items whose texts are like those a user chose.
 
-    Item texts become vectors :math:`v_i` by any encoder; a user is the weighted mean of the vectors of the history (or
-    what `profile` says), and an item scores by the cosine of the two,
+    Item texts become vectors :math:`v_i` by any encoder; a user is the weighted mean of the vectors
+    of the history (or what `profile` says), and an item scores by the cosine of the two,
 
     .. math:: \hat{x}_{ui} = \cos\Big(\sum_{j} x_{uj} v_j,\; v_i\Big).
 
-    So items that nobody has chosen yet are recommended like any other, and a query in words is answered by the same
-    vectors (`recommend_text`).
+    So items that nobody has chosen yet are recommended like any other, and a query in words is
+    answered by the same vectors (`recommend_text`).
 
     Parameters
     ----------
     item_texts : sequence of str, str, or table, default=None
         One text per column of X; or a template over the columns of ``X.item_features``, such as
-        ``"{title} by {brand}"`` (a missing value takes the words before it along); or a table or array with one row per
-        column of X, for an encoder that reads tables. None takes ``X.item_features`` (its text columns, joined; the
-        whole table if `encoder` begins with a `ColumnTransformer` or is "passthrough"), else the column names of X if
-        it is a dataframe, else recommends by popularity, with a warning.
+        ``"{title} by {brand}"`` (a missing value takes the words before it along); or a table or
+        array with one row per column of X, for an encoder that reads tables. None takes
+        ``X.item_features`` (its text columns, joined; the whole table if `encoder` begins with a
+        `ColumnTransformer` or is "passthrough"), else the column names of X if it is a dataframe,
+        else recommends by popularity, with a warning.
     encoder : transformer, str or path, default=None
-        From texts to vectors: any scikit-learn transformer, such as a `SentenceEncoder` or a pipeline. A name or folder
-        stands for a `SentenceEncoder` of it. None is latent semantic analysis (tf-idf of words, 256 dimensions), which
-        needs no language model; "passthrough" takes numbers as they are.
+        From texts to vectors: any scikit-learn transformer, such as a `SentenceEncoder` or a
+        pipeline. A name or folder stands for a `SentenceEncoder` of it. None is latent semantic
+        analysis (tf-idf of words, 256 dimensions), which needs no language model; "passthrough"
+        takes numbers as they are.
     profile : {"mean", "recency", "last", "interests"}, default="mean"
-        The user: mean of the history; mean weighted by recency; the latest texts, joined and encoded as one; or several
-        clusters of the history, of which the nearest counts. "recency" and "last" need times in X.
+        The user: mean of the history; mean weighted by recency; the latest texts, joined and
+        encoded as one; or several clusters of the history, of which the nearest counts. "recency"
+        and "last" need times in X.
     half_life : float, default=10.0
         For "recency": an event weighs half as much as one this many events later.
     n_last : int, default=5
@@ -54,7 +57,8 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
     n_interests : int, default=4
         For "interests": how many clusters at most.
     center : bool, default=True
-        Whether the mean of the item vectors is taken away from all vectors: what all texts share says nothing.
+        Whether the mean of the item vectors is taken away from all vectors: what all texts share
+        says nothing.
     n_components : int, default=None
         Principal components of the item vectors to keep. None keeps all dimensions.
     whiten : bool, default=False
@@ -81,14 +85,14 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
 
     Notes
     -----
-    Nothing is learned from X but popularity, for rows without a history. An item without a text ranks below all that
-    have one. `recommend` works in blocks of users and items and never holds a users x items matrix; it is
-    O(n_items n_dimensions) a row.
+    Nothing is learned from X but popularity, for rows without a history. An item without a text
+    ranks below all that have one. `recommend` works in blocks of users and items and never holds a
+    users x items matrix; it is O(n_items n_dimensions) a row.
 
     References
     ----------
-    P. Lops, M. de Gemmis, G. Semeraro, "Content-based recommender systems: State of the art and trends", Recommender
-    Systems Handbook, 2011.
+    P. Lops, M. de Gemmis, G. Semeraro, "Content-based recommender systems: State of the art and
+    trends", Recommender Systems Handbook, 2011.
 
     Examples
     --------
@@ -206,7 +210,8 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         Returns
         -------
         items : ndarray of shape (n_queries, k), int64
-            Column numbers, best first; -1 where fewer have a vector, or the query says nothing to the encoder.
+            Column numbers, best first; -1 where fewer have a vector, or the query says nothing to
+            the encoder.
         scores : ndarray of shape (n_queries, k)
             Cosines; ``-inf`` beside item -1.
 
@@ -218,8 +223,8 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         check_is_fitted(self)
         if self._space_ is None or self.item_texts_ is None or self.encoder_ is None:
             raise ValueError(
-                "recommend_text compares words with the texts of items, and this model was fitted without any: pass "
-                "item_texts and an encoder that reads texts."
+                "recommend_text compares words with the texts of items, and this model was fitted "
+                "without any: pass item_texts and an encoder that reads texts."
             )
         n_items = len(self.item_embeddings_)
         k = check_k(k, n_items)
