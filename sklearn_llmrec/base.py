@@ -19,6 +19,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_llmrec.utils._callbacks import (
+    CallbackSupportMixin,
+    begin_fit,
+    end_fit,
+    with_callbacks,
+)
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical, check_k, check_matrix, check_targets
@@ -105,7 +111,7 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
     return np.unique(candidates)
 
 
-class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
+class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """Base class of recommenders.
 
     A subclass implements `_fit` and `_score_rows`; a structure with a faster exact top-k adds `_topk_rows`.
@@ -177,6 +183,7 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
 
     # -- the public face --------------------------------------------------------------------------------------------
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit the recommender.
 
@@ -197,6 +204,7 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
             If X is no finite matrix of at least two columns and one interaction, or a parameter is out of range. The
             estimator then is as it was before.
         """
+        begin_fit(self, X, y)
         with restored_on_error(self):
             self._validate_params()
             X = self._check_X(X, reset=True)
@@ -207,6 +215,7 @@ class BaseRecommender(BaseEstimator, metaclass=ABCMeta):
                 np.float64
             )
             self._fit(X if self._keeps_input or self._needs_order else pattern)
+        end_fit(self, X, y)
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:

@@ -1,0 +1,68 @@
+"""scikit-learn's callbacks (progress bars, score monitors) where the installed version has them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn before 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands where the installed scikit-learn has no callbacks."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Leave the method as it is."""
+        return method
+
+
+__all__ = ["CallbackSupportMixin", "begin_fit", "end_fit", "iterations", "with_callbacks"]
+
+
+def begin_fit(estimator: Any, X: Any, y: Any) -> None:
+    """Open the task of a fit, if somebody may be listening."""
+    if hasattr(estimator, "_init_callback_context"):
+        context = estimator._init_callback_context(max_subtasks=None)
+        context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
+
+
+def end_fit(estimator: Any, X: Any, y: Any) -> None:
+    """Close the task of a fit."""
+    context = getattr(estimator, "_callback_fit_ctx", None)
+    if context is not None:
+        context.call_on_fit_task_end(estimator=estimator, X=X, y=y)
+
+
+def iterations(
+    estimator: Any,
+    n: int,
+    *,
+    X: Any = None,
+    fitted: Callable[[], dict[str, Any]] | None = None,
+) -> Iterator[int]:
+    """Numbers 0 to n - 1, each reported to the callbacks as a subtask; ends early if one asks to stop.
+
+    Parameters
+    ----------
+    estimator : object
+        The estimator being fitted.
+    n : int
+        Iterations at most.
+    X : object, default=None
+        The training data, for callbacks that score.
+    fitted : callable, default=None
+        Returns the attributes of an estimator fitted by the iterations so far; called only if a callback asks.
+
+    Yields
+    ------
+    iteration : int
+    """
+    context = getattr(estimator, "_callback_fit_ctx", None)
+    for iteration in range(n):
+        if context is None:
+            yield iteration
+            continue
+        task = context.subcontext(task_name="iteration")
+        task.call_on_fit_task_begin(estimator=estimator, X=X)
+        yield iteration
+        if task.call_on_fit_task_end(estimator=estimator, X=X, reconstruction_attributes=fitted):
+            return
