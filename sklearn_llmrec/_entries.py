@@ -51,18 +51,27 @@ def _unix_seconds(times: NDArray[np.datetime64]) -> NDArray[Any]:
 
 
 def order_in_rows(
-    times: NDArray[Any], indptr: NDArray[Any] | None = None, *, rows: NDArray[Any] | None = None
+    rows: NDArray[Any], times: NDArray[Any], logged: NDArray[Any] | None = None
 ) -> NDArray[np.int64]:
-    """Stable order of entries by row and time; rows come as bounds or one by one."""
-    if rows is None:
-        assert indptr is not None
-        rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-    if times.dtype.kind in "iu" and len(times):
-        low, span = int(times.min()), int(times.max()) - int(times.min()) + 1
-        if (int(rows.max()) + 1) * span < 2**63:
-            # One key sorts several times faster than two.
-            return np.argsort(rows * np.int64(span) + (times.astype(np.int64) - low), kind="stable")
-    return np.lexsort((times, rows))
+    """Order of entries by row, time and place in the log (by default the place in the arrays)."""
+    tie_breaker = [] if logged is None else [logged]
+    if times.dtype.kind not in "iu" or not len(times):
+        return np.lexsort((*tie_breaker, times, rows))
+    low, span = int(times.min()), int(times.max()) - int(times.min()) + 1
+    if (int(rows.max()) + 1) * span >= 2**63:
+        return np.lexsort((*tie_breaker, times, rows))
+    # One key sorts several times faster than two or three, and only ties need more.
+    key = rows * np.int64(span) + (times.astype(np.int64, copy=False) - low)
+    order = np.argsort(key)
+    ties = key[order[1:]] == key[order[:-1]]
+    if ties.any():
+        tied = np.append(False, ties)
+        tied[:-1] |= ties
+        at = np.flatnonzero(tied)
+        entries = order[at]
+        places = entries if logged is None else logged[entries]
+        order[at] = entries[np.lexsort((places, key[entries]))]
+    return order
 
 
 def positions_dtype(n: int) -> type[np.signedinteger[Any]]:

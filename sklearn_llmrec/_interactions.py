@@ -341,12 +341,8 @@ class Interactions(sp.csr_array):
         times = self.timestamps
         if times is None:
             raise ValueError("The order of events needs timestamps, and this matrix has none.")
-        logged = self._log_order
-        if logged is None:
-            return order_in_rows(times, self.indptr)
-        by_log = np.argsort(logged, kind="stable")
         rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-        return by_log[order_in_rows(times[by_log], rows=rows[by_log])]
+        return order_in_rows(rows, times, self._log_order)
 
     def user_rows(self, ids: ArrayLike) -> NDArray[np.int64]:
         """Row numbers of the given user ids.

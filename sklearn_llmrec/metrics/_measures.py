@@ -97,8 +97,8 @@ def average_precision(ranking: Ranking, k: int, denominator: str = "min(k,n)") -
     return _per_target_row(total, n if denominator == "n" else np.minimum(n, k), n)
 
 
-def r_precision_of(ranking: Ranking) -> Floats:
-    """Hits among the first n places, over n."""
+def r_precision_of(ranking: Ranking, k: int = 0) -> Floats:
+    """Hits among the first n places, over n; k is not read."""
     n, length = ranking.n_targets, ranking.items.shape[1]
     if n.max() > length:
         raise ValueError(
@@ -110,9 +110,10 @@ def r_precision_of(ranking: Ranking) -> Floats:
     return _per_target_row(np.bincount(hits.row[inside], minlength=ranking.n_rows), n, n)
 
 
-def auc(ranking: Ranking) -> Floats:
-    """Share of pairs of a target and an unseen other item that the scores order rightly, ties half."""
-    assert ranking.targets is not None and ranking.scores is not None
+def auc(ranking: Ranking, k: int = 0) -> Floats:
+    """Share of pairs of a target and an unseen other item that the scores order rightly, ties half; k is not read."""
+    assert ranking.targets is not None
+    assert ranking.scores is not None
     values = np.full(ranking.n_rows, np.nan)
     size = max(1, 2**22 // ranking.n_items)
     for begin in range(0, ranking.n_rows, size):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,20 +31,18 @@ class Metric:
 def _metrics() -> Iterable[Metric]:
     r, b = _measures, _exposure
     yield Metric("ndcg", r.ndcg)
-    yield Metric("graded_ndcg", lambda ranking, k: r.ndcg(ranking, k, "graded"))
-    yield Metric("exponential_ndcg", lambda ranking, k: r.ndcg(ranking, k, "exponential"))
+    yield Metric("graded_ndcg", partial(r.ndcg, gains="graded"))
+    yield Metric("exponential_ndcg", partial(r.ndcg, gains="exponential"))
     yield Metric("precision", r.precision)
     yield Metric("recall", r.recall)
-    yield Metric("capped_recall", lambda ranking, k: r.recall(ranking, k, "min(k,n)"))
+    yield Metric("capped_recall", partial(r.recall, denominator="min(k,n)"))
     yield Metric("f1", r.f1)
     yield Metric("hit_rate", r.hit_rate)
     yield Metric("mrr", r.mrr)
     yield Metric("map", r.average_precision)
-    yield Metric("uncapped_map", lambda ranking, k: r.average_precision(ranking, k, "n"))
-    yield Metric("r_precision", lambda ranking, k: r.r_precision_of(ranking), cutoff=False)
-    yield Metric(
-        "auc", lambda ranking, k: r.auc(ranking), cutoff=False, needs=("targets", "scores")
-    )
+    yield Metric("uncapped_map", partial(r.average_precision, denominator="n"))
+    yield Metric("r_precision", r.r_precision_of, cutoff=False)
+    yield Metric("auc", r.auc, cutoff=False, needs=("targets", "scores"))
     yield Metric("item_coverage", b.covered_items, per_user=False, needs=())
     yield Metric("user_coverage", b.covered_users, per_user=False, needs=())
     yield Metric("gini", b.gini, per_user=False, greater_is_better=False, needs=())
@@ -106,11 +105,12 @@ def metric_names() -> list[str]:
     return sorted(m.name + ("@k" if m.cutoff else "") for m in METRICS.values())
 
 
-def unknown_name(name: object, known: list[str], what: str) -> ValueError:
+def unknown_name(given: object, known: list[str], what: str) -> ValueError:
     """The refusal of a name, with the nearest known one."""
-    near = get_close_matches(str(name), [k.removesuffix("@k") for k in known], n=1, cutoff=0.5)
+    name = str(given).partition("@")[0].lower()
+    near = get_close_matches(name, [k.removesuffix("@k") for k in known], n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"Unknown {what} {name!r}.{hint} Known: {', '.join(known)}.")
+    return ValueError(f"Unknown {what} {given!r}.{hint} Known: {', '.join(known)}.")
 
 
 def parse(label: Any) -> Asked:
@@ -123,7 +123,7 @@ def parse(label: Any) -> Asked:
     """
     name, at, cut = label.partition("@") if isinstance(label, str) else (label, "", "")
     if name not in METRICS:
-        raise unknown_name(name, metric_names(), "metric")
+        raise unknown_name(label, metric_names(), "metric")
     metric = METRICS[name]
     if not metric.cutoff:
         if at:

@@ -39,6 +39,11 @@ def _hidden(X: Any, holdout: str | None, random_state: int, exclude_seen: bool) 
     return hide_by_hash(X)
 
 
+def _as_rows(X: Any) -> Any:
+    """`X` as what rows can be taken from; an `Interactions` stays one."""
+    return X if sp.issparse(X) and X.format == "csr" else check_matrix(X, "X")
+
+
 def final_recommender(estimator: Any) -> Any:
     """What ranks in the end: the last step of a Pipeline, the best estimator of a search."""
     while True:
@@ -77,8 +82,6 @@ class _Scorer:
         return f"{self._function}({self.metrics!r}{''.join(options)})"
 
     def _visible_and_targets(self, X: Any, y: Any) -> tuple[Any, sp.csr_array]:
-        if not (sp.issparse(X) and X.format == "csr"):
-            X = check_matrix(X, "X")
         y = check_targets(y, X.shape)
         if y is None:
             X, y = _hidden(X, self.holdout, self.random_state, self.exclude_seen)
@@ -131,6 +134,7 @@ class _RankingScorer(_Scorer):
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> Any:
         """Score a fitted estimator: a float for one name, a dict for a list or groups."""
+        X = _as_rows(X)
         ranking, visible, rows = self._ranking(estimator, X, y)
         scores: dict[str, float] = {}
         groups = [] if self.groups is None else list(self._groups(X, visible, rows))
@@ -163,6 +167,7 @@ class _RankingScorer(_Scorer):
                 raise ValueError(
                     f"{one.label!r} is one number for all users, without a value per user."
                 )
+        X = _as_rows(X)
         ranking, _, rows = self._ranking(estimator, X, y)
         result = {}
         for one in self._asked:
@@ -369,7 +374,7 @@ class _RatingScorer(_Scorer):
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator; the error is negated."""
-        visible, targets = self._visible_and_targets(X, y)
+        visible, targets = self._visible_and_targets(_as_rows(X), y)
         rows = np.flatnonzero(np.diff(targets.indptr))
         if not len(rows):
             raise ValueError("No row of y holds a rating: there is nothing to measure.")

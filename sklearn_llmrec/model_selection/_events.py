@@ -189,7 +189,7 @@ def baskets_in_time(M: sp.csr_array, order: str, keep_baskets: bool) -> Baskets:
     if isinstance(M, Interactions) and times is M.timestamps:
         events = M.event_order()
     else:
-        events = order_in_rows(times, rows=rows)
+        events = order_in_rows(rows, times)
     if not keep_baskets:
         return Baskets(events, rows, np.ones(len(rows), dtype=np.int64))
     sorted_times = times[events]

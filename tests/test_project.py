@@ -1,0 +1,142 @@
+"""The project itself: one version, extras that agree, an import that takes nothing heavy."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import sklearn_llmrec
+from sklearn_llmrec.utils.discovery import all_recommenders
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "pandas", "polars", "pyarrow", "matplotlib", "sentence_transformers")
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def _bounds(project):
+    """The lower bound of every requirement, those of all extras included."""
+    lines = [*project["project"]["dependencies"]]
+    for extra in project["project"]["optional-dependencies"].values():
+        lines += extra
+    bounds = {}
+    for requirement in map(Requirement, lines):
+        for specifier in requirement.specifier:
+            bounds.setdefault(_name(requirement.name), set()).add(specifier.version)
+    return bounds
+
+
+def _name(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _pins(path):
+    pins = {}
+    for line in path.read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pins[_name(name)] = version
+    return pins
+
+
+def _release(version, length=3):
+    return [int(part) for part in (version.split(".") + ["0"] * length)[:length]]
+
+
+def test_one_version(project):
+    version = sklearn_llmrec.__version__
+    assert "version" not in project["project"]  # the build reads it from the package
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_extras_are_those_promised(project):
+    extras = project["project"]["optional-dependencies"]
+    assert set(extras) == {"text", "deep", "plot", "all", "test", "docs"}
+    assert Requirement(extras["all"][0]).extras == {"text", "deep", "plot"}
+
+
+def test_hints_name_extras_that_exist(project):
+    extras = project["project"]["optional-dependencies"]
+    for path in (ROOT / "sklearn_llmrec").rglob("*.py"):
+        for package, extra in re.findall(
+            r"require\(\s*\"([\w.]+)\",\s*(?:extra=)?\"(\w+)\"", path.read_text()
+        ):
+            names = {_name(Requirement(line).name) for line in extras[extra]}
+            assert _name(package.partition(".")[0]) in names, f"{path.name}: {package}"
+
+
+def test_minimum_versions_are_the_lower_bounds(project):
+    pins = _pins(ROOT / "constraints-min.txt")
+    bounds = _bounds(project)
+    for name, version in pins.items():
+        assert len(bounds[name]) == 1, f"two bounds of {name}"
+        assert _release(version) == _release(*bounds[name]), name
+    core = {_name(Requirement(line).name) for line in project["project"]["dependencies"]}
+    assert core <= set(pins)
+
+
+def test_development_versions_satisfy_the_project(project):
+    pins = _pins(ROOT / "constraints.txt")
+    assert pins["torch"] == "2.13.0"
+    for extra in ("text", "deep", "plot", "all", "test"):
+        lines = project["project"]["optional-dependencies"][extra]
+        for requirement in map(Requirement, [*project["project"]["dependencies"], *lines]):
+            if requirement.name != "sklearn-llmrec":
+                assert requirement.specifier.contains(pins[_name(requirement.name)]), requirement
+
+
+def _heavy_after(*statements):
+    """Which heavy packages are there after each statement, in one fresh interpreter."""
+    code = "import sys\n" + "".join(
+        f"{line}\nprint(*[m for m in {HEAVY} if m in sys.modules], sep=',')\n"
+        for line in statements
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return [set(line.split(",")) - {""} for line in done.stdout.splitlines()]
+
+
+def test_import_takes_nothing_heavy():
+    assert _heavy_after("import sklearn_llmrec") == [set()]
+
+
+def test_subpackages_take_no_more_than_scikit_learn():
+    # scikit-learn itself takes pandas where it is installed.
+    subpackages = ", ".join(f"sklearn_llmrec.{name}" for name in sklearn_llmrec._SUBPACKAGES)
+    theirs, ours = _heavy_after(
+        "import sklearn.datasets, sklearn.model_selection", f"import {subpackages}"
+    )
+    assert ours == theirs
+
+
+def test_every_public_name_can_be_imported():
+    for name in sklearn_llmrec.__all__:
+        assert getattr(sklearn_llmrec, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sklearn_llmrec.nothing  # noqa: B018
+
+
+def test_readme_names_every_recommender():
+    text = (ROOT / "README.md").read_text()
+    missing = [name for name, _ in all_recommenders() if f"`{name}`" not in text]
+    assert not missing
+
+
+def test_package_is_typed_and_ships_its_data():
+    package = Path(sklearn_llmrec.__file__).parent
+    assert (package / "py.typed").exists()
+    assert (package / "datasets" / "data" / "online_retail.npz").exists()
+
+
+def test_links_lead_somewhere():
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
