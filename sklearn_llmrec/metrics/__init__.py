@@ -13,6 +13,12 @@ from sklearn_llmrec.metrics._beyond import (
     serendipity_at_k,
     user_coverage_at_k,
 )
+from sklearn_llmrec.metrics._intervals import (
+    PairedTest,
+    adjust_p_values,
+    bootstrap_interval,
+    paired_test,
+)
 from sklearn_llmrec.metrics._ranking import (
     auc_score,
     f1_at_k,
@@ -29,7 +35,10 @@ from sklearn_llmrec.metrics._rating import mae, rmse
 from sklearn_llmrec.metrics._scorer import get_ranking_scorer_names, ranking_scorer, rating_scorer
 
 __all__ = [
+    "PairedTest",
+    "adjust_p_values",
     "auc_score",
+    "bootstrap_interval",
     "cold_items_at_k",
     "diversity_at_k",
     "entropy_at_k",
@@ -45,6 +54,7 @@ __all__ = [
     "ndcg_at_k",
     "new_items_at_k",
     "novelty_at_k",
+    "paired_test",
     "popularity_at_k",
     "precision_at_k",
     "r_precision",
