@@ -1,5 +1,7 @@
 """Splits of user-by-item matrices: what a recommender may see, and what it must predict."""
 
+from sklearn_llmrec.model_selection._compare import compare
+from sklearn_llmrec.model_selection._comparison import Comparison
 from sklearn_llmrec.model_selection._protocols import (
     backtest_folds,
     cold_item_split,
@@ -15,10 +17,12 @@ from sklearn_llmrec.model_selection._split import (
 )
 
 __all__ = [
+    "Comparison",
     "SameRows",
     "backtest_folds",
     "cold_item_split",
     "cold_user_split",
+    "compare",
     "holdout_split",
     "interaction_folds",
     "leave_last_out",

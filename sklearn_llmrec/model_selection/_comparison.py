@@ -1,0 +1,286 @@
+"""The result of a comparison: figures, intervals and tests of several models over the same users."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_llmrec.metrics._intervals import (
+    adjust_p_values,
+    intervals,
+    sign_flip_test,
+    t_test,
+)
+from sklearn_llmrec.model_selection._measure import Measured, figure
+from sklearn_llmrec.utils._optional import require
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class Run:
+    """A model on a fold."""
+
+    measured: Measured
+    fit_seconds: float
+    rank_seconds: float
+    estimator: Any
+
+
+@dataclass
+class Summary:
+    """One metric of all models, in the order of the rows of the table."""
+
+    mean: Floats
+    low: Floats
+    high: Floats
+    difference: Floats  # to the reference; 0 for itself
+    difference_low: Floats
+    difference_high: Floats
+    p_value: Floats  # corrected; NaN for the reference
+    n_users: NDArray[np.int64]
+
+
+@dataclass(repr=False)
+class Comparison:
+    """Several models on the same users and questions; what `compare` returns.
+
+    Printing it shows the table; `to_frame` and `table` are the same with all digits.
+
+    Attributes
+    ----------
+    names : list of str
+        The models, best first by the first metric.
+    metrics : list of str
+        The metrics, as asked for.
+    per_user : dict of str to ndarray of shape (n_models, n_users)
+        By metric, the value of every user under every model, in the order of `names`; NaN where it is not defined.
+        Metrics that are one number for all users have no entry.
+    users : ndarray of shape (n_users,)
+        Labels of the columns of `per_user`: row numbers of X, or the groups.
+    reference : dict of str to str
+        By metric, the model that the others are compared with.
+    fit_seconds, rank_seconds : ndarray of shape (n_models,)
+        Seconds to fit (NaN with ``prefit=True``), and to rank the users for all metrics; sums over folds.
+    n_users, n_left_out : int
+        Users that the first metric counts, and those that it leaves out, for lack of targets.
+    confidence : float
+        Level of the intervals.
+    estimators : dict of str to list of estimators
+        The fitted models of every fold, with ``return_estimator=True``.
+    """
+
+    names: list[str]
+    metrics: list[str]
+    per_user: dict[str, Floats]
+    users: NDArray[Any]
+    reference: dict[str, str]
+    fit_seconds: Floats
+    rank_seconds: Floats
+    n_users: int
+    n_left_out: int
+    confidence: float
+    estimators: dict[str, list[Any]] = field(default_factory=dict)
+    _summaries: dict[str, Summary] = field(default_factory=dict)
+
+    def __getitem__(self, metric: str) -> dict[str, float]:
+        """The means of a metric by model, best first as in the table."""
+        return dict(zip(self.names, self._summaries[metric].mean.tolist()))
+
+    @property
+    def table(self) -> Any:
+        """The table as a pandas DataFrame."""
+        return self.to_frame()
+
+    def to_frame(self) -> Any:
+        """The table as a pandas DataFrame.
+
+        Returns
+        -------
+        frame : DataFrame
+            One row per model, best first. Columns of two levels: every metric with `mean`, `low` and `high` (ends of
+            the interval), `difference`, `difference_low` and `difference_high` (to the reference), `p_value`
+            (corrected) and `n_users`; and ``"seconds"`` with `fit` and `rank`.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = require("pandas", extra="all")
+        columns: dict[tuple[str, str], Any] = {}
+        for metric in self.metrics:
+            for name, values in vars(self._summaries[metric]).items():
+                columns[metric, name] = values
+        columns["seconds", "fit"] = self.fit_seconds
+        columns["seconds", "rank"] = self.rank_seconds
+        return pandas.DataFrame(columns, index=pandas.Index(self.names, name="model"))
+
+    def __repr__(self) -> str:
+        width = max(len(name) for name in [*self.names, *self.metrics])
+        left_out = f", {self.n_left_out} left out" if self.n_left_out else ""
+        lines = [f"{len(self.names)} models, {self.n_users} users{left_out}"]
+        for metric in self.metrics:
+            lines += ["", *self._block(metric, width)]
+        lines += ["", f"{'seconds':<{width}}  {'fit':>8}  {'rank':>8}"]
+        for name, fit, rank in zip(self.names, self.fit_seconds, self.rank_seconds):
+            lines.append(f"{name:<{width}}  {_seconds(fit):>8}  {_seconds(rank):>8}")
+        return "\n".join(lines)
+
+    def _block(self, metric: str, width: int) -> list[str]:
+        """The lines of a metric."""
+        one = self._summaries[metric]
+        interval = f"{100 * self.confidence:g} % interval"
+        if metric not in self.per_user:
+            return [f"{metric:<{width}}  {'value':>8}"] + [
+                f"{name:<{width}}  {_number(value):>8}" for name, value in zip(self.names, one.mean)
+            ]
+        head = f"{metric:<{width}}  {'mean':>8}  {interval:<20}"
+        rivals = len(self.names) > 1
+        if rivals:
+            head += f"  {'to ' + self.reference[metric]:<30}  {'p':>7}"
+        lines = [head.rstrip()]
+        for i, name in enumerate(self.names):
+            line = (
+                f"{name:<{width}}  {_number(one.mean[i]):>8}  {_pair(one.low[i], one.high[i]):<20}"
+            )
+            if rivals and name != self.reference[metric]:
+                ends = _pair(one.difference_low[i], one.difference_high[i])
+                difference = f"{_number(one.difference[i])} {ends}"
+                line += f"  {difference:<30}  {_p_value(one.p_value[i]):>7}"
+            lines.append(line.rstrip())
+        return lines
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+def _pair(low: float, high: float) -> str:
+    return f"[{_number(low)}, {_number(high)}]"
+
+
+def _p_value(value: float) -> str:
+    if np.isnan(value):
+        return "-"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _seconds(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}"
+
+
+def _per_user(
+    parts: list[Floats], tests: list[NDArray[np.intp]], user: NDArray[np.intp], n_users: int
+) -> Floats:
+    """The value of every user: the mean over the rows and folds that have one."""
+    values, at = np.concatenate(parts), user[np.concatenate(tests)]
+    defined = ~np.isnan(values)
+    count = np.bincount(at[defined], minlength=n_users)
+    total = np.bincount(at[defined], values[defined], minlength=n_users)
+    return np.divide(total, count, out=np.full(n_users, np.nan), where=count > 0)
+
+
+def _p_values(differences: Floats, test: str, correction: str | None, rng: Any) -> Floats:
+    """Corrected p-values of the rows of differences; NaN rows stay."""
+    p = np.full(len(differences), np.nan)
+    for i, row in enumerate(differences):
+        row = row[~np.isnan(row)]
+        if len(row):
+            p[i] = t_test(row) if test == "t" else sign_flip_test(row, 10_000, rng)
+    return p if correction is None else adjust_p_values(p, method=correction)
+
+
+def _summary(values: Floats, best: int, settings: dict[str, Any], seed: int) -> Summary:
+    """Means, intervals and tests of a metric from the values (n_models, n_users)."""
+    rng = np.random.default_rng(seed)
+    differences = values - values[best]
+    differences[best] = np.nan  # no test against itself
+    columns = np.vstack([values, differences]).T
+    low, high = intervals(columns, settings["confidence"], settings["n_bootstrap"], rng)
+    difference = np.array([figure(row) for row in differences])
+    difference[best] = 0.0
+    n = len(values)
+    return Summary(
+        np.array([figure(row) for row in values]),
+        low[:n],
+        high[:n],
+        difference,
+        low[n:],
+        high[n:],
+        _p_values(differences, settings["test"], settings["correction"], rng),
+        np.count_nonzero(~np.isnan(values), axis=1).astype(np.int64),
+    )
+
+
+def _one_number(means: Floats, best: int, n_users: int) -> Summary:
+    """The summary of a metric without values per user."""
+    none = np.full(len(means), np.nan)
+    counts = np.full(len(means), n_users, dtype=np.int64)
+    return Summary(means, none, none, means - means[best], none, none, none, counts)
+
+
+def _best(means: Floats, greater: bool) -> int:
+    if np.isnan(means).all():
+        return 0
+    return int(np.nanargmax(means) if greater else np.nanargmin(means))
+
+
+def gathered(
+    runs: dict[str, list[Run]],
+    tests: list[NDArray[np.intp]],
+    labels: NDArray[Any],
+    user: NDArray[np.intp],
+    scorer: Any,
+    reference: str | None,
+    settings: dict[str, Any],
+) -> Comparison:
+    """The runs of all models as a table, sorted by the first metric."""
+    first = scorer._asked[0]
+    per_user: dict[str, Floats] = {}
+    means: dict[str, Floats] = {}
+    for one in scorer._asked:
+        parts: Any = [[run.measured[one.label] for run in of_model] for of_model in runs.values()]
+        if one.metric.per_user:
+            values = np.array([_per_user(part, tests, user, len(labels)) for part in parts])
+            per_user[one.label] = values
+            means[one.label] = np.array([figure(row) for row in values])
+        else:
+            means[one.label] = np.mean(parts, axis=1)
+    sign = -1 if first.metric.greater_is_better else 1
+    order = np.argsort(sign * means[first.label], kind="stable")
+    names = [list(runs)[i] for i in order]
+    measured = np.unique(user[np.concatenate(tests)])
+    n_users = len(measured)
+    if first.label in per_user:
+        n_users = int(np.count_nonzero(~np.isnan(per_user[first.label]).all(axis=0)))
+    summaries, references = {}, {}
+    for one in scorer._asked:
+        ranked = means[one.label][order]
+        best = _best(ranked, one.metric.greater_is_better)
+        best = best if reference is None else names.index(reference)
+        references[one.label] = names[best]
+        if one.metric.per_user:
+            per_user[one.label] = per_user[one.label][order]
+            summaries[one.label] = _summary(
+                per_user[one.label], best, settings, scorer.random_state
+            )
+        else:
+            summaries[one.label] = _one_number(ranked, best, len(measured))
+    return Comparison(
+        names=names,
+        metrics=[one.label for one in scorer._asked],
+        per_user=per_user,
+        users=labels,
+        reference=references,
+        fit_seconds=np.array([sum(run.fit_seconds for run in runs[name]) for name in names]),
+        rank_seconds=np.array([sum(run.rank_seconds for run in runs[name]) for name in names]),
+        n_users=n_users,
+        n_left_out=len(measured) - n_users,
+        confidence=float(settings["confidence"]),
+        estimators={name: [run.estimator for run in runs[name]] for name in names}
+        if settings["return_estimator"]
+        else {},
+        _summaries=summaries,
+    )
