@@ -1,0 +1,145 @@
+"""What the displays share: measuring several models, intervals, axes and words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sklearn_llmrec.metrics._hits import check_matrix
+from sklearn_llmrec.metrics._intervals import bootstrap_interval
+from sklearn_llmrec.metrics._registry import METRICS, parse
+from sklearn_llmrec.metrics._scorer import ranking_scorer
+from sklearn_llmrec.model_selection._measure import (
+    Measured,
+    figure,
+    measure,
+    measure_lists,
+    named,
+)
+from sklearn_llmrec.utils._optional import require
+
+# How metrics are written on axes, where their name alone would not do.
+_WORDS = {
+    "ndcg": "nDCG",
+    "graded_ndcg": "graded nDCG",
+    "exponential_ndcg": "exponential nDCG",
+    "map": "MAP",
+    "uncapped_map": "uncapped MAP",
+    "mrr": "MRR",
+    "f1": "F1",
+    "auc": "AUC",
+    "gini": "Gini index of exposure",
+    "item_coverage": "catalogue coverage",
+    "entropy": "entropy of exposure (bits)",
+    "novelty": "novelty (bits)",
+    "popularity": "popularity (users per item)",
+    "miscalibration": "miscalibration (nats)",
+}
+
+
+def as_rows(X: Any) -> Any:
+    """`X` as csr; an `Interactions` stays one."""
+    if sp.issparse(X):
+        return X if X.format == "csr" else X.tocsr()
+    return check_matrix(X, "X")
+
+
+def of_estimators(
+    estimators: Any, X: Any, y: Any, metrics: list[str], **settings: Any
+) -> dict[str, Measured]:
+    """The values of all metrics under every fitted model."""
+    scorer = ranking_scorer(metrics, **settings)
+    X = as_rows(X)
+    return {name: measure(scorer, model, X, y) for name, model in named(estimators).items()}
+
+
+def of_predictions(y_true: Any, y_pred: Any, metrics: list[str], seen: Any) -> dict[str, Measured]:
+    """The same from lists or scores by name, or of one model."""
+    return {
+        name: measure_lists(metrics, y_true, one, seen)
+        for name, one in by_name(y_pred, "y_pred").items()
+    }
+
+
+def by_name(arrays: Any, what: str) -> dict[str, Any]:
+    """Arrays by name, from a dict, a list of (name, array) pairs, or one array."""
+    pairs = isinstance(arrays, list) and all(isinstance(one, tuple) for one in arrays)
+    if isinstance(arrays, Mapping) or pairs:
+        return named(arrays, what)
+    return {"model": arrays}
+
+
+def mean_and_interval(
+    value: NDArray[np.float64] | float, confidence: float, random_state: Any
+) -> tuple[float, float, float]:
+    """Mean and ends of its interval; NaN ends for a number without values per user."""
+    if not isinstance(value, np.ndarray) or np.isnan(value).all():
+        return figure(value), np.nan, np.nan
+    low, high = bootstrap_interval(value, confidence=confidence, random_state=random_state)
+    return figure(value), low, high
+
+
+def words(label: str) -> str:
+    """A metric as it stands on an axis: ``"ndcg@10"`` is "nDCG@10"."""
+    name, _, k = label.partition("@")
+    text = _WORDS.get(name, name.replace("_", " "))
+    if k and "(" in text:
+        text, unit = text.split(" (")
+        return f"{text}@{k} ({unit}"
+    return f"{text}@{k}" if k else text
+
+
+def direction(label: str) -> str:
+    """What to add to an axis where less is better."""
+    name = label.partition("@")[0]
+    return "" if METRICS[name].greater_is_better else ", less is better"
+
+
+def check_metric(label: Any, *, per_user: bool) -> str:
+    """A metric's name, refused where it has no value per user and needs one.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the metric is one number for all users.
+    """
+    if not parse(label).metric.per_user and per_user:
+        raise ValueError(
+            f"{label!r} is one number for all users, and this figure needs one per user."
+        )
+    return str(label)
+
+
+def axes(ax: Any) -> tuple[Any, Any]:
+    """Figure and axes to draw on; new ones without `ax`."""
+    if ax is not None:
+        return ax.figure, ax
+    pyplot = require("matplotlib.pyplot", extra="plot")
+    return pyplot.subplots(layout="constrained")
+
+
+def best_first(curves: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """Name, curve and colour of every model, in the order in which the curves stand at the right edge.
+
+    The colour goes by the order in which models were given, so that a model has the same in all figures.
+    """
+    colored = [(name, curve, f"C{i % 10}") for i, (name, curve) in enumerate(curves.items())]
+    return sorted(colored, key=lambda one: -one[1][0][-1])
+
+
+def finish(
+    ax: Any, *, title: str | None = None, legend: bool = True, loc: str | None = None
+) -> None:
+    """Grid, spines and a legend that hides no data."""
+    ax.grid(True, alpha=0.25)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    if not legend:
+        return
+    n = len(ax.get_legend_handles_labels()[0])
+    where: dict[str, Any] = {"loc": loc or "best"}
+    if n > 5 and loc is None:
+        where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    ax.legend(frameon=False, title=title, alignment="left", **where)
