@@ -1,7 +1,9 @@
 """Recommenders that read: language-model embeddings of item texts."""
 
 from sklearn_llmrec.text._cleaner import TextCleaner
+from sklearn_llmrec.text._cold_start import ContentColdStart
 from sklearn_llmrec.text._encoder import SentenceEncoder
+from sklearn_llmrec.text._l3ae import L3AE
 from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 
-__all__ = ["SentenceEncoder", "TextCleaner", "TextEmbeddingRecommender"]
+__all__ = ["L3AE", "ContentColdStart", "SentenceEncoder", "TextCleaner", "TextEmbeddingRecommender"]
