@@ -1,6 +1,7 @@
 """Small instances of every public estimator for the common checks.
 
-An estimator needs an entry only where its defaults are too slow for tiny data or it has required parameters.
+An estimator needs an entry only where its defaults are too slow for tiny data or it has required
+parameters.
 """
 
 from typing import Any
@@ -19,6 +20,8 @@ def _required(name: str) -> dict[str, Any]:
     from sklearn_llmrec.linear_model import EASE
     from sklearn_llmrec.neighbors import ItemKNN
 
+    if name == "ContentColdStart":
+        return {"estimator": ItemKNN()}
     if name == "VotingRecommender":
         return {
             "estimators": [("knn", ItemKNN()), ("ease", EASE()), ("pop", PopularityRecommender())]
