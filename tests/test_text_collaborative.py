@@ -16,7 +16,7 @@ from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.text import L3AE, ContentColdStart
 from sklearn_llmrec.text._l3ae import semantic_weights
-from sklearn_llmrec.text._space import unit_rows
+from sklearn_llmrec.utils._nearest import unit_rows
 from sklearn_llmrec.utils.estimator_checks import recommender_checks
 
 N_NEW = 9

@@ -18,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn_llmrec import Interactions, TextEmbeddingRecommender
 from sklearn_llmrec.text import SentenceEncoder
 from sklearn_llmrec.text._profiles import clusters
-from sklearn_llmrec.text._space import nearest, unit_rows
+from sklearn_llmrec.utils._nearest import nearest, unit_rows
 from sklearn_llmrec.utils.estimator_checks import recommender_checks
 
 TOPICS = ("tea cup pot kettle", "spade rake soil seed", "dice board card puzzle")
@@ -291,10 +291,10 @@ def test_whitened_components_have_equal_variance():
 
 @pytest.mark.parametrize("groups", [False, True])
 def test_blockwise_top_k_equals_the_sorted_product(groups, monkeypatch):
-    from sklearn_llmrec.text import _space
+    from sklearn_llmrec.utils import _nearest
 
-    monkeypatch.setattr(_space, "_BLOCK_ROWS", 7)
-    monkeypatch.setattr(_space, "_BLOCK_ITEMS", 13)
+    monkeypatch.setattr(_nearest, "_BLOCK_ROWS", 7)
+    monkeypatch.setattr(_nearest, "_BLOCK_ITEMS", 13)
     rng = np.random.default_rng(0)
     V = rng.integers(-2, 3, (50, 3)).astype(float)  # many ties
     P = rng.integers(-2, 3, (40, 3)).astype(float)

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
-from sklearn_llmrec.text._space import unit_rows
+from sklearn_llmrec.utils._nearest import unit_rows
 
 
 class ContentColdStart(ContentMixin, BaseRecommender):

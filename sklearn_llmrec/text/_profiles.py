@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.text._space import unit_rows
+from sklearn_llmrec.utils._nearest import unit_rows
 from sklearn_llmrec.utils._sparse import with_data
 from sklearn_llmrec.utils._validation import canonical
 
