@@ -10,6 +10,8 @@ from sklearn_llmrec.utils.discovery import all_estimators
 
 TEST_PARAMS: dict[str, dict[str, Any]] = {
     "ALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
+    "GloVeRecommender": {"n_components": 2, "max_iter": 3},
+    "Item2Vec": {"n_components": 2},
     "RecencyDecayTransformer": {"order": "values"},
 }
 
