@@ -107,12 +107,15 @@ def test_pipelines_searches_and_fitted_models(data):
         "pipeline": make_pipeline(Normalizer(), ItemKNN()),
         "search": GridSearchCV(ItemKNN(), {"n_neighbors": [5, 20]}, cv=2),
     }
-    fresh = compare(models, X, y, metrics="ndcg@10", return_estimator=True)
-    fitted = {name: fresh.estimators[name][0] for name in models}
-    again = compare(fitted, X, y, metrics="ndcg@10", prefit=True)
+    fresh = compare(models, X, y, metrics="ndcg@10")
+    again = compare(fresh.estimators, X, y, metrics="ndcg@10", prefit=True)
     assert again["ndcg@10"] == fresh["ndcg@10"]
     assert np.isnan(again.fit_seconds).all()
     assert not hasattr(models["search"], "best_estimator_")
+    assert not compare(models, X, y, return_estimator=False).estimators
+    assert not compare(MODELS, X, cv=2).estimators
+    kept = compare(MODELS, X, cv=2, return_estimator=True).estimators
+    assert [len(of_model) for of_model in kept.values()] == [2, 2, 2]
 
 
 def test_without_y_all_models_answer_one_question(data):

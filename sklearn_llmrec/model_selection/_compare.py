@@ -27,7 +27,7 @@ _CONSTRAINTS: dict[str, Any] = {
     "test": [StrOptions({"t", "permutation"})],
     "correction": [StrOptions({"holm", "bonferroni", "benjamini-hochberg"}), None],
     "n_jobs": [Integral, None],
-    "return_estimator": ["boolean"],
+    "return_estimator": ["boolean", None],
     "verbose": ["verbose"],
 }
 
@@ -91,7 +91,7 @@ def compare(
     correction: str | None = "holm",
     random_state: int = 0,
     n_jobs: int | None = None,
-    return_estimator: bool = False,
+    return_estimator: bool | None = None,
     verbose: int = 0,
 ) -> Comparison:
     """Compare recommenders on the same users, with intervals and paired tests.
@@ -137,8 +137,8 @@ def compare(
         Seed of the resamples and of ``holdout="random"``.
     n_jobs : int, default=None
         Number of fits at once; the seconds are then those of models that share the machine.
-    return_estimator : bool, default=False
-        Whether to keep the fitted estimators.
+    return_estimator : bool, default=None
+        Whether to keep the fitted models. None keeps them where every model is fitted once.
     verbose : int, default=0
         Whether to print a line for every model when it is done.
 
@@ -207,6 +207,8 @@ def compare(
     if y is None and cv is None and not prefit:
         X, y = scorer._visible_and_targets(X, None)
     folds = _folds(X, cv, prefit)
+    if return_estimator is None:
+        settings["return_estimator"] = len(folds) == 1
     runs = _all_runs(models, X, y, folds, scorer, settings)
     return gathered(runs, [test for _, test in folds], labels, user, scorer, reference, settings)
 

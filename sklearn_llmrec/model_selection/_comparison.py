@@ -67,8 +67,8 @@ class Comparison:
         Users that the first metric counts, and those that it leaves out, for lack of targets.
     confidence : float
         Level of the intervals.
-    estimators : dict of str to list of estimators
-        The fitted models of every fold, with ``return_estimator=True``.
+    estimators : dict of str to estimator
+        The fitted models; of several folds, a list for each. Empty where they were not kept.
     """
 
     names: list[str]
@@ -81,7 +81,7 @@ class Comparison:
     n_users: int
     n_left_out: int
     confidence: float
-    estimators: dict[str, list[Any]] = field(default_factory=dict)
+    estimators: dict[str, Any] = field(default_factory=dict)
     _summaries: dict[str, Summary] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> dict[str, float]:
@@ -279,8 +279,12 @@ def gathered(
         n_users=n_users,
         n_left_out=len(measured) - n_users,
         confidence=float(settings["confidence"]),
-        estimators={name: [run.estimator for run in runs[name]] for name in names}
-        if settings["return_estimator"]
-        else {},
+        estimators={
+            name: runs[name][0].estimator
+            if len(tests) == 1
+            else [run.estimator for run in runs[name]]
+            for name in names
+            if settings["return_estimator"]
+        },
         _summaries=summaries,
     )
