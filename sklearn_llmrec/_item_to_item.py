@@ -1,6 +1,6 @@
 """Models whose scores are ``X @ W`` with sparse item-to-item weights `W`."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,7 +17,7 @@ class ItemToItemRecommender(BaseRecommender):
     `_fit` calls `_set_weights(W)`, with row i of `W` what item i of a history adds to the score of every item.
     """
 
-    _zero_is_no_evidence: ClassVar[bool] = True
+    _zero_is_no_evidence: bool = True
     n_jobs: int | None = None
 
     def _set_weights(self, W: sp.csr_array) -> None:

@@ -157,7 +157,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     # True: the same, and score hides the latest events instead of any.
     _needs_order: ClassVar[bool] = False
     # True: a score of exactly 0 says that nothing is known about the item; see _fill_unknown.
-    _zero_is_no_evidence: ClassVar[bool] = False
+    _zero_is_no_evidence: bool = False
     # True: negative values are refused.
     _nonnegative: ClassVar[bool] = False
 

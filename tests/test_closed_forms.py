@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
+from sklearn_llmrec import ALSRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.linear_model._ease import gram, inverse_spd
 
@@ -34,38 +34,6 @@ def test_the_inverse_by_blocks_and_its_refusal():
     np.testing.assert_allclose(inverse_spd(G.copy(order="F")) @ G, np.eye(1100), atol=1e-9)
     with pytest.raises(ValueError, match=r"not positive definite.*regularization"):
         inverse_spd(np.asfortranarray([[1.0, 2.0], [2.0, 1.0]]))
-
-
-def cosine(A):
-    norms = np.linalg.norm(A, axis=0)
-    unit = A / np.where(norms == 0, 1, norms)
-    return unit.T @ unit
-
-
-def keep_best(S, k):
-    """The k largest entries of every row; nothing else (entries of exactly zero are no neighbours)."""
-    best = np.argsort(-np.where(S == 0, -np.inf, S), axis=1, kind="stable")[:, :k]
-    kept = np.zeros_like(S)
-    np.put_along_axis(kept, best, np.take_along_axis(S, best, axis=1), axis=1)
-    return kept
-
-
-@pytest.mark.parametrize("n_neighbors", [1, 5, 100])
-def test_item_neighbours_are_those_of_the_candidate(X, n_neighbors):
-    dense = X.toarray()
-    S = cosine(dense)
-    np.fill_diagonal(S, 0)
-    expected = dense @ keep_best(S, n_neighbors).T
-    model = ItemKNN(n_neighbors).fit(X)
-    np.testing.assert_allclose((X @ model.weights_).toarray(), expected, atol=1e-12)
-
-
-@pytest.mark.parametrize("n_neighbors", [1, 5, 100])
-def test_user_neighbours_vote(X, n_neighbors):
-    dense = X.toarray()
-    expected = keep_best(cosine(dense.T), n_neighbors) @ dense
-    model = UserKNN(n_neighbors).fit(X)
-    np.testing.assert_allclose(model._score_rows(X), expected, atol=1e-12)
 
 
 def test_als_factors_solve_their_normal_equations():

@@ -7,6 +7,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sparse_dot_topn import sp_matmul_topn
 
+from sklearn_llmrec.utils._topk import topk
+
 
 def _kernel_csr(A: Any, dtype: Any) -> sp.csr_matrix:
     """`A` as the kernels need it: csr_matrix, writable buffers, the given dtype, 32-bit indices where they do."""
@@ -19,6 +21,11 @@ def _kernel_csr(A: Any, dtype: Any) -> sp.csr_matrix:
     result = sp.csr_matrix(A.shape, dtype=dtype)
     result.data, result.indices, result.indptr = arrays
     return result
+
+
+def entry_rows(X: sp.csr_array) -> NDArray[np.int64]:
+    """The row of every stored entry."""
+    return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
 
 
 def csr_topk(S: sp.csr_array, k: int) -> sp.csr_array:
@@ -35,12 +42,23 @@ def csr_topk(S: sp.csr_array, k: int) -> sp.csr_array:
         Rows are sorted by value, not by column.
     """
     counts = np.diff(S.indptr)
-    rows = np.repeat(np.arange(S.shape[0]), counts)
-    order = np.lexsort((S.indices, -S.data, rows))
+    if S.nnz * 10 > S.shape[0] * S.shape[1] and S.shape[1] >= k:
+        return _dense_topk(S, k)
+    order = np.lexsort((S.indices, -S.data, entry_rows(S)))
     rank = np.arange(S.nnz) - np.repeat(S.indptr[:-1].astype(np.int64), counts)
     keep = order[rank < k]
     indptr = np.concatenate([[0], np.cumsum(np.minimum(counts, k))])
     return sp.csr_array((S.data[keep], S.indices[keep], indptr), shape=S.shape)
+
+
+def _dense_topk(S: sp.csr_array, k: int) -> sp.csr_array:
+    """`csr_topk` of rows that are nearly full: no sort of what is not chosen."""
+    block = np.full(S.shape, -np.inf, dtype=S.dtype)
+    block[entry_rows(S), S.indices] = S.data
+    items, values = topk(block, k)
+    filled = items >= 0
+    indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
+    return sp.csr_array((values[filled], items[filled], indptr), shape=S.shape)
 
 
 def matmul_topn(
@@ -100,10 +118,10 @@ def normalize_columns(X: sp.csr_array) -> sp.csr_array:
 
 def normalize_rows(X: sp.csr_array) -> sp.csr_array:
     """`X` with rows of unit Euclidean length; empty rows stay empty."""
-    counts = np.diff(X.indptr)
-    rows = np.repeat(np.arange(X.shape[0]), counts)
+    rows = entry_rows(X)
     norms = np.sqrt(np.bincount(rows, weights=X.data.astype(np.float64) ** 2, minlength=X.shape[0]))
-    return with_data(X, (X.data / np.repeat(norms, counts)).astype(X.dtype, copy=False))
+    norms[norms == 0] = 1
+    return with_data(X, (X.data / norms[rows]).astype(X.dtype, copy=False))
 
 
 def with_data(X: sp.csr_array, data: NDArray[Any]) -> sp.csr_array:

@@ -1,0 +1,160 @@
+"""Item-based nearest neighbours."""
+
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklearn_llmrec._biases import Biases
+from sklearn_llmrec._item_to_item import ItemToItemRecommender
+from sklearn_llmrec.neighbors._similarity import (
+    METRICS,
+    WEIGHTINGS,
+    RowIndex,
+    less_means,
+    row_means,
+    weighted,
+    weighted_means,
+    weighting_of,
+    without_diagonal,
+)
+from sklearn_llmrec.utils._sparse import entry_rows, with_data
+
+
+class ItemKNN(ItemToItemRecommender):
+    r"""Item-based nearest neighbours: an item scores by how similar its neighbours in the history are.
+
+    With :math:`s_{ij}` the similarity of the columns i and j of X, the score of item j for a row x is
+
+    .. math:: \hat{x}_j = \sum_{i \in N(j)} x_i s_{ij},
+
+    where N(j) are the `n_neighbors` items most similar to the *candidate* j. Keeping the neighbours
+    of the candidate, not of the history item, is what makes popular and rare candidates comparable
+    (.368 against .316 nDCG@10 on MovieLens-1M from one and the same similarity matrix).
+
+    With `center` it predicts ratings instead, from how far the row's own ratings lie from a baseline b:
+
+    .. math:: \hat{x}_j = b_j + \frac{\sum_{i \in N(j), x_i \ne 0} s_{ij} (x_i - b_i)}
+       {\sum_{i \in N(j), x_i \ne 0} |s_{ij}|}.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=100
+        How many neighbours an item keeps.
+    metric : {"cosine", "adjusted_cosine", "pearson", "jaccard"}, default="cosine"
+        "adjusted_cosine" subtracts from every value the mean of its user. "pearson" is the
+        correlation over the users who have both items. "jaccard" is
+        :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`: for binary columns, the users of both over
+        the users of either.
+    shrinkage : float, default=0.0
+        A similarity that rests on n users is multiplied by ``n / (n + shrinkage)``.
+    weighting : {"auto", "tfidf", "bm25"} or None, default="auto"
+        Weights of the values before columns are compared, as
+        :class:`~sklearn_llmrec.preprocessing.TFIDFTransformer` and
+        :class:`~sklearn_llmrec.preprocessing.BM25Transformer` give them; scores sum the values of X
+        themselves. "auto" is "tfidf" where items are ranked by "cosine" or "jaccard", else None.
+    center : {"user", "item", "baseline"} or None, default=None
+        The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken
+        deviations of both. None ranks, and predicts no ratings.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
+
+    Attributes
+    ----------
+    weights_ : csr_array of shape (n_items, n_items)
+        Entry (i, j) is the similarity of i to the candidate j if i is a neighbour of j.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    UserKNN : Neighbours among users.
+    RP3beta : Neighbours by random walks.
+    sklearn_llmrec.linear_model.EASE : Item-to-item weights learned jointly.
+
+    Notes
+    -----
+    Fit is one sparse product, O(sum of squared row lengths) time and O(n_items n_neighbors) memory;
+    "pearson" takes six products, and these, "jaccard" and `shrinkage` go through blocks of full
+    rows. Ranking is a sparse product too, with seen items masked inside it; where similarities or
+    values are negative, and with `center`, scores are made dense in chunks.
+
+    References
+    ----------
+    B. Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec import ItemKNN
+    >>> X = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [1, 0, 0]])
+    >>> items, scores = ItemKNN(n_neighbors=2).fit(X).recommend([[1, 0, 0]], k=1)
+    >>> items
+    array([[1]])
+    >>> ratings = np.array([[5, 4, 0, 1], [4, 5, 1, 2], [1, 2, 5, 4], [2, 0, 4, 5]])
+    >>> model = ItemKNN(metric="adjusted_cosine", center="user").fit(ratings)
+    >>> model.predict(ratings)[[0, 3], [2, 1]].round(1)
+    array([1.9, 2.6])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "metric": [StrOptions(set(METRICS))],
+        "shrinkage": [Interval(Real, 0, None, closed="left")],
+        "weighting": [StrOptions(set(WEIGHTINGS)), None],
+        "center": [StrOptions({"user", "item", "baseline"}), None],
+        "n_jobs": [None, Integral],
+    }
+
+    def __init__(
+        self,
+        n_neighbors: int = 100,
+        *,
+        metric: str = "cosine",
+        shrinkage: float = 0.0,
+        weighting: str | None = "auto",
+        center: Literal["user", "item", "baseline"] | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.metric = metric
+        self.shrinkage = shrinkage
+        self.weighting = weighting
+        self.center = center
+        self.n_jobs = n_jobs
+
+    def _fit(self, X: sp.csr_array) -> None:
+        V = weighted(X, weighting_of(X, self.weighting, self.metric, self.center))
+        if self.metric == "adjusted_cosine":
+            V = less_means(V, row_means(V)[entry_rows(V)])
+        columns = V.T.tocsr()
+        similarity = RowIndex(columns, self.metric, self.shrinkage).nearest(
+            columns, self.n_neighbors + 1, n_threads=effective_n_jobs(self.n_jobs)
+        )
+        self._set_weights(without_diagonal(similarity, self.n_neighbors).T.tocsr())
+        self._biases_ = None if self.center is None else Biases(X, self.center)
+        self._zero_is_no_evidence = self._biases_ is None
+
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+        if self._biases_ is None:
+            return super()._score_rows(X)
+        weights = self.weights_
+        seen = with_data(X, np.ones(X.nnz))
+        left = with_data(X, self._biases_.residuals(X))
+        ratings: NDArray[np.float64] = self._biases_.dense(X)
+        ratings += weighted_means(left, seen, weights, weights)
+        return ratings
+
+    def _topk_rows(
+        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+        return super()._topk_rows(X, k, seen) if self._biases_ is None else None
+
+    def _fallback_scores(self) -> NDArray[Any]:
+        return super()._fallback_scores() if self._biases_ is None else self._biases_.fallback

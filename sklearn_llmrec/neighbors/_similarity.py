@@ -1,0 +1,204 @@
+"""Exact nearest neighbours among sparse rows, by four similarities."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
+from sklearn_llmrec.utils._sparse import (
+    csr_topk,
+    entry_rows,
+    matmul_topn,
+    normalize_rows,
+    with_data,
+)
+
+METRICS = ("cosine", "adjusted_cosine", "pearson", "jaccard")
+WEIGHTINGS = ("auto", "tfidf", "bm25")
+# Entries of a product that is held as a whole, in a block.
+_BLOCK_ENTRIES = 2**21
+
+
+def weighting_of(
+    X: sp.csr_array, weighting: str | None, metric: str, center: str | None
+) -> TFIDFTransformer | BM25Transformer | None:
+    """The fitted transformer that `weighting` names, or None.
+
+    Raises
+    ------
+    ValueError
+        If the values are negative where the weighting needs counts, or the metric compares values
+        that a weighting would make incomparable.
+    """
+    compares_values = metric in ("pearson", "adjusted_cosine")
+    if weighting == "auto":
+        weighting = None if compares_values or center is not None else "tfidf"
+    if weighting is None:
+        return None
+    if compares_values:
+        raise ValueError(
+            f"weighting={weighting!r} goes with metric='cosine' or 'jaccard': {metric!r} compares "
+            "the values themselves. Use weighting=None."
+        )
+    if weighting == "bm25" and X.nnz and X.data.min() < 0:
+        raise ValueError(
+            "weighting='bm25' saturates counts and X holds negative values: use 'tfidf' or None."
+        )
+    transformer = TFIDFTransformer() if weighting == "tfidf" else BM25Transformer()
+    transformer._learn(X)
+    return transformer
+
+
+def weighted(X: sp.csr_array, weighting: TFIDFTransformer | BM25Transformer | None) -> sp.csr_array:
+    """X with the values that a fitted weighting gives it."""
+    if weighting is None:
+        return X
+    return with_data(X, weighting._values(X).astype(X.dtype, copy=False))
+
+
+def less_means(X: sp.csr_array, means: NDArray[Any]) -> sp.csr_array:
+    """X less one number per stored entry; entries that become zero are dropped."""
+    X = sp.csr_array(
+        ((X.data - means).astype(X.dtype, copy=False), X.indices, X.indptr),
+        shape=X.shape,
+        copy=True,
+    )
+    X.eliminate_zeros()
+    return X
+
+
+def row_means(X: sp.csr_array) -> NDArray[np.float64]:
+    """Mean of the stored entries of every row; 0 where there is none."""
+    sums = np.bincount(entry_rows(X), weights=X.data, minlength=X.shape[0])
+    return sums / np.maximum(np.diff(X.indptr), 1)
+
+
+def _squared_norms(X: sp.csr_array) -> NDArray[np.float64]:
+    return np.bincount(
+        entry_rows(X), weights=X.data.astype(np.float64) ** 2, minlength=X.shape[0]
+    ).astype(np.float64)
+
+
+def _pattern(X: sp.csr_array) -> sp.csr_array:
+    return with_data(X, np.ones(X.nnz))
+
+
+class RowIndex:
+    r"""Rows that neighbours are searched among.
+
+    Parameters
+    ----------
+    B : csr_array of shape (m, p)
+        The rows; "adjusted_cosine" expects them less the means it adjusts for.
+    metric : {"cosine", "adjusted_cosine", "pearson", "jaccard"}
+        "jaccard" is :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`, on binary rows the shared
+        entries over all. "pearson" runs over the entries that both rows have.
+    shrinkage : float
+        A similarity that rests on n shared entries is multiplied by ``n / (n + shrinkage)``.
+    """
+
+    def __init__(self, B: sp.csr_array, metric: str, shrinkage: float = 0.0) -> None:
+        self.metric = metric
+        self.shrinkage = shrinkage
+        self.signed = (
+            bool(metric != "jaccard" and B.nnz and B.data.min() < 0) or metric == "pearson"
+        )
+        cosine = metric in ("cosine", "adjusted_cosine")
+        self.columns = (normalize_rows(B) if cosine else B).T.tocsr()
+        self.squared_norms = _squared_norms(B)
+
+    def nearest(self, A: sp.csr_array, k: int, *, n_threads: int = 1) -> sp.csr_array:
+        """The k most similar rows of B for every row of A, best first; zeros are no neighbours."""
+        signed = self.signed or bool(A.nnz and A.data.min() < 0)
+        if self.metric in ("cosine", "adjusted_cosine"):
+            A = normalize_rows(A)
+            if not self.shrinkage:
+                return matmul_topn(
+                    A,
+                    self.columns.astype(A.dtype, copy=False),
+                    k,
+                    threshold=-np.inf if signed else 0.0,
+                    n_threads=n_threads,
+                )
+        blocks = Parallel(n_jobs=n_threads, prefer="threads")(
+            delayed(self._best_of_block)(A[rows], k) for rows in self._blocks(A)
+        )
+        return sp.csr_array(sp.vstack(list(blocks), format="csr"))
+
+    def _blocks(self, A: sp.csr_array) -> Iterator[slice]:
+        """Slices of rows whose similarities to all of B fit a block."""
+        lengths = np.diff(self.columns.indptr)
+        cost = np.bincount(entry_rows(A), weights=lengths[A.indices], minlength=A.shape[0])
+        block = np.cumsum(np.minimum(cost, self.columns.shape[1])) // _BLOCK_ENTRIES
+        edges = np.flatnonzero(np.diff(block, prepend=-1, append=block[-1] + 1))
+        for start, stop in pairwise(edges):
+            yield slice(int(start), int(stop))
+
+    def _best_of_block(self, A: sp.csr_array, k: int) -> sp.csr_array:
+        S = self._pearson(A) if self.metric == "pearson" else self._product(A)
+        S.eliminate_zeros()
+        return csr_topk(S, k)
+
+    def _product(self, A: sp.csr_array) -> sp.csr_array:
+        S = sp.csr_array(A.astype(np.float64) @ self.columns.astype(np.float64))
+        if self.metric == "jaccard":
+            union = _squared_norms(A)[entry_rows(S)] + self.squared_norms[S.indices] - S.data
+            S.data = S.data / union
+        if self.shrinkage:
+            shared = sp.csr_array(_pattern(A) @ _pattern(self.columns))
+            shared.data /= shared.data + self.shrinkage
+            S = sp.csr_array(S.multiply(shared))
+        S.data = S.data.astype(A.dtype, copy=False)
+        return S
+
+    def _pearson(self, A: sp.csr_array) -> sp.csr_array:
+        """Correlations over the shared entries, from sums over them."""
+        # Correlations do not change with the origin. With all values >= 1 no sum is zero, so that
+        # all products have one pattern (scipy drops zeros) and need no alignment.
+        low = min(A.data.min(initial=0), self.columns.data.min(initial=0)) - 1
+        a = with_data(A, A.data.astype(np.float64) - low)
+        b = with_data(self.columns, self.columns.data.astype(np.float64) - low)
+        one_a, one_b = _pattern(A), _pattern(self.columns)
+        result = sp.csr_array(one_a @ one_b)
+        n = result.data
+        x, y = (a @ one_b).data, (one_a @ b).data
+        xx, yy = (with_data(a, a.data**2) @ one_b).data, (one_a @ with_data(b, b.data**2)).data
+        variances = np.maximum(n * xx - x**2, 0), np.maximum(n * yy - y**2, 0)
+        # What is left of a constant row is rounding.
+        flat = (variances[0] <= 1e-10 * n * xx) | (variances[1] <= 1e-10 * n * yy)
+        scale = np.where(flat, 1, np.sqrt(variances[0] * variances[1]))
+        r = np.where(flat, 0, (n * (a @ b).data - x * y) / scale)
+        result.data = (np.clip(r, -1, 1) * (n / (n + self.shrinkage))).astype(A.dtype)
+        return result
+
+
+def without_diagonal(S: sp.csr_array, k: int) -> sp.csr_array:
+    """Rows sorted by value, less their diagonal entry, cut to k."""
+    keep = S.indices != entry_rows(S)
+    counts = np.bincount(entry_rows(S)[keep], minlength=S.shape[0])
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    rank = np.arange(keep.sum()) - np.repeat(starts, counts)
+    cut = np.flatnonzero(keep)[rank < k]
+    indptr = np.concatenate([[0], np.cumsum(np.minimum(counts, k))])
+    return sp.csr_array((S.data[cut], S.indices[cut], indptr), shape=S.shape)
+
+
+def weighted_means(
+    A: sp.csr_array, weights: sp.csr_array, values: sp.csr_array, voters: sp.csr_array
+) -> NDArray[np.float64]:
+    """``(A @ values) / (|A| @ |voters|)``, 0 where nothing was summed: votes, averaged.
+
+    Parameters
+    ----------
+    A, weights : csr_array of shape (n, p)
+        What is multiplied with `values`, and with `voters`.
+    values, voters : csr_array of shape (p, m)
+    """
+    total = (A @ values).toarray().astype(np.float64, copy=False)
+    mass = (abs(weights) @ abs(voters)).toarray()
+    return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0)

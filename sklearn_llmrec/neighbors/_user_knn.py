@@ -1,0 +1,172 @@
+"""User-based nearest neighbours."""
+
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklearn_llmrec._biases import Biases
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.neighbors._similarity import (
+    METRICS,
+    WEIGHTINGS,
+    RowIndex,
+    less_means,
+    row_means,
+    weighted,
+    weighted_means,
+    weighting_of,
+)
+from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
+from sklearn_llmrec.utils._sparse import with_data
+
+
+class UserKNN(BaseRecommender):
+    r"""User-based nearest neighbours: an item scores by how similar the users are who had it.
+
+    With :math:`s_{uv}` the similarity of the row u and the row v of the fitted matrix, the score of
+    item i is
+
+    .. math:: \hat{x}_{ui} = \sum_{v \in N(u)} s_{uv} x_{vi},
+
+    where N(u) are the `n_neighbors` fitted users most similar to u. A row that was itself fitted
+    counts among its own neighbours, which changes the scores of seen items only.
+
+    With `center` it predicts ratings instead, from how far the neighbours' ratings lie from a
+    baseline b:
+
+    .. math:: \hat{x}_{ui} = b_{ui} + \frac{\sum_{v \in N(u), x_{vi} \ne 0} s_{uv} (x_{vi} - b_{vi})}
+       {\sum_{v \in N(u), x_{vi} \ne 0} |s_{uv}|}.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=100
+        How many users vote.
+    metric : {"cosine", "adjusted_cosine", "pearson", "jaccard"}, default="cosine"
+        "adjusted_cosine" subtracts from every value the mean of its item. "pearson" is the
+        correlation over the items that both users have. "jaccard" is
+        :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`: for binary rows, the shared items over the
+        items of either.
+    shrinkage : float, default=0.0
+        A similarity that rests on n items is multiplied by ``n / (n + shrinkage)``.
+    weighting : {"auto", "tfidf", "bm25"} or None, default="auto"
+        Weights of the values before rows are compared, as
+        :class:`~sklearn_llmrec.preprocessing.TFIDFTransformer` and
+        :class:`~sklearn_llmrec.preprocessing.BM25Transformer` give them; votes are the values of X
+        themselves. "auto" is "tfidf" where items are ranked by "cosine" or "jaccard", else None.
+    center : {"user", "item", "baseline"} or None, default=None
+        The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken
+        deviations of both. None ranks, and predicts no ratings.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
+
+    Attributes
+    ----------
+    fitted_users_ : csr_array of shape (n_users, n_items)
+        What the neighbours vote with: the matrix given to `fit`, less the baseline with `center`.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    ItemKNN : Neighbours among items; faster where users outnumber items.
+
+    Notes
+    -----
+    Fit is O(nnz); ranking finds the neighbours of every row by a sparse product with the fitted
+    matrix, O(sum over the row's items of their users).
+
+    References
+    ----------
+    J. Herlocker et al., "An algorithmic framework for performing collaborative filtering", SIGIR 1999.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec import UserKNN
+    >>> X = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [1, 0, 0]])
+    >>> items, scores = UserKNN(n_neighbors=2).fit(X).recommend([[1, 0, 0]], k=1)
+    >>> items
+    array([[1]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "metric": [StrOptions(set(METRICS))],
+        "shrinkage": [Interval(Real, 0, None, closed="left")],
+        "weighting": [StrOptions(set(WEIGHTINGS)), None],
+        "center": [StrOptions({"user", "item", "baseline"}), None],
+        "n_jobs": [None, Integral],
+    }
+
+    def __init__(
+        self,
+        n_neighbors: int = 100,
+        *,
+        metric: str = "cosine",
+        shrinkage: float = 0.0,
+        weighting: str | None = "auto",
+        center: Literal["user", "item", "baseline"] | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.metric = metric
+        self.shrinkage = shrinkage
+        self.weighting = weighting
+        self.center = center
+        self.n_jobs = n_jobs
+
+    def _fit(self, X: sp.csr_array) -> None:
+        self._weighting_ = weighting_of(X, self.weighting, self.metric, self.center)
+        self._item_means_ = row_means(X.T.tocsr()) if self.metric == "adjusted_cosine" else None
+        self._index_ = RowIndex(self._compared(X), self.metric, self.shrinkage)
+        self._biases_ = None if self.center is None else Biases(X, self.center)
+        votes = X if self._biases_ is None else with_data(X, self._biases_.residuals(X))
+        self._masked_votes_ = with_mask(votes)
+        self._nonnegative_ = not (self._index_.signed or votes.data.min() < 0)
+        self._zero_is_no_evidence = self._biases_ is None
+
+    @property
+    def fitted_users_(self) -> sp.csr_array:
+        """What the neighbours vote with."""
+        return without_mask(self._masked_votes_)
+
+    def _compared(self, X: sp.csr_array) -> sp.csr_array:
+        """Rows as they are compared: weighted, or less the means of the items."""
+        if self._item_means_ is not None:
+            return less_means(X, self._item_means_[X.indices])
+        return weighted(X, self._weighting_)
+
+    def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
+        """Similarities of each row to its nearest fitted users."""
+        return self._index_.nearest(
+            self._compared(X), self.n_neighbors, n_threads=effective_n_jobs(self.n_jobs)
+        )
+
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+        neighbors, votes = self._neighbors(X), self.fitted_users_
+        if self._biases_ is None:
+            return (neighbors @ votes.astype(X.dtype, copy=False)).toarray()
+        ratings: NDArray[np.float64] = self._biases_.dense(X)
+        voters = with_data(votes, np.ones(votes.nnz))
+        ratings += weighted_means(neighbors, neighbors, votes, voters)
+        return ratings
+
+    def _topk_rows(
+        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+        if self._biases_ is not None or not self._nonnegative_ or (X.nnz and X.data.min() < 0):
+            return None
+        masked = self._masked_votes_.astype(X.dtype, copy=False)
+        return masked_topk(
+            self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs)
+        )
+
+    def _fallback_scores(self) -> NDArray[Any]:
+        return super()._fallback_scores() if self._biases_ is None else self._biases_.fallback

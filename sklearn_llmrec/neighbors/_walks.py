@@ -1,0 +1,180 @@
+"""Random walks of three steps over the graph of users and items: P3alpha and RP3beta."""
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import effective_n_jobs
+from sklearn.utils._param_validation import Interval
+
+from sklearn_llmrec._item_to_item import ItemToItemRecommender
+from sklearn_llmrec.neighbors._similarity import without_diagonal
+from sklearn_llmrec.utils._sparse import entry_rows, matmul_topn, with_data
+
+
+def walk_weights(
+    X: sp.csr_array, alpha: float, beta: float, k: int, *, n_threads: int
+) -> sp.csr_array:
+    """Weights of walks item, user, candidate; each candidate keeps its k best, itself left out."""
+    values = X.data.astype(np.float64)
+    users = np.bincount(entry_rows(X), weights=values, minlength=X.shape[0])
+    items = np.bincount(X.indices, weights=values, minlength=X.shape[1])
+    to_item = with_data(X, ((values / users[entry_rows(X)]) ** alpha).astype(X.dtype))
+    to_user = with_data(X, ((values / items[X.indices]) ** alpha).astype(X.dtype))
+    into = matmul_topn(to_item.T.tocsr(), to_user, k + 1, n_threads=n_threads)
+    into = without_diagonal(into, k)
+    # The degree of the candidate scales its whole row: it changes scores, not the choice of neighbours.
+    degree = np.where(items == 0, 1, items) ** beta
+    into.data = (into.data / degree[entry_rows(into)]).astype(X.dtype)
+    return sp.csr_array(into.T.tocsr())
+
+
+class P3alpha(ItemToItemRecommender):
+    r"""Random walk of three steps: from the user to an item, to another user, to the candidate.
+
+    With :math:`P_{ui} = (x_{ui} / \sum_j x_{uj})^\alpha` and
+    :math:`P_{iu} = (x_{ui} / \sum_v x_{vi})^\alpha`, a history x scores candidate j by
+
+    .. math:: \hat{x}_j = \sum_{i \in N(j)} x_i \sum_u P_{iu} P_{uj},
+
+    where N(j) are the `n_neighbors` items from which most walks reach the *candidate* j.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=100
+        How many neighbours an item keeps.
+    alpha : float, default=0.8
+        Exponent of the transition probabilities.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
+
+    Attributes
+    ----------
+    weights_ : csr_array of shape (n_items, n_items)
+        Entry (i, j) is the weight of walks from i to j if i is a neighbour of j.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    RP3beta : The same, with popular candidates discounted.
+
+    Notes
+    -----
+    Fit is one sparse product, O(sum of squared row lengths) time and O(n_items n_neighbors) memory.
+    Negative values are refused.
+
+    References
+    ----------
+    C. Cooper et al., "Random walks in recommender systems: exact computation and simulations",
+    WWW 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.neighbors import P3alpha
+    >>> X = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [1, 0, 0]])
+    >>> items, scores = P3alpha().fit(X).recommend([[1, 0, 0]], k=1)
+    >>> items
+    array([[1]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="neither")],
+        "n_jobs": [None, Integral],
+    }
+    _nonnegative: ClassVar[bool] = True
+
+    def __init__(
+        self, n_neighbors: int = 100, *, alpha: float = 0.8, n_jobs: int | None = None
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.alpha = alpha
+        self.n_jobs = n_jobs
+
+    def _fit(self, X: sp.csr_array) -> None:
+        self._set_weights(
+            walk_weights(
+                X,
+                self.alpha,
+                getattr(self, "beta", 0.0),
+                self.n_neighbors,
+                n_threads=effective_n_jobs(self.n_jobs),
+            )
+        )
+
+
+class RP3beta(P3alpha):
+    r"""Random walk of three steps with popular candidates discounted.
+
+    The score of :class:`P3alpha`, divided by a power of the candidate's degree:
+
+    .. math:: \hat{x}_j = \sum_{i \in N(j)} x_i
+       \frac{\sum_u P_{iu} P_{uj}}{(\sum_u x_{uj})^\beta},
+
+    where N(j) are the `n_neighbors` items from which most walks reach the *candidate* j: chosen per
+    candidate, the discount cannot crowd popular candidates out of the neighbourhoods.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=100
+        How many neighbours an item keeps.
+    alpha : float, default=0.8
+        Exponent of the transition probabilities.
+    beta : float, default=0.4
+        Exponent of the candidate's degree. 0 is P3alpha.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
+
+    Attributes
+    ----------
+    weights_ : csr_array of shape (n_items, n_items)
+        Entry (i, j) is the weight of walks from i to j if i is a neighbour of j.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    ItemKNN : Neighbours by similarity.
+
+    Notes
+    -----
+    Fit is one sparse product, O(sum of squared row lengths) time and O(n_items n_neighbors) memory.
+    Negative values are refused.
+
+    References
+    ----------
+    B. Paudel et al., "Updatable, accurate, diverse, and scalable recommendations for interactive
+    applications", ACM TiiS 7(1), 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.neighbors import RP3beta
+    >>> X = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [1, 0, 0]])
+    >>> items, scores = RP3beta().fit(X).recommend([[1, 0, 0]], k=1)
+    >>> items
+    array([[1]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **P3alpha._parameter_constraints,
+        "beta": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_neighbors: int = 100,
+        *,
+        alpha: float = 0.8,
+        beta: float = 0.4,
+        n_jobs: int | None = None,
+    ) -> None:
+        super().__init__(n_neighbors, alpha=alpha, n_jobs=n_jobs)
+        self.beta = beta

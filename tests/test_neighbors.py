@@ -1,0 +1,220 @@
+"""Neighbour models against dense O(n^2) oracles, and the shapes of data that break them."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sklearn_llmrec import ItemKNN, UserKNN
+from sklearn_llmrec.neighbors import P3alpha, RP3beta, _similarity
+from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
+
+METRICS = ["cosine", "adjusted_cosine", "pearson", "jaccard"]
+
+
+@pytest.fixture(params=["ratings", "signed", "counts"])
+def X(request):
+    rng = np.random.default_rng(3)
+    shape = (30, 20)
+    values = {
+        "ratings": rng.uniform(1, 5, shape),
+        "signed": rng.normal(size=shape),
+        "counts": 1.0 + rng.poisson(1.0, shape),
+    }[request.param]
+    return sp.csr_array(values * (rng.random(shape) < 0.3))
+
+
+def similarity(A, B, metric, shrinkage):
+    """Between the rows of two dense matrices, one pair at a time."""
+    S = np.zeros((len(A), len(B)))
+    for i, x in enumerate(A):
+        for j, y in enumerate(B):
+            both = (x != 0) & (y != 0)
+            n, product = both.sum(), x @ y
+            if metric == "pearson":
+                S[i, j] = correlation(x[both], y[both])
+            elif metric == "jaccard":
+                S[i, j] = product / (x @ x + y @ y - product) if product else 0
+            elif product:
+                S[i, j] = product / np.sqrt((x @ x) * (y @ y))
+            S[i, j] *= n / (n + shrinkage) if shrinkage else 1
+    return S
+
+
+def correlation(x, y):
+    if len(x) < 2:
+        return 0.0
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt((x @ x) * (y @ y))
+    return (x @ y) / scale if scale > 1e-9 else 0.0
+
+
+def check_neighbors(got, S, k):
+    """The k best of every row are kept with their values; ties at the boundary may fall either way."""
+    kept = got != 0
+    np.testing.assert_allclose(got[kept], S[kept], atol=1e-8)
+    assert (kept.sum(axis=1) == np.minimum(k, (S != 0).sum(axis=1))).all()
+    worst = np.where(kept, S, np.inf).min(axis=1)
+    left = np.where(kept | (S == 0), -np.inf, S).max(axis=1)
+    assert (worst >= left - 1e-8).all()
+
+
+def less_row_means(D):
+    means = D.sum(axis=1) / np.maximum((D != 0).sum(axis=1), 1)
+    return np.where(D != 0, D - means[:, None], 0)
+
+
+@pytest.mark.parametrize("n_neighbors", [1, 5, 50])
+@pytest.mark.parametrize("shrinkage", [0, 3.5])
+@pytest.mark.parametrize("metric", METRICS)
+def test_item_neighbours_are_those_of_the_candidate(X, metric, shrinkage, n_neighbors):
+    D = X.toarray()
+    V = less_row_means(D) if metric == "adjusted_cosine" else D
+    S = similarity(V.T, V.T, metric, shrinkage)
+    np.fill_diagonal(S, 0)
+    model = ItemKNN(n_neighbors, metric=metric, shrinkage=shrinkage, weighting=None).fit(X)
+    weights = model.weights_.toarray()
+    check_neighbors(weights.T, S, n_neighbors)
+    np.testing.assert_allclose(model._score_rows(X), D @ weights, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_neighbors", [1, 5, 50])
+@pytest.mark.parametrize("shrinkage", [0, 3.5])
+@pytest.mark.parametrize("metric", METRICS)
+def test_user_neighbours_vote(X, metric, shrinkage, n_neighbors):
+    D = X.toarray()
+    V = less_row_means(D.T).T if metric == "adjusted_cosine" else D
+    model = UserKNN(n_neighbors, metric=metric, shrinkage=shrinkage, weighting=None).fit(X)
+    neighbors = model._neighbors(X).toarray()
+    check_neighbors(neighbors, similarity(V, V, metric, shrinkage), n_neighbors)
+    np.testing.assert_allclose(model._score_rows(X), neighbors @ D, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
+@pytest.mark.parametrize("metric", ["cosine", "jaccard"])
+@pytest.mark.parametrize("weighting", ["tfidf", "bm25", "auto"])
+def test_weighting_is_that_of_the_transformers(kind, metric, weighting):
+    rng = np.random.default_rng(0)
+    X = sp.csr_array((rng.random((40, 20)) < 0.3) * rng.integers(1, 5, (40, 20)).astype(float))
+    first = BM25Transformer() if weighting == "bm25" else TFIDFTransformer()
+    W = first.fit_transform(X).toarray()
+    model = kind(6, metric=metric, weighting=weighting).fit(X)
+    if kind is ItemKNN:
+        S = similarity(W.T, W.T, metric, 0)
+        np.fill_diagonal(S, 0)
+        check_neighbors(model.weights_.toarray().T, S, 6)
+    else:
+        check_neighbors(model._neighbors(X).toarray(), similarity(W, W, metric, 0), 6)
+
+
+def baseline(D, center):
+    known = D != 0
+    mean = D[known].mean()
+    users, items = np.zeros(D.shape[0]), np.zeros(D.shape[1])
+    if center == "user":
+        users = np.array([row[row != 0].mean() - mean for row in D])
+    elif center == "item":
+        items = np.array([column[column != 0].mean() - mean for column in D.T])
+    else:
+        for _ in range(10):
+            left = known * (D - mean - users[:, None])
+            items = left.sum(axis=0) / (known.sum(axis=0) + 10)
+            left = known * (D - mean - items)
+            users = left.sum(axis=1) / (known.sum(axis=1) + 15)
+    return mean + users[:, None] + items
+
+
+@pytest.mark.parametrize("center", ["user", "item", "baseline"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_ratings_are_baselines_plus_averaged_deviations(metric, center):
+    rng = np.random.default_rng(5)
+    D = rng.integers(1, 6, (40, 20)) * (rng.random((40, 20)) < 0.4).astype(float)
+    B = baseline(D, center)
+    left, known = (D != 0) * (D - B), (D != 0).astype(float)
+    item = ItemKNN(8, metric=metric, center=center).fit(D)
+    W = item.weights_.toarray()
+    mass = known @ abs(W)
+    expected = B + np.divide(left @ W, mass, out=np.zeros_like(mass), where=mass > 0)
+    np.testing.assert_allclose(item.predict(D), expected, atol=1e-9)
+
+    user = UserKNN(8, metric=metric, center=center).fit(D)
+    S = user._neighbors(sp.csr_array(D)).toarray()
+    mass = abs(S) @ known
+    expected = B + np.divide(S @ left, mass, out=np.zeros_like(mass), where=mass > 0)
+    np.testing.assert_allclose(user.predict(D), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
+def test_a_cold_row_of_a_rating_model_gets_the_baseline(kind):
+    rng = np.random.default_rng(5)
+    D = rng.integers(1, 6, (40, 20)) * (rng.random((40, 20)) < 0.4).astype(float)
+    model = kind(center="baseline").fit(D)
+    got = model.predict(np.zeros((1, 20)))[0]
+    mean = D[D != 0].mean()
+    assert 1 < got.min() < mean < got.max() < 5
+    assert np.corrcoef(got, D.sum(axis=0) / (D != 0).sum(axis=0))[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_blocks_and_threads_change_nothing(X, metric, monkeypatch):
+    whole = ItemKNN(5, metric=metric, shrinkage=1.0, weighting=None).fit(X).weights_
+    monkeypatch.setattr(_similarity, "_BLOCK_ENTRIES", 40)
+    cut = ItemKNN(5, metric=metric, shrinkage=1.0, weighting=None, n_jobs=2).fit(X).weights_
+    np.testing.assert_array_equal(whole.toarray(), cut.toarray())
+
+
+@pytest.mark.parametrize("beta", [None, 0.0, 0.7])
+def test_random_walks_are_products_of_transition_probabilities(beta):
+    rng = np.random.default_rng(1)
+    D = rng.random((40, 25)) * (rng.random((40, 25)) < 0.3)
+    to_item = (D / D.sum(axis=1, keepdims=True)) ** 0.9
+    to_user = (D / D.sum(axis=0)) ** 0.9
+    walks = to_user.T @ to_item
+    np.fill_diagonal(walks, 0)
+    model = P3alpha(6, alpha=0.9) if beta is None else RP3beta(6, alpha=0.9, beta=beta)
+    weights = model.fit(D).weights_.toarray() * D.sum(axis=0) ** (beta or 0)
+    check_neighbors(weights.T, walks.T, 6)
+    with pytest.raises(ValueError, match="Negative values"):
+        model.fit(-D)
+
+
+ODD = {
+    "users with one item": np.eye(6)[[0, 1, 2, 3, 0, 1]],
+    "items with one user": np.array([[1.0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
+    "a user who has everything": np.array([[1.0, 2, 3], [1, 0, 0], [0, 2, 0]]),
+    "duplicate users": np.tile([[5.0, 3, 0, 0], [0, 0, 4, 1]], (4, 1)),
+    "equal ratings": (np.indices((7, 5)).sum(axis=0) % 2) * 3.0,
+    "3 x 2": np.array([[1.0, 0], [0, 1], [1, 1]]),
+}
+
+
+@pytest.mark.parametrize("D", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("center", [None, "user", "item", "baseline"])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
+def test_odd_matrices(kind, metric, center, D):
+    check_odd(kind(metric=metric, center=center, shrinkage=1.0), D)
+
+
+@pytest.mark.parametrize("D", ODD.values(), ids=ODD)
+def test_walks_on_odd_matrices(D):
+    check_odd(RP3beta(), D)
+
+
+def check_odd(model, D):
+    for index in (np.int32, np.int64):
+        X = sp.csr_array(D)
+        X = sp.csr_array((X.data, X.indices.astype(index), X.indptr.astype(index)), shape=X.shape)
+        model.fit(X)
+        assert np.isfinite(model.predict(X)).all()
+        items, scores = model.recommend(X, k=2)
+        assert ((items >= 0) == (scores > -np.inf)).all()
+        rows = np.nonzero(items >= 0)
+        assert not D[rows[0], items[rows]].any()
+
+
+def test_what_does_not_go_together_is_refused_in_words():
+    X = np.array([[1.0, 2, 0], [0, 1, 1]])
+    with pytest.raises(ValueError, match=r"weighting='tfidf' goes with metric='cosine'"):
+        ItemKNN(metric="pearson", weighting="tfidf").fit(X)
+    with pytest.raises(ValueError, match=r"bm25.*negative"):
+        UserKNN(weighting="bm25").fit(-X)
