@@ -3,8 +3,8 @@
     python benchmarks/bench_metrics.py [TRAIN.npz TEST.npz]
     python benchmarks/bench_metrics.py --large
 
-Without --large: nDCG@10, recall@10 and MAP@10 from ready top-10 lists, input validation included. The lists are the most
-popular unseen items with noise; the matrices are two sparse .npz files, or synthetic of the size of MovieLens-1M.
+Without --large: nDCG@10, recall@10 and MAP@10 from ready top-10 lists, input validation included. The lists are the
+most popular unseen items with noise; the matrices are two sparse .npz files, or synthetic of the size of MovieLens-1M.
 With --large: every metric that lists allow, per user, for 138,493 users, 26,744 items, 100 items a list and 4 million
 targets. Prints the median of the runs, and the peak of the process above the loaded data.
 """

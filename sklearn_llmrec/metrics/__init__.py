@@ -3,14 +3,16 @@
 from sklearn_llmrec.metrics._beyond import (
     cold_items_at_k,
     diversity_at_k,
-    entropy_at_k,
-    gini_at_k,
-    item_coverage_at_k,
     miscalibration_at_k,
     new_items_at_k,
     novelty_at_k,
     popularity_at_k,
     serendipity_at_k,
+)
+from sklearn_llmrec.metrics._coverage import (
+    entropy_at_k,
+    gini_at_k,
+    item_coverage_at_k,
     user_coverage_at_k,
 )
 from sklearn_llmrec.metrics._intervals import (
@@ -28,11 +30,11 @@ from sklearn_llmrec.metrics._ranking import (
     ndcg_at_k,
     precision_at_k,
     r_precision,
-    ranking_metrics,
     recall_at_k,
 )
-from sklearn_llmrec.metrics._rating import mae, rmse
-from sklearn_llmrec.metrics._scorer import get_ranking_scorer_names, ranking_scorer, rating_scorer
+from sklearn_llmrec.metrics._rating import mae, rating_scorer, rmse
+from sklearn_llmrec.metrics._scorer import get_ranking_scorer_names, ranking_scorer
+from sklearn_llmrec.metrics._several import ranking_metrics
 
 __all__ = [
     "PairedTest",

@@ -1,21 +1,17 @@
-"""Beyond accuracy: what lists show of the catalogue, how varied, new, surprising and calibrated they are."""
+"""Beyond accuracy, user by user: how varied, new, surprising and calibrated lists are."""
 
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from sklearn_llmrec.metrics._exposure import (
     check_features,
     check_popularity,
     cold_items,
-    covered_items,
-    covered_users,
     diversity,
-    entropy,
-    gini,
+    make_lists,
     mean_popularity,
     miscalibration,
     new_items,
@@ -25,40 +21,19 @@ from sklearn_llmrec.metrics._exposure import (
 from sklearn_llmrec.metrics._hits import (
     Floats,
     Ranking,
-    check_lists,
     check_matrix,
     make_ranking,
-    places,
 )
-from sklearn_llmrec.utils._validation import check_k
 
 __all__ = [
     "cold_items_at_k",
     "diversity_at_k",
-    "entropy_at_k",
-    "gini_at_k",
-    "item_coverage_at_k",
     "miscalibration_at_k",
     "new_items_at_k",
     "novelty_at_k",
     "popularity_at_k",
     "serendipity_at_k",
-    "user_coverage_at_k",
 ]
-
-
-def _lists(items: Any, n_items: Any, k: Any) -> Ranking:
-    """A ranking without targets."""
-    validate_parameter_constraints(
-        {"n_items": [Interval(Integral, 1, None, closed="left")]},
-        {"n_items": n_items},
-        caller_name="Beyond-accuracy metrics",
-    )
-    items, k = check_lists(items, n_items), check_k(k, n_items)
-    if items.shape[1] < k:
-        raise ValueError(f"The lists hold {items.shape[1]} items, and k={k} asks for more.")
-    places(items, sp.csr_array((len(items), n_items)))  # refuses repeats
-    return Ranking(items[:, :k], n_items)
 
 
 def _result(values: Floats, per_user: Any) -> Any:
@@ -70,98 +45,6 @@ def _result(values: Floats, per_user: Any) -> Any:
     if np.isnan(values).all():
         raise ValueError("The metric is not defined for any row: there is nothing to average.")
     return float(np.nanmean(values))
-
-
-def item_coverage_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Share of the catalogue that is in anybody's first k places.
-
-    Parameters
-    ----------
-    items : array-like of shape (n_users, >= k), integer
-        Lists of item numbers, best first, -1 for an empty place.
-    n_items : int
-        Size of the catalogue.
-    k : int, default=10
-        Number of places that count.
-
-    Returns
-    -------
-    value : float
-        In [0, 1].
-
-    Examples
-    --------
-    >>> from sklearn_llmrec.metrics import item_coverage_at_k
-    >>> item_coverage_at_k([[0, 1], [0, 2]], 4, k=2)
-    0.75
-    """
-    return covered_items(_lists(items, n_items, k), k)
-
-
-def user_coverage_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Share of users who get a full list of k items.
-
-    Parameters
-    ----------
-    items, n_items, k
-        As in `item_coverage_at_k`.
-
-    Returns
-    -------
-    value : float
-        In [0, 1].
-
-    Examples
-    --------
-    >>> from sklearn_llmrec.metrics import user_coverage_at_k
-    >>> user_coverage_at_k([[0, 1], [0, -1]], 4, k=2)
-    0.5
-    """
-    return covered_users(_lists(items, n_items, k), k)
-
-
-def gini_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Gini index of exposure: how unevenly places go to the items of the catalogue.
-
-    Parameters
-    ----------
-    items, n_items, k
-        As in `item_coverage_at_k`.
-
-    Returns
-    -------
-    value : float
-        0 if every item is shown equally often, towards 1 if one takes all places. Lower is more even.
-
-    Examples
-    --------
-    >>> from sklearn_llmrec.metrics import gini_at_k
-    >>> gini_at_k([[0, 1], [2, 3]], 4, k=2), gini_at_k([[0, 1], [0, 1]], 4, k=2)
-    (0.0, 0.5)
-    """
-    return gini(_lists(items, n_items, k), k)
-
-
-def entropy_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Shannon entropy of exposure, in bits.
-
-    Parameters
-    ----------
-    items, n_items, k
-        As in `item_coverage_at_k`.
-
-    Returns
-    -------
-    value : float
-        In [0, log2(n_items)]; higher is more even.
-
-    Examples
-    --------
-    >>> from sklearn_llmrec.metrics import entropy_at_k
-    >>> entropy_at_k([[0, 1], [2, 3]], 4, k=2)
-    2.0
-    """
-    return entropy(_lists(items, n_items, k), k)
 
 
 def diversity_at_k(items: Any, item_features: Any, *, k: int = 10, per_user: bool = False) -> Any:
@@ -201,7 +84,7 @@ def diversity_at_k(items: Any, item_features: Any, *, k: int = 10, per_user: boo
     """
     n_items = np.shape(item_features)[0]
     features = check_features(item_features, n_items)
-    ranking = _lists(items, n_items, k)
+    ranking = make_lists(items, n_items, k)
     ranking.item_features = features
     return _result(diversity(ranking, k), per_user)
 
@@ -249,7 +132,7 @@ def novelty_at_k(
         {"n_users": n_users},
         caller_name="novelty_at_k",
     )
-    ranking = _lists(items, len(popularity), k)
+    ranking = make_lists(items, len(popularity), k)
     ranking.popularity = check_popularity(popularity, len(popularity))
     ranking.n_users = n_users
     return _result(novelty(ranking, k), per_user)
@@ -278,7 +161,7 @@ def popularity_at_k(items: Any, popularity: Any, *, k: int = 10, per_user: bool 
     >>> popularity_at_k([[0, 1]], [4, 1, 2], k=2)
     2.5
     """
-    ranking = _lists(items, len(popularity), k)
+    ranking = make_lists(items, len(popularity), k)
     ranking.popularity = check_popularity(popularity, len(popularity))
     return _result(mean_popularity(ranking, k), per_user)
 
@@ -302,14 +185,14 @@ def cold_items_at_k(items: Any, popularity: Any, *, k: int = 10, per_user: bool 
     >>> cold_items_at_k([[0, 1]], [4, 0, 2], k=2)
     0.5
     """
-    ranking = _lists(items, len(popularity), k)
+    ranking = make_lists(items, len(popularity), k)
     ranking.popularity = check_popularity(popularity, len(popularity))
     return _result(cold_items(ranking, k), per_user)
 
 
 def _with_profile(items: Any, profile: Any, k: Any, name: str) -> Ranking:
     profile = check_matrix(profile, name)
-    ranking = _lists(items, profile.shape[1], k)
+    ranking = make_lists(items, profile.shape[1], k)
     if profile.shape[0] != ranking.n_rows:
         raise ValueError(
             f"{name} has {profile.shape[0]} rows and there are {ranking.n_rows} lists: both have one row per user."

@@ -1,12 +1,21 @@
 """The metrics beyond accuracy as arithmetic on lists: a number, or the value of every row, NaN where undefined."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from sklearn_llmrec.metrics._hits import Floats, Ranking, check_matrix, places
+from sklearn_llmrec.metrics._hits import (
+    Floats,
+    Ranking,
+    check_lists,
+    check_matrix,
+    places,
+)
+from sklearn_llmrec.utils._validation import check_k
 
 # Entries of a block of a sparse product.
 _BLOCK_ENTRIES = 2**22
@@ -206,3 +215,23 @@ def check_features(features: Any, n_items: int) -> Any:
         if not np.isfinite(features).all():
             raise ValueError("item_features holds NaN or infinity.")
     return features
+
+
+def make_lists(items: Any, n_items: Any, k: Any) -> Ranking:
+    """A ranking without targets; what functions of lists alone begin with.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_lists`, and if lists are shorter than k or repeat an item.
+    """
+    validate_parameter_constraints(
+        {"n_items": [Interval(Integral, 1, None, closed="left")]},
+        {"n_items": n_items},
+        caller_name="Beyond-accuracy metrics",
+    )
+    items, k = check_lists(items, n_items), check_k(k, n_items)
+    if items.shape[1] < k:
+        raise ValueError(f"The lists hold {items.shape[1]} items, and k={k} asks for more.")
+    places(items, sp.csr_array((len(items), n_items)))  # refuses repeats
+    return Ranking(items[:, :k], n_items)

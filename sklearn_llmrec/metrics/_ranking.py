@@ -4,13 +4,11 @@ All are defined for a user with n targets and a list of k items, of which some a
 formulas and for the libraries that compute the same.
 """
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 
-from sklearn_llmrec.metrics._exposure import check_features, check_popularity
 from sklearn_llmrec.metrics._hits import Floats, make_ranking
 from sklearn_llmrec.metrics._measures import (
     auc,
@@ -23,7 +21,6 @@ from sklearn_llmrec.metrics._measures import (
     r_precision_of,
     recall,
 )
-from sklearn_llmrec.metrics._registry import parse_all
 
 __all__ = [
     "auc_score",
@@ -34,7 +31,6 @@ __all__ = [
     "ndcg_at_k",
     "precision_at_k",
     "r_precision",
-    "ranking_metrics",
     "recall_at_k",
 ]
 _GAINS = {"binary", "graded", "exponential"}
@@ -364,74 +360,3 @@ def auc_score(y_true: Any, scores: Any, *, seen: Any = None, per_user: bool = Fa
     if np.isnan(values).all():
         raise ValueError("No row has both a target and another unseen item: AUC compares the two.")
     return _result(values, per_user)
-
-
-def ranking_metrics(
-    y_true: Any,
-    y_pred: Any,
-    metrics: Any = ("ndcg@10", "recall@10", "map@10"),
-    *,
-    seen: Any = None,
-    per_user: bool = False,
-    popularity: Any = None,
-    n_users: int | None = None,
-    item_features: Any = None,
-) -> dict[str, Any]:
-    """Several metrics from one ranking, by the names that `ranking_scorer` takes.
-
-    Parameters
-    ----------
-    y_true, y_pred, seen
-        As in `ndcg_at_k`. `seen` is also the profile that calibration and new items are measured against.
-    metrics : str or list of str, default=("ndcg@10", "recall@10", "map@10")
-        Names with cut-offs; `get_ranking_scorer_names` lists them.
-    per_user : bool, default=False
-        Whether to return the values of every row (NaN where not defined) instead of means.
-    popularity : array-like of shape (n_items,), default=None
-        How many training users had each item: what novelty, serendipity and popularity read.
-    n_users : int, default=None
-        How many training users there were; see `novelty_at_k`.
-    item_features : {array-like, sparse} of shape (n_items, n_features), default=None
-        What diversity and calibration read. Without it, diversity compares the columns of `seen`.
-
-    Returns
-    -------
-    values : dict of str to float or ndarray of shape (n_users,)
-        One entry per name, none negated.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown or lacks what it needs, or as in `ndcg_at_k`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn_llmrec.metrics import ranking_metrics
-    >>> y_true, lists = np.array([[0, 0, 1, 1]]), np.array([[0, 2]])
-    >>> ranking_metrics(y_true, lists, ["recall@2", "mrr@2", "item_coverage@2"])
-    {'recall@2': 0.5, 'mrr@2': 0.5, 'item_coverage@2': 0.5}
-    """
-    validate_parameter_constraints(
-        {"per_user": ["boolean"], "n_users": [None, Interval(Integral, 1, None, closed="left")]},
-        {"per_user": per_user, "n_users": n_users},
-        caller_name="ranking_metrics",
-    )
-    asked = parse_all(metrics)
-    whole = any(one.metric.name == "r_precision" for one in asked)
-    ranking = make_ranking(y_true, y_pred, max(one.k for one in asked), seen, whole=whole)
-    if popularity is not None:
-        ranking.popularity = check_popularity(popularity, ranking.n_items)
-    ranking.n_users = n_users
-    if item_features is not None:
-        ranking.item_features = check_features(item_features, ranking.n_items)
-    elif ranking.profile is not None and any(one.metric.name == "diversity" for one in asked):
-        ranking.item_features = ranking.profile.T.tocsr()
-    if not per_user:
-        return {one.label: one.value(ranking) for one in asked}
-    for one in asked:
-        if not one.metric.per_user:
-            raise ValueError(
-                f"{one.label!r} is one number for all users: it has no value per user."
-            )
-    return {one.label: one.values(ranking) for one in asked}

@@ -1,4 +1,4 @@
-"""Rating metrics: errors of predicted values over the entries that were observed."""
+"""Rating metrics and their scorer: errors of predicted values over the entries that were observed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +8,10 @@ import scipy.sparse as sp
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from sklearn_llmrec.metrics._hits import Floats, check_matrix
+from sklearn_llmrec.metrics._registry import unknown_name
+from sklearn_llmrec.metrics._scoring import Scorer, as_rows
 
-__all__ = ["mae", "rmse"]
+__all__ = ["mae", "rating_scorer", "rmse"]
 
 RATING_METRICS: dict[str, Callable[[Floats], float]] = {
     "rmse": lambda errors: float(np.sqrt(np.mean(errors**2))),
@@ -107,3 +109,64 @@ def mae(y_true: Any, y_pred: Any, *, per_user: bool = False) -> Any:
     )
     errors, y_true = _errors(y_true, y_pred)
     return _per_user(np.abs(errors), y_true) if per_user else RATING_METRICS["mae"](errors)
+
+
+class _RatingScorer(Scorer):
+    """A callable ``(estimator, X, y=None)``; see `rating_scorer`."""
+
+    _function = "rating_scorer"
+    _defaults = {"holdout": None, "random_state": 0}
+    greater_is_better = False
+
+    def __init__(self, metric: str, holdout: str | None, random_state: int) -> None:
+        if metric not in RATING_METRICS:
+            raise unknown_name(metric, sorted(RATING_METRICS), "rating metric")
+        super().__init__(metric, holdout, random_state)
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted estimator; the error is negated."""
+        visible, targets = self._visible_and_targets(as_rows(X), y)
+        rows = np.flatnonzero(np.diff(targets.indptr))
+        if not len(rows):
+            raise ValueError("No row of y holds a rating: there is nothing to measure.")
+        predicted = np.empty(targets.nnz)
+        size = max(1, 2**22 // targets.shape[1])
+        for begin in range(0, len(rows), size):
+            chunk = rows[begin : begin + size]
+            block = np.asarray(estimator.predict(visible[chunk]))
+            part = targets[chunk]
+            at = np.repeat(np.arange(len(chunk)), np.diff(part.indptr))
+            first = targets.indptr[chunk[0]]
+            predicted[first : first + part.nnz] = block[at, part.indices]
+        return -RATING_METRICS[self.metrics](targets.data.astype(np.float64) - predicted)
+
+
+def rating_scorer(metric: str, *, holdout: str | None = None, random_state: int = 0) -> Any:
+    """Make a scorer of rating prediction for scikit-learn's searches and validations.
+
+    Parameters
+    ----------
+    metric : {"rmse", "mae"}
+        The error over the observed (non-zero) entries of `y`, all users pooled.
+    holdout : {"hash", "random", "latest"}, default=None
+        What is hidden in the rows of `X` where no `y` is given, as in `ranking_scorer`.
+    random_state : int, default=0
+        Seed of ``holdout="random"``.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y=None)``, the error negated so that greater is better. Picklable.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    Examples
+    --------
+    >>> from sklearn_llmrec.metrics import rating_scorer
+    >>> rating_scorer("rmse")
+    rating_scorer('rmse')
+    """
+    return _RatingScorer(metric, holdout, random_state)

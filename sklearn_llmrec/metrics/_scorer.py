@@ -1,47 +1,25 @@
 """Scorers: metrics by name for scikit-learn's searches, from one ranking each."""
 
 from collections.abc import Iterator
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import validate_parameter_constraints
 
 from sklearn_llmrec.metrics._exposure import check_features, check_popularity
 from sklearn_llmrec.metrics._hits import Ranking, check_matrix, pattern_without
-from sklearn_llmrec.metrics._rating import RATING_METRICS
 from sklearn_llmrec.metrics._registry import (
     mean,
     metric_names,
     parse_all,
     unknown_name,
 )
-from sklearn_llmrec.utils._validation import check_targets
+from sklearn_llmrec.metrics._scoring import Scorer, as_rows
 
-__all__ = ["get_ranking_scorer_names", "ranking_scorer", "rating_scorer"]
-
-_HOLDOUTS = {"hash", "random", "latest"}
-
-
-def _hidden(X: Any, holdout: str | None, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:
-    """Visible and hidden entries of the rows as given."""
-    from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest, holdout_split
-
-    if holdout == "latest":
-        return hide_latest(X, exclude_seen=exclude_seen)
-    if holdout == "random":
-        return holdout_split(
-            X, test_size=0.2, by="random", random_state=random_state, exclude_seen=exclude_seen
-        )
-    return hide_by_hash(X)
-
-
-def _as_rows(X: Any) -> Any:
-    """`X` as what rows can be taken from; an `Interactions` stays one."""
-    return X if sp.issparse(X) and X.format == "csr" else check_matrix(X, "X")
+__all__ = ["get_ranking_scorer_names", "ranking_scorer"]
 
 
 def final_recommender(estimator: Any) -> Any:
@@ -55,44 +33,7 @@ def final_recommender(estimator: Any) -> Any:
             return estimator
 
 
-class _Scorer:
-    """What ranking and rating scorers share: hiding, and saying what they are."""
-
-    _function: str
-    _defaults: dict[str, Any]
-    exclude_seen = True
-
-    def __init__(self, metrics: Any, holdout: str | None, random_state: int) -> None:
-        validate_parameter_constraints(
-            {
-                "holdout": [None, StrOptions(_HOLDOUTS)],
-                "random_state": [Interval(Integral, 0, None, closed="left")],
-            },
-            {"holdout": holdout, "random_state": random_state},
-            caller_name=self._function,
-        )
-        self.metrics, self.holdout, self.random_state = metrics, holdout, random_state
-
-    def __repr__(self) -> str:
-        options = [
-            f", {name}={getattr(self, name)!r}"
-            for name, default in self._defaults.items()
-            if getattr(self, name) is not default and not _equal(getattr(self, name), default)
-        ]
-        return f"{self._function}({self.metrics!r}{''.join(options)})"
-
-    def _visible_and_targets(self, X: Any, y: Any) -> tuple[Any, sp.csr_array]:
-        y = check_targets(y, X.shape)
-        if y is None:
-            X, y = _hidden(X, self.holdout, self.random_state, self.exclude_seen)
-        return X, check_matrix(y, "y")
-
-
-def _equal(value: Any, default: Any) -> bool:
-    return np.isscalar(value) and np.isscalar(default) and bool(value == default)
-
-
-class _RankingScorer(_Scorer):
+class _RankingScorer(Scorer):
     """A callable ``(estimator, X, y=None)``; see `ranking_scorer`."""
 
     _function = "ranking_scorer"
@@ -134,7 +75,7 @@ class _RankingScorer(_Scorer):
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> Any:
         """Score a fitted estimator: a float for one name, a dict for a list or groups."""
-        X = _as_rows(X)
+        X = as_rows(X)
         ranking, visible, rows = self._ranking(estimator, X, y)
         scores: dict[str, float] = {}
         groups = [] if self.groups is None else list(self._groups(X, visible, rows))
@@ -167,7 +108,7 @@ class _RankingScorer(_Scorer):
                 raise ValueError(
                     f"{one.label!r} is one number for all users, without a value per user."
                 )
-        X = _as_rows(X)
+        X = as_rows(X)
         ranking, _, rows = self._ranking(estimator, X, y)
         result = {}
         for one in self._asked:
@@ -358,67 +299,6 @@ def ranking_scorer(
     if not isinstance(metrics, str) and np.iterable(metrics):
         metrics = list(metrics)
     return _RankingScorer(metrics, holdout, exclude_seen, random_state, groups, item_features)
-
-
-class _RatingScorer(_Scorer):
-    """A callable ``(estimator, X, y=None)``; see `rating_scorer`."""
-
-    _function = "rating_scorer"
-    _defaults = {"holdout": None, "random_state": 0}
-    greater_is_better = False
-
-    def __init__(self, metric: str, holdout: str | None, random_state: int) -> None:
-        if metric not in RATING_METRICS:
-            raise unknown_name(metric, sorted(RATING_METRICS), "rating metric")
-        super().__init__(metric, holdout, random_state)
-
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
-        """Score a fitted estimator; the error is negated."""
-        visible, targets = self._visible_and_targets(_as_rows(X), y)
-        rows = np.flatnonzero(np.diff(targets.indptr))
-        if not len(rows):
-            raise ValueError("No row of y holds a rating: there is nothing to measure.")
-        predicted = np.empty(targets.nnz)
-        size = max(1, 2**22 // targets.shape[1])
-        for begin in range(0, len(rows), size):
-            chunk = rows[begin : begin + size]
-            block = np.asarray(estimator.predict(visible[chunk]))
-            part = targets[chunk]
-            at = np.repeat(np.arange(len(chunk)), np.diff(part.indptr))
-            first = targets.indptr[chunk[0]]
-            predicted[first : first + part.nnz] = block[at, part.indices]
-        return -RATING_METRICS[self.metrics](targets.data.astype(np.float64) - predicted)
-
-
-def rating_scorer(metric: str, *, holdout: str | None = None, random_state: int = 0) -> Any:
-    """Make a scorer of rating prediction for scikit-learn's searches and validations.
-
-    Parameters
-    ----------
-    metric : {"rmse", "mae"}
-        The error over the observed (non-zero) entries of `y`, all users pooled.
-    holdout : {"hash", "random", "latest"}, default=None
-        What is hidden in the rows of `X` where no `y` is given, as in `ranking_scorer`.
-    random_state : int, default=0
-        Seed of ``holdout="random"``.
-
-    Returns
-    -------
-    scorer : callable
-        ``scorer(estimator, X, y=None)``, the error negated so that greater is better. Picklable.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-
-    Examples
-    --------
-    >>> from sklearn_llmrec.metrics import rating_scorer
-    >>> rating_scorer("rmse")
-    rating_scorer('rmse')
-    """
-    return _RatingScorer(metric, holdout, random_state)
 
 
 def get_ranking_scorer_names() -> list[str]:
