@@ -1,3 +1,6 @@
-"""To come."""
+"""Models of order: the user's history as a language. Importing this takes no torch."""
 
-__all__: list[str] = []
+from sklearn_llmrec.sequence._knn import SequenceKNN, SessionKNN
+from sklearn_llmrec.sequence._markov import MarkovRecommender
+
+__all__ = ["MarkovRecommender", "SequenceKNN", "SessionKNN"]

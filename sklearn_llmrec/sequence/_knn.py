@@ -1,0 +1,288 @@
+"""Training-free models of order: item-to-item weights by distance in time, and similar sessions."""
+
+from collections.abc import Iterator
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklearn_llmrec._item_to_item import ItemToItemRecommender
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
+from sklearn_llmrec.utils._order import (
+    ORDERS,
+    Sequences,
+    event_sequences,
+    fit_sequences,
+    recency_weights,
+)
+from sklearn_llmrec.utils._sparse import matmul_topn, with_data
+
+# How many pairs of events are held at a time.
+_BLOCK_PAIRS = 2**23
+
+
+class SequenceKNN(ItemToItemRecommender):
+    r"""Nearest neighbours of items in time: what follows what, and how soon.
+
+    With :math:`c_i` the number of users of item i, the weight of item i for a candidate j is
+
+    .. math:: w_{ij} = \frac{1}{\sqrt{c_i c_j}} \sum_{i \text{ before } j} \frac{1}{\sqrt{d}},
+
+    over all pairs of events of one user with i at most `window` steps (d) before j. The score of j for a history is
+    the sum of :math:`\gamma^a w_{ij}` over its items, :math:`\gamma` being `decay` and a the number of events after i.
+    Nothing is trained, which makes it the floor that a trained sequence model has to clear.
+
+    Parameters
+    ----------
+    n_neighbors : int or None, default=1000
+        How many predecessors a candidate keeps; None keeps all.
+    window : int, default=20
+        How many steps apart two events of a user may be to count as a pair.
+    decay : float, default=0.8
+        How much less an event of the history weighs for every event after it.
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them. Ratings and weights are no times.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
+
+    Attributes
+    ----------
+    weights_ : csr_array of shape (n_items, n_items)
+        Entry (i, j) is the weight of i for the candidate j.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    SessionKNN : Neighbours among sessions.
+    sklearn_llmrec.neighbors.ItemKNN : The same without order.
+
+    Notes
+    -----
+    Fit is O(n_events * window) time; memory is that of the weights and a block of pairs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.sequence import SequenceKNN
+    >>> X = np.array([[1, 2, 3, 0], [1, 2, 0, 3], [4, 1, 2, 3]])  # values are times: item 0 is followed by item 1
+    >>> items, scores = SequenceKNN().fit(X).recommend([[1, 0, 0, 0]], k=2)
+    >>> items
+    array([[1, 2]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
+        "window": [Interval(Integral, 1, None, closed="left")],
+        "decay": [Interval(Real, 0, 1, closed="right")],
+        "order": [StrOptions(set(ORDERS))],
+        "n_jobs": [None, Integral],
+    }
+    _needs_order: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        n_neighbors: int | None = 1000,
+        *,
+        window: int = 20,
+        decay: float = 0.8,
+        order: str = "auto",
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.window = window
+        self.decay = decay
+        self.order = order
+        self.n_jobs = n_jobs
+
+    def _fit(self, X: sp.csr_array) -> None:
+        sequences = fit_sequences(X, self.order, type(self).__name__)
+        scale = 1 / np.sqrt(np.maximum(self.item_popularity_, 1))
+        n_items = X.shape[1]
+        width = n_items if self.n_neighbors is None else min(self.n_neighbors, n_items)
+        blocks = [
+            matmul_topn(chosen, pairs, width, n_threads=effective_n_jobs(self.n_jobs))
+            for chosen, pairs in _pair_blocks(sequences, self.window, scale)
+        ]
+        weights = sp.csr_array(sp.vstack(blocks, format="csr"))
+        counts = np.diff(weights.indptr)
+        weights = with_data(weights, (weights.data * np.repeat(scale, counts)).astype(X.dtype))
+        self._set_weights(weights.T.tocsr())
+
+    def _history(self, X: sp.csr_array) -> sp.csr_array:
+        return recency_weights(event_sequences(X, self.order), self.decay, X.dtype)
+
+    def _score_rows(self, X: sp.csr_array) -> NDArray:
+        return super()._score_rows(self._history(X))
+
+    def _topk_rows(
+        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray] | None:
+        return super()._topk_rows(self._history(X), k, seen)
+
+
+def _pair_blocks(
+    sequences: Sequences, window: int, scale: NDArray
+) -> Iterator[tuple[sp.csr_array, sp.csr_array]]:
+    """Pairs of matrices whose products are consecutive rows of the weights, one row per candidate.
+
+    The left matrix says which events are of which candidate, the right one holds, for these events, the events at most
+    `window` steps before them, weighted. Blocks are cut between candidates, so a row is complete at once.
+    """
+    n_items = sequences.n_items
+    by_item = np.argsort(sequences.items, kind="stable")
+    counts = np.bincount(sequences.items, minlength=n_items)
+    ends = np.cumsum(counts)
+    position = np.arange(len(sequences.items)) - np.repeat(sequences.bounds[:-1], sequences.lengths)
+    first = 0
+    while first < n_items:
+        begin = ends[first] - counts[first]
+        limit = begin + max(1, _BLOCK_PAIRS // window)
+        last = max(first + 1, int(np.searchsorted(ends, limit, side="right")))
+        events = by_item[begin : ends[last - 1]]
+        reach = np.minimum(position[events], window)
+        bounds = np.append(0, np.cumsum(reach))
+        distance = np.arange(bounds[-1]) - np.repeat(bounds[:-1], reach) + 1
+        before = sequences.items[np.repeat(events, reach) - distance]
+        pairs = sp.csr_array(
+            (scale[before] / np.sqrt(distance), before, bounds), shape=(len(events), n_items)
+        )
+        chosen = sp.csr_array(
+            (
+                np.ones(len(events)),
+                np.arange(len(events)),
+                np.append(0, ends[first:last] - begin),
+            ),
+            shape=(last - first, len(events)),
+        )
+        yield chosen, pairs
+        first = last
+
+
+class SessionKNN(BaseRecommender):
+    r"""Nearest sessions: what was in the sessions most similar to the current one.
+
+    A session is one row of X; fitted rows longer than `max_length` are cut into several. The current session is a
+    vector that weighs an event by :math:`\gamma^a`, :math:`\gamma` being `decay` and a the number of events after it. Its
+    similarity to a fitted session is the sum of the weights of their common items, each times the item's inverse
+    document frequency, divided by the root of the fitted session's length; an item scores the sum of the
+    similarities of the `n_neighbors` most similar sessions that hold it.
+
+    Parameters
+    ----------
+    n_neighbors : int, default=100
+        How many sessions vote.
+    max_length : int, default=50
+        The longest piece of a fitted history that counts as one session.
+    decay : float, default=0.8
+        How much less an event of the current session weighs for every event after it.
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them. Ratings and weights are no times.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
+
+    Attributes
+    ----------
+    sessions_ : csr_array of shape (n_sessions, n_items)
+        The fitted sessions; 1 where a session holds the item.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    SequenceKNN : Neighbours among items in time.
+    sklearn_llmrec.neighbors.UserKNN : Neighbours among users, without order.
+
+    Notes
+    -----
+    Fit is O(nnz); ranking finds the neighbours of every row by a sparse product with the fitted sessions.
+
+    References
+    ----------
+    M. Ludewig, D. Jannach, "Evaluation of session-based recommendation algorithms", UMUAI 2018 (V-SKNN).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.sequence import SessionKNN
+    >>> X = np.array([[1, 2, 0, 0], [2, 1, 0, 0], [0, 0, 1, 2], [0, 2, 1, 3]])
+    >>> items, scores = SessionKNN(n_neighbors=2).fit(X).recommend([[0, 0, 0, 1]], k=1)
+    >>> items
+    array([[2]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "max_length": [Interval(Integral, 1, None, closed="left")],
+        "decay": [Interval(Real, 0, 1, closed="right")],
+        "order": [StrOptions(set(ORDERS))],
+        "n_jobs": [None, Integral],
+    }
+    _needs_order: ClassVar[bool] = True
+    _zero_is_no_evidence: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        n_neighbors: int = 100,
+        *,
+        max_length: int = 50,
+        decay: float = 0.8,
+        order: str = "auto",
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_neighbors = n_neighbors
+        self.max_length = max_length
+        self.decay = decay
+        self.order = order
+        self.n_jobs = n_jobs
+
+    def _fit(self, X: sp.csr_array) -> None:
+        sequences = fit_sequences(X, self.order, type(self).__name__)
+        ends_piece = sequences.ages % self.max_length == 0
+        pieces = Sequences(
+            sequences.items, np.append(0, np.flatnonzero(ends_piece) + 1), sequences.n_items
+        )
+        sessions = pieces.counts(X.dtype)
+        sessions.data[:] = 1
+        holders = np.maximum(np.bincount(sessions.indices, minlength=X.shape[1]), 1)
+        idf = np.log1p(sessions.shape[0] / holders)
+        size = np.diff(sessions.indptr)
+        weight = idf[sessions.indices] / np.sqrt(np.repeat(size, size))
+        self._masked_sessions_ = with_mask(sessions)
+        self._by_item_ = with_data(sessions, weight.astype(X.dtype)).T.tocsr()
+
+    @property
+    def sessions_(self) -> sp.csr_array:
+        """The fitted sessions."""
+        return without_mask(self._masked_sessions_)
+
+    def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
+        """Similarities of each row to its nearest sessions."""
+        return matmul_topn(
+            recency_weights(event_sequences(X, self.order), self.decay, X.dtype),
+            self._by_item_.astype(X.dtype, copy=False),
+            self.n_neighbors,
+            n_threads=effective_n_jobs(self.n_jobs),
+        )
+
+    def _score_rows(self, X: sp.csr_array) -> NDArray:
+        return (self._neighbors(X) @ self.sessions_.astype(X.dtype, copy=False)).toarray()
+
+    def _topk_rows(
+        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray] | None:
+        masked = self._masked_sessions_.astype(X.dtype, copy=False)
+        return masked_topk(
+            self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs)
+        )
