@@ -73,7 +73,9 @@ class SequenceKNN(ItemToItemRecommender):
     --------
     >>> import numpy as np
     >>> from sklearn_llmrec.sequence import SequenceKNN
-    >>> X = np.array([[1, 2, 3, 0], [1, 2, 0, 3], [4, 1, 2, 3]])  # values are times: item 0 is followed by item 1
+    >>> X = np.array(
+    ...     [[1, 2, 3, 0], [1, 2, 0, 3], [4, 1, 2, 3]]
+    ... )  # values are times: item 0 is followed by item 1
     >>> items, scores = SequenceKNN().fit(X).recommend([[1, 0, 0, 0]], k=2)
     >>> items
     array([[1, 2]])
@@ -120,12 +122,12 @@ class SequenceKNN(ItemToItemRecommender):
     def _history(self, X: sp.csr_array) -> sp.csr_array:
         return recency_weights(event_sequences(X, self.order), self.decay, X.dtype)
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return super()._score_rows(self._history(X))
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
-    ) -> tuple[NDArray[np.int64], NDArray] | None:
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         return super()._topk_rows(self._history(X), k, seen)
 
 
@@ -171,8 +173,8 @@ class SessionKNN(BaseRecommender):
     r"""Nearest sessions: what was in the sessions most similar to the current one.
 
     A session is one row of X; fitted rows longer than `max_length` are cut into several. The current session is a
-    vector that weighs an event by :math:`\gamma^a`, :math:`\gamma` being `decay` and a the number of events after it. Its
-    similarity to a fitted session is the sum of the weights of their common items, each times the item's inverse
+    vector that weighs an event by :math:`\gamma^a`, :math:`\gamma` being `decay` and a the number of events after it.
+    Its similarity to a fitted session is the sum of the weights of their common items, each times the item's inverse
     document frequency, divided by the root of the fitted session's length; an item scores the sum of the
     similarities of the `n_neighbors` most similar sessions that hold it.
 
@@ -276,12 +278,12 @@ class SessionKNN(BaseRecommender):
             n_threads=effective_n_jobs(self.n_jobs),
         )
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return (self._neighbors(X) @ self.sessions_.astype(X.dtype, copy=False)).toarray()
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
-    ) -> tuple[NDArray[np.int64], NDArray] | None:
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         masked = self._masked_sessions_.astype(X.dtype, copy=False)
         return masked_topk(
             self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs)

@@ -57,7 +57,9 @@ class MarkovRecommender(BaseRecommender):
     --------
     >>> import numpy as np
     >>> from sklearn_llmrec.sequence import MarkovRecommender
-    >>> X = np.array([[1, 2, 3, 0], [1, 2, 0, 3], [2, 3, 1, 0]])  # values are times: item 0 is followed by item 1
+    >>> X = np.array(
+    ...     [[1, 2, 3, 0], [1, 2, 0, 3], [2, 3, 1, 0]]
+    ... )  # values are times: item 0 is followed by item 1
     >>> items, scores = MarkovRecommender().fit(X).recommend([[1, 0, 0, 0]], k=1)
     >>> items
     array([[1]])
@@ -70,7 +72,9 @@ class MarkovRecommender(BaseRecommender):
     }
     _needs_order: ClassVar[bool] = True
 
-    def __init__(self, n_previous: int = 2, *, smoothing: float = 10.0, order: str = "auto") -> None:
+    def __init__(
+        self, n_previous: int = 2, *, smoothing: float = 10.0, order: str = "auto"
+    ) -> None:
         self.n_previous = n_previous
         self.smoothing = smoothing
         self.order = order
@@ -110,7 +114,7 @@ class MarkovRecommender(BaseRecommender):
             ids = np.where((ids >= 0) & (known[found] == key), found, -1)
         return ids
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         sequences = event_sequences(X, self.order)
         scores = np.tile(self._unigram_, (len(sequences), 1))
         if not len(sequences.items):

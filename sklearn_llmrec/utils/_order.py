@@ -60,7 +60,11 @@ class Sequences:
 
     def tail(self, length: int) -> "Sequences":
         """The last `length` events of every row."""
-        return self if not len(self) or self.lengths.max() <= length else self.select(self.ages < length)
+        return (
+            self
+            if not len(self) or self.lengths.max() <= length
+            else self.select(self.ages < length)
+        )
 
     def without_last(self, rows: NDArray[np.bool_]) -> tuple["Sequences", NDArray[np.int64]]:
         """All events but the last of the rows of a mask (none of them empty), and those last items."""
@@ -86,11 +90,19 @@ class Sequences:
 
     def counts(self, dtype: Any, weights: NDArray[Any] | None = None) -> sp.csr_array:
         """User-by-item matrix of the number (or summed weight) of events."""
-        data = np.ones(len(self.items), dtype) if weights is None else weights.astype(dtype, copy=False)
-        return canonical(sp.csr_array((data, self.items, self.bounds), shape=(len(self), self.n_items)))
+        data = (
+            np.ones(len(self.items), dtype)
+            if weights is None
+            else weights.astype(dtype, copy=False)
+        )
+        return canonical(
+            sp.csr_array((data, self.items, self.bounds), shape=(len(self), self.n_items))
+        )
 
 
-def windows(sequences: Sequences, size: int, offset: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def windows(
+    sequences: Sequences, size: int, offset: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Begin and end of consecutive windows of at most `size` steps that together predict every event but the first.
 
     A window from b to e reads events b to e - 1 and predicts b + 1 to e. Rows are cut from the end; `offset` (below
@@ -148,7 +160,7 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
     Raises
     ------
     ValueError
-        If times are asked for and X has none, or most neighbouring events tie.
+        If times are asked for and X has none, or at least three quarters of neighbouring events tie (all, where they are timestamps).
     """
     timed = isinstance(X, Interactions) and X.timestamps is not None
     if order == "timestamps" and not timed:
@@ -162,7 +174,7 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
     same_row = rows[1:] == rows[:-1]
     tied = (ordered[1:] == ordered[:-1])[same_row]
     # Times of one session or day may tie often and the log still has an order; values that tie are ratings or counts.
-    limit = 1.0 if timed and order != "values" else 0.5
+    limit = 1.0 if timed and order != "values" else 0.75
     if len(tied) and tied.mean() >= limit:
         raise ValueError(
             f"{name} learns from the order of events, and {tied.mean():.0%} of the neighbouring events in X have equal "
