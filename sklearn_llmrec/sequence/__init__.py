@@ -2,5 +2,19 @@
 
 from sklearn_llmrec.sequence._knn import SequenceKNN, SessionKNN
 from sklearn_llmrec.sequence._markov import MarkovRecommender
+from sklearn_llmrec.sequence._recurrent import (
+    SequenceGRURecommender,
+    SequenceLSTMRecommender,
+    SequenceRNNRecommender,
+)
+from sklearn_llmrec.sequence._sasrec import SASRec
 
-__all__ = ["MarkovRecommender", "SequenceKNN", "SessionKNN"]
+__all__ = [
+    "MarkovRecommender",
+    "SASRec",
+    "SequenceGRURecommender",
+    "SequenceKNN",
+    "SequenceLSTMRecommender",
+    "SequenceRNNRecommender",
+    "SessionKNN",
+]

@@ -132,7 +132,7 @@ class SequenceKNN(ItemToItemRecommender):
 
 
 def _pair_blocks(
-    sequences: Sequences, window: int, scale: NDArray
+    sequences: Sequences, window: int, scale: NDArray[Any]
 ) -> Iterator[tuple[sp.csr_array, sp.csr_array]]:
     """Pairs of matrices whose products are consecutive rows of the weights, one row per candidate.
 

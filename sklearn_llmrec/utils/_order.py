@@ -160,7 +160,7 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
     Raises
     ------
     ValueError
-        If times are asked for and X has none, or at least three quarters of neighbouring events tie (all, where they are timestamps).
+        If times are asked for and X has none, or at least three quarters of neighbouring events tie (timestamps: all).
     """
     timed = isinstance(X, Interactions) and X.timestamps is not None
     if order == "timestamps" and not timed:

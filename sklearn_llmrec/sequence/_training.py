@@ -1,0 +1,242 @@
+"""The training loop of sequence networks. Imports torch: only imported where a network is trained."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sklearn_llmrec.sequence._batches import Batch, history_batches
+from sklearn_llmrec.sequence._losses import Loss
+from sklearn_llmrec.utils._order import Sequences
+
+# Gradients longer than this are shortened to it.
+_MAX_GRADIENT = 1.0
+_ENCODE_ROWS = 256
+
+Weights = dict[str, NDArray[Any]]
+
+
+def choose_device(device: str) -> torch.device:
+    """The device by name; "auto" is a GPU where there is one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def to_numpy(network: torch.nn.Module) -> Weights:
+    """Copies of all weights as arrays."""
+    return {name: t.detach().cpu().numpy().copy() for name, t in network.state_dict().items()}
+
+
+def from_numpy(network: torch.nn.Module, weights: Weights, *, copy: bool) -> None:
+    """Put arrays into a network, as they are or copied."""
+    arrays = {name: np.require(array, requirements=["C", "W"]) for name, array in weights.items()}
+    tensors = {name: torch.from_numpy(a.copy() if copy else a) for name, a in arrays.items()}
+    network.load_state_dict(tensors, assign=not copy)
+
+
+def encode(
+    network: Any, sequences: Sequences, max_length: int, *, mask: bool, dtype: Any
+) -> NDArray[Any]:
+    """Output of the network after the last event of every row; zeros for empty rows."""
+    device = next(network.parameters()).device
+    vectors = np.zeros((len(sequences), network.item_vectors().shape[1]), dtype=dtype)
+    network.eval()
+    with torch.inference_mode():
+        for rows, batch in history_batches(sequences, max_length, _ENCODE_ROWS, mask):
+            lengths = torch.from_numpy(batch.lengths).to(device)
+            outputs = network(torch.from_numpy(batch.inputs).to(device), lengths)
+            last = outputs[torch.arange(len(rows), device=device), lengths - 1]
+            vectors[rows] = last.cpu().numpy()
+    return vectors
+
+
+@dataclass
+class Holdout:
+    """Histories of some users and the items that came next."""
+
+    histories: Sequences
+    targets: NDArray[np.int64]
+    exclude_seen: bool
+
+    def ndcg(self, network: Any, max_length: int, mask: bool) -> float:
+        """Mean nDCG@10 of the ranking of the whole catalogue."""
+        hidden = encode(network, self.histories, max_length, mask=mask, dtype=np.float32)
+        with torch.inference_mode():
+            vectors, intercepts = network.scoring()
+            vectors = vectors.cpu().numpy()
+            added = 0.0 if intercepts is None else intercepts.cpu().numpy()
+        gain = 0.0
+        size = max(1, 2**22 // len(vectors))
+        for begin in range(0, len(hidden), size):
+            rows = np.arange(begin, min(begin + size, len(hidden)))
+            scores = hidden[rows] @ vectors.T + added
+            if self.exclude_seen:
+                seen = self.histories.take(rows)
+                scores[seen.rows, seen.items] = -np.inf
+            own = scores[np.arange(len(rows)), self.targets[rows]][:, None]
+            earlier = np.arange(len(vectors)) < self.targets[rows][:, None]
+            rank = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
+            gain += (1 / np.log2(rank[rank < 10] + 2)).sum()
+        return gain / len(hidden)
+
+
+@dataclass
+class Progress:
+    """What a training has come to, all that is needed to go on with it."""
+
+    epoch: int = 0
+    losses: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    weights: Weights = field(default_factory=dict)
+    best: Weights = field(default_factory=dict)
+    optimizer: Weights = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, of the best validation score; the last one without validation."""
+        return int(np.argmax(self.scores)) + 1 if self.scores else self.epoch
+
+    def save(self, path: Path) -> None:
+        """Write to a file at once, so that a kill leaves the old one or the new one."""
+        facts = {
+            "epoch": self.epoch,
+            "losses": self.losses,
+            "scores": self.scores,
+            "seed": self.seed,
+        }
+        arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts))}
+        for kind in ("weights", "best", "optimizer"):
+            arrays |= {f"{kind}/{name}": array for name, array in getattr(self, kind).items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        with part.open("wb") as file:
+            np.savez(file, **arrays)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Progress":
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            progress = cls(**json.loads(str(file["facts"])))
+            for key in file.files:
+                kind, _, name = key.partition("/")
+                if name:
+                    getattr(progress, kind)[name] = file[key]
+        return progress
+
+
+def fingerprint(*parts: Any) -> str:
+    """A name for what a training depends on: texts and arrays."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(
+            np.ascontiguousarray(part).tobytes()
+            if isinstance(part, np.ndarray)
+            else repr(part).encode()
+        )
+    return digest.hexdigest()[:16]
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> Weights:
+    return {
+        f"{index}/{name}": np.array(value.cpu())
+        for index, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Weights) -> None:
+    whole = optimizer.state_dict()
+    for key, array in state.items():
+        index, _, name = key.partition("/")
+        whole["state"].setdefault(int(index), {})[name] = torch.from_numpy(np.array(array))
+    optimizer.load_state_dict(whole)
+
+
+@dataclass
+class Trainer:
+    """One training: a network, what it learns from, and when it stops.
+
+    Every epoch draws from generators seeded by the seed and its number, so going on after an epoch is the same as
+    never having stopped.
+    """
+
+    network: Any
+    batches: Callable[[np.random.Generator], Iterator[Batch]]
+    loss: Loss
+    learning_rate: float
+    regularization: float
+    max_length: int
+    mask: bool
+    holdout: Holdout | None
+    patience: int
+    checkpoint: Path | None
+    report: Callable[[Progress], None]
+
+    def run(self, progress: Progress, max_iter: int) -> Progress:
+        """Train until `max_iter` epochs or until the score has not risen for `patience` epochs."""
+        device = next(self.network.parameters()).device
+        optimizer = torch.optim.Adam(
+            [p for p in self.network.parameters() if p.requires_grad],
+            lr=self.learning_rate,
+            weight_decay=self.regularization,
+            fused=True,
+        )
+        if self.checkpoint is not None and self.checkpoint.exists():
+            progress = Progress.load(self.checkpoint)
+            from_numpy(self.network, progress.weights, copy=True)
+            _restore_optimizer(optimizer, progress.optimizer)
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            while progress.epoch < max_iter and not self._stalled(progress):
+                self._epoch(progress, optimizer)
+                self.report(progress)
+        if progress.best and progress.best_epoch < progress.epoch:
+            from_numpy(self.network, progress.best, copy=True)
+        return progress
+
+    def _stalled(self, progress: Progress) -> bool:
+        return bool(progress.scores) and progress.epoch - progress.best_epoch >= self.patience
+
+    def _epoch(self, progress: Progress, optimizer: torch.optim.Optimizer) -> None:
+        rng = np.random.default_rng([progress.seed, progress.epoch])
+        torch.manual_seed(int(rng.integers(2**62)))
+        self.network.train()
+        total, count = 0.0, 0
+        for batch in self.batches(rng):
+            loss, n_targets = self._step(batch, optimizer, rng)
+            total, count = total + loss * n_targets, count + n_targets
+        progress.epoch += 1
+        progress.losses.append(total / max(1, count))
+        if self.holdout is not None:
+            progress.scores.append(self.holdout.ndcg(self.network, self.max_length, self.mask))
+            if progress.best_epoch == progress.epoch:
+                progress.best = to_numpy(self.network)
+        if self.checkpoint is not None:
+            progress.weights = to_numpy(self.network)
+            progress.optimizer = _optimizer_state(optimizer)
+            progress.save(self.checkpoint)
+
+    def _step(
+        self, batch: Batch, optimizer: torch.optim.Optimizer, rng: np.random.Generator
+    ) -> tuple[float, int]:
+        device = next(self.network.parameters()).device
+        targets = torch.from_numpy(batch.targets).to(device)
+        lengths = torch.from_numpy(batch.lengths).to(device)
+        outputs = self.network(torch.from_numpy(batch.inputs).to(device), lengths)
+        wanted = targets >= 0
+        loss = self.loss(outputs[wanted], targets[wanted], *self.network.scoring(), rng)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT)
+        optimizer.step()
+        return float(loss.detach()), int((batch.targets >= 0).sum())
