@@ -234,7 +234,8 @@ class Trainer:
         lengths = torch.from_numpy(batch.lengths).to(device)
         outputs = self.network(torch.from_numpy(batch.inputs).to(device), lengths)
         wanted = targets >= 0
-        loss = self.loss(outputs[wanted], targets[wanted], *self.network.scoring(), rng)
+        vectors, intercepts = self.network.scoring()
+        loss = self.loss(outputs[wanted], targets[wanted], vectors, intercepts, rng)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT)
