@@ -9,6 +9,15 @@ from typing import Any
 from sklearn_llmrec.utils.discovery import all_estimators
 
 TEST_PARAMS: dict[str, dict[str, Any]] = {
+    **{
+        name: {"n_components": 4, "n_layers": 1, "max_length": 8, "max_iter": 2, "device": "cpu"}
+        for name in (
+            "SASRec",
+            "SequenceGRURecommender",
+            "SequenceLSTMRecommender",
+            "SequenceRNNRecommender",
+        )
+    },
     "ALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
     "GloVeRecommender": {"n_components": 2, "max_iter": 3},
     "Item2Vec": {"n_components": 2},

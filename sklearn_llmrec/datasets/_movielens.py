@@ -148,7 +148,9 @@ class _Place:
         try:
             archive = zipfile.ZipFile(self.path)
         except zipfile.BadZipFile as error:
-            raise ValueError(f"{self.path} is no whole archive: remove it and try again.") from error
+            raise ValueError(
+                f"{self.path} is no whole archive: remove it and try again."
+            ) from error
         with archive:
             members = [m for m in archive.namelist() if m.rpartition("/")[2] == filename]
             if not members:

@@ -148,7 +148,7 @@ def fingerprint(*parts: Any) -> str:
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> Weights:
     return {
-        f"{index}/{name}": np.array(value.cpu())
+        f"{index}/{name}": value.cpu().numpy().copy()
         for index, values in optimizer.state_dict()["state"].items()
         for name, value in values.items()
     }

@@ -1,0 +1,101 @@
+"""Sequence models on leave-one-out: full ranking over the catalogue, seen items left out, binary relevance.
+
+    python benchmarks/sequence_quality.py ml-1m --models SequenceKNN "SASRec(max_iter=60)" --checkpoint FOLDER
+    python benchmarks/sequence_quality.py games --models popularity ItemKNN EASE SequenceKNN SequenceGRURecommender
+
+The last event of every user is the target, the last but one is validation and is never fitted (neural models stop by
+events that they hide themselves inside the fit), and the history at test time includes it. Ties go to the lower item
+number. A neural model takes what the machine has: the same command trains on a GPU. Killed, it goes on from
+--checkpoint with the same command; with a larger max_iter it trains on.
+"""
+
+import json
+import resource
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+
+import _data
+import numpy as np
+
+import sklearn_llmrec.sequence
+from sklearn_llmrec import ItemKNN
+from sklearn_llmrec.dummy import PopularityRecommender
+from sklearn_llmrec.linear_model import EASE
+from sklearn_llmrec.metrics import bootstrap_interval, hit_rate_at_k, ndcg_at_k
+from sklearn_llmrec.model_selection import leave_last_out
+from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
+
+DATA = {"ml-1m": _data.movielens_1m, "games": _data.amazon_games}
+KNOWN = {name: getattr(sklearn_llmrec.sequence, name) for name in sklearn_llmrec.sequence.__all__}
+KNOWN |= {"popularity": PopularityRecommender, "ItemKNN": ItemKNN, "EASE": EASE}
+
+
+def build(text, checkpoint, seed):
+    """An estimator from 'Name' or 'Name(parameter=value, ...)'."""
+    if "(" not in text:
+        text += "()"
+    model = eval(text, {"__builtins__": {}}, KNOWN)
+    if isinstance(model, SequenceNetworkRecommender):
+        model.set_params(verbose=True, random_state=seed, checkpoint=checkpoint)
+    elif "n_jobs" in model.get_params():
+        model.set_params(n_jobs=2)
+    return model
+
+
+def measure(model, train, seen, target):
+    """Facts about one model: quality with 95 % bootstrap intervals over users, seconds, memory, the curve."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    model.fit(train)
+    facts = {
+        "fit_s": time.perf_counter() - begin,
+        "fit_cpu_s": time.process_time() - cpu,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    begin = time.perf_counter()
+    items, _ = model.recommend(seen, k=10)
+    facts["recommend_s"] = time.perf_counter() - begin
+    for name, metric in (("hr", hit_rate_at_k), ("ndcg", ndcg_at_k)):
+        values = metric(target, items, k=10, seen=seen, per_user=True)
+        low, high = bootstrap_interval(values, random_state=0)
+        facts[f"{name}@10"] = [float(np.nanmean(values)), float(low), float(high)]
+    for name in ("loss_curve_", "validation_scores_", "best_epoch_", "n_iter_"):
+        if hasattr(model, name):
+            facts[name] = getattr(model, name)
+    return facts
+
+
+def main():
+    parser = ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data_set", choices=DATA)
+    parser.add_argument("--models", nargs="+", default=["popularity", "SequenceKNN", "SessionKNN"])
+    parser.add_argument("--checkpoint", help="folder for the state of neural models")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--out", type=Path, help="file to which a JSON line per model is added")
+    _data.add_data_option(parser)
+    options = parser.parse_args()
+    seen, target = leave_last_out(DATA[options.data_set](options.data), keep_baskets=False)
+    train, _ = leave_last_out(seen, keep_baskets=False)
+    print(f"{options.data_set}: {seen.shape[0]} users, {seen.shape[1]} items, {train.nnz} to fit")
+    print("| model | seed | HR@10 | NDCG@10 | epochs (best) | fit s | fit CPU s | recommend s |")
+    print("|---|---|---|---|---|---|---|---|")
+    for text in options.models:
+        for seed in options.seeds:
+            model = build(text, options.checkpoint, seed)
+            facts = measure(model, train, seen, target)
+            quality = [
+                f"{mean:.4f} [{low:.4f}, {high:.4f}]"
+                for mean, low, high in (facts["hr@10"], facts["ndcg@10"])
+            ]
+            epochs = f"{facts['n_iter_']} ({facts['best_epoch_']})" if "n_iter_" in facts else ""
+            seconds = [f"{facts[key]:.1f}" for key in ("fit_s", "fit_cpu_s", "recommend_s")]
+            row = [text, str(seed) if epochs else "", *quality, epochs, *seconds]
+            print("| " + " | ".join(row) + " |", flush=True)
+            if options.out:
+                facts |= {"data": options.data_set, "model": text, "seed": seed}
+                with options.out.open("a") as file:
+                    file.write(json.dumps(facts) + "\n")
+
+
+if __name__ == "__main__":
+    main()
