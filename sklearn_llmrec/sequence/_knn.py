@@ -232,7 +232,7 @@ class SessionKNN(BaseRecommender):
         "n_jobs": [None, Integral],
     }
     _needs_order: ClassVar[bool] = True
-    _zero_is_no_evidence: ClassVar[bool] = True
+    _zero_is_no_evidence: bool = True
 
     def __init__(
         self,
