@@ -33,10 +33,12 @@ def _required(name: str) -> dict[str, Any]:
 
     if name == "ContentColdStart":
         return {"estimator": ItemKNN()}
-    if name == "VotingRecommender":
+    if name in ("FallbackRecommender", "SwitchRecommender", "VotingRecommender"):
         return {
             "estimators": [("knn", ItemKNN()), ("ease", EASE()), ("pop", PopularityRecommender())]
         }
+    if name.endswith("Reranker"):
+        return {"estimator": ItemKNN(), "n_candidates": 12}
     return {}
 
 

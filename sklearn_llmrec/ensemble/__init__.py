@@ -1,5 +1,20 @@
 """Recommenders made of recommenders."""
 
+from sklearn_llmrec.ensemble._calibrated import CalibratedReranker
+from sklearn_llmrec.ensemble._fallback import FallbackRecommender
+from sklearn_llmrec.ensemble._mmr import MMRReranker
+from sklearn_llmrec.ensemble._rules import RuleReranker, boost, cap_per_category, reserve_slots
+from sklearn_llmrec.ensemble._switch import SwitchRecommender
 from sklearn_llmrec.ensemble._voting import VotingRecommender
 
-__all__ = ["VotingRecommender"]
+__all__ = [
+    "CalibratedReranker",
+    "FallbackRecommender",
+    "MMRReranker",
+    "RuleReranker",
+    "SwitchRecommender",
+    "VotingRecommender",
+    "boost",
+    "cap_per_category",
+    "reserve_slots",
+]

@@ -1,0 +1,176 @@
+"""What every estimator made of recommenders shares: its members, their parameters, tags and scores."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.ensemble._base import _fit_single_estimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import Bunch, Tags, get_tags
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.parallel import Parallel, delayed
+
+from sklearn_llmrec.base import BaseRecommender
+
+
+def is_dropped(member: Any) -> bool:
+    """Whether a member was set to ``"drop"``."""
+    return isinstance(member, str) and member == "drop"
+
+
+def last_step(estimator: Any) -> Any:
+    """The recommender at the end of Pipelines and fitted searches."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif hasattr(estimator, "param_grid") or hasattr(estimator, "param_distributions"):
+            estimator = estimator.estimator
+        else:
+            return estimator
+
+
+def needs_order(estimator: Any) -> bool:
+    """Whether a member is a model of order."""
+    return bool(getattr(last_step(estimator), "_needs_order", False))
+
+
+def needs_nonnegative(estimator: Any) -> bool:
+    """Whether a member refuses negative values."""
+    return hasattr(estimator, "__sklearn_tags__") and get_tags(estimator).input_tags.positive_only
+
+
+def member_scores(member: Any, X: Any) -> NDArray[Any]:
+    """`predict` of a fitted member, one finite score per item, of the type of X.
+
+    Raises
+    ------
+    ValueError
+        If it returns another shape.
+    """
+    scores = np.asarray(member.predict(X))
+    if scores.shape != X.shape:
+        raise ValueError(
+            f"{type(member).__name__}.predict returned shape {scores.shape} for X of shape "
+            f"{X.shape}: every member must return one score per item of X."
+        )
+    return scores.astype(X.dtype, copy=False)
+
+
+class BaseMembers(MetaEstimatorMixin, _BaseComposition, BaseRecommender):
+    """A recommender made of named recommenders, in the manner of `sklearn.ensemble.VotingClassifier`."""
+
+    estimators: list[tuple[str, Any]]
+    _keeps_input = True
+
+    @property
+    def named_estimators(self) -> Bunch:
+        """The members by name, as given."""
+        return Bunch(**dict(self.estimators))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters, those of the members included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the members and their parameters.
+
+        Returns
+        -------
+        params : dict
+        """
+        return self._get_params("estimators", deep=deep)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, members (``name=estimator`` or ``name="drop"``) and their parameters.
+
+        Parameters
+        ----------
+        **params : keyword arguments
+
+        Returns
+        -------
+        self : object
+        """
+        self._set_params("estimators", **params)
+        return self
+
+    def _checked_members(self) -> tuple[list[str], list[Any]]:
+        """Names and members as given.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or the names clash.
+        TypeError
+            If a member is no recommender.
+        """
+        if not self.estimators or not all(
+            isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
+            for entry in self.estimators
+        ):
+            raise ValueError(
+                "estimators must be a non-empty list of (name, estimator) tuples, got "
+                f"{self.estimators!r}."
+            )
+        names, members = (list(part) for part in zip(*self.estimators))
+        self._validate_names(names)
+        for name, member in zip(names, members):
+            if isinstance(member, type) or not (
+                is_dropped(member) or (hasattr(member, "fit") and hasattr(member, "predict"))
+            ):
+                raise TypeError(
+                    f"Member {name!r} must be an instance of a recommender, a Pipeline that ends "
+                    f"with one, or 'drop'; got {member!r}."
+                )
+        if all(is_dropped(member) for member in members):
+            raise ValueError(
+                "No member is left: all are 'drop'. At least one must be a recommender."
+            )
+        return names, members
+
+    def _fit_members(
+        self,
+        X: Any,
+        *,
+        rows: list[Any] | None = None,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        """Fit clones of the members that are not dropped; `rows` restricts X member by member."""
+        names, members = self._checked_members()
+        kept = [i for i, member in enumerate(members) if not is_dropped(member)]
+        self.estimators_ = Parallel(n_jobs=n_jobs)(
+            delayed(_fit_single_estimator)(
+                clone(members[i]),
+                X if rows is None else X[rows[n]],
+                None,
+                {},
+                message_clsname=type(self).__name__,
+                message=f"({n + 1} of {len(kept)}) Processing {names[i]}" if verbose else None,
+            )
+            for n, i in enumerate(kept)
+        )
+        fitted = iter(self.estimators_)
+        self.named_estimators_ = Bunch(
+            **{
+                name: member if is_dropped(member) else next(fitted)
+                for name, member in zip(names, members)
+            }
+        )
+
+    @property
+    def _needs_order(self) -> bool:  # type: ignore[override]
+        """Whether a member is a model of order, so that `score` hides the latest events."""
+        return any(needs_order(member) for _, member in self.estimators)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # Any: what one member refuses, the whole cannot take.
+        tags.input_tags.positive_only = any(
+            needs_nonnegative(member) for _, member in self.estimators
+        )
+        return tags

@@ -1,0 +1,220 @@
+"""Rerankers against brute force, and what they must never do."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_llmrec import Interactions
+from sklearn_llmrec.dummy import PopularityRecommender
+from sklearn_llmrec.ensemble import (
+    CalibratedReranker,
+    MMRReranker,
+    RuleReranker,
+    boost,
+    cap_per_category,
+    reserve_slots,
+)
+from sklearn_llmrec.linear_model import EASE
+from sklearn_llmrec.metrics import diversity_at_k, miscalibration_at_k
+from sklearn_llmrec.neighbors import ItemKNN
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.default_rng(0)
+    taste = np.arange(60)[:, None] % 3 == np.arange(40) % 3
+    return sp.csr_array((rng.random((60, 40)) < np.where(taste, 0.4, 0.08)).astype(float))
+
+
+@pytest.fixture(scope="module")
+def features():
+    return np.random.default_rng(1).normal(size=(40, 5))
+
+
+def rerankers(features):
+    return [
+        MMRReranker(EASE(), item_features=features, n_candidates=15),
+        MMRReranker(EASE(), n_candidates=15),
+        CalibratedReranker(EASE(), n_candidates=15),
+        RuleReranker(EASE(), rules=[boost(features[:, 0])], n_candidates=15),
+    ]
+
+
+def test_candidates_stand_above_all_others_which_keep_the_order_of_the_base(X, features):
+    base = EASE().fit(X).predict(X)
+    for reranker in rerankers(features):
+        scores = reranker.fit(X).predict(X)
+        for row in range(X.shape[0]):
+            seen = X[[row]].indices
+            unseen = np.setdiff1d(np.arange(40), seen)
+            candidates = unseen[np.argsort(-base[row, unseen], kind="stable")][:15]
+            order = np.argsort(-scores[row], kind="stable")
+            assert set(order[:15]) == set(candidates)
+            rest = np.setdiff1d(np.arange(40), candidates)
+            assert_array_equal(order[15:], rest[np.argsort(-base[row, rest], kind="stable")])
+
+
+def test_lists_of_the_fast_and_the_dense_way_agree_also_in_batches(X, features):
+    for reranker in rerankers(features):
+        scores = reranker.fit(X).predict(X)
+        scores[X.nonzero()] = -np.inf
+        for k in (1, 5, 15, 20):
+            items, values = reranker.recommend(X, k=k)
+            assert_array_equal(items, np.argsort(-scores, axis=1, kind="stable")[:, :k])
+            assert_allclose(values, np.take_along_axis(scores, items, axis=1))
+        alone = np.vstack([reranker.recommend(X[[row]], k=5)[0] for row in range(9)])
+        assert_array_equal(alone, reranker.recommend(X, k=5)[0][:9])
+
+
+def test_targets_change_no_fitted_reranker(X, features):
+    y = X[np.random.default_rng(0).permutation(60)]
+    for reranker in rerankers(features):
+        assert_array_equal(reranker.fit(X, y).predict(X), reranker.fit(X).predict(X))
+
+
+def test_mmr_equals_the_definition(X, features):
+    d, n, k = 0.4, 12, 6
+    base = EASE().fit(X)
+    pool, relevance = base.recommend(X, k=n)
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    got, _ = (
+        MMRReranker(base, diversity=d, item_features=features, n_candidates=n)
+        .fit(X)
+        .recommend(X, k)
+    )
+    for row in range(X.shape[0]):
+        r = (relevance[row] - relevance[row].min()) / np.ptp(relevance[row])
+        chosen: list[int] = []
+        while len(chosen) < k:
+            value = {
+                p: (1 - d) * r[p]
+                - (
+                    d * max(unit[pool[row, p]] @ unit[pool[row, q]] for q in chosen)
+                    if chosen
+                    else 0
+                )
+                for p in range(n)
+                if p not in chosen
+            }
+            chosen.append(max(value, key=value.__getitem__))
+        assert_array_equal(got[row], pool[row, chosen])
+
+
+def test_mmr_trades_relevance_for_diversity(X, features):
+    base = EASE().fit(X)
+    lists = [
+        MMRReranker(EASE(), diversity=d, item_features=features).fit(X).recommend(X, 5)[0]
+        for d in (0, 0.3, 0.7, 1)
+    ]
+    assert_array_equal(lists[0], base.recommend(X, 5)[0])
+    spread = [diversity_at_k(items, features, k=5) for items in lists]
+    assert (np.diff(spread) > 0).all()
+    # The first place is the base's whatever the diversity.
+    assert_array_equal(lists[3][:, 0], lists[0][:, 0])
+
+
+def test_mmr_reads_sparse_features_and_columns_alike(X):
+    dense = MMRReranker(EASE(), item_features=X.toarray().T).fit(X).recommend(X, 6)[0]
+    for source in (None, sp.csr_array(X.T), sp.csr_matrix(X.T)):
+        assert_array_equal(
+            MMRReranker(EASE(), item_features=source).fit(X).recommend(X, 6)[0], dense
+        )
+
+
+def test_calibration_brings_the_lists_to_the_users_shares(X):
+    kinds = np.arange(40) % 3
+    onehot = np.eye(3)[kinds]
+    distances = [
+        miscalibration_at_k(
+            CalibratedReranker(EASE(), categories=kinds, calibration=c).fit(X).recommend(X, 9)[0],
+            X,
+            onehot,
+            k=9,
+        )
+        for c in (0.0, 0.5, 1.0)
+    ]
+    assert distances[0] > distances[1] >= distances[2]
+    assert distances[1] < 0.5 * distances[0]
+    base = EASE().fit(X).recommend(X, 9)[0]
+    none = CalibratedReranker(EASE(), categories=kinds, calibration=0).fit(X)
+    assert_array_equal(none.recommend(X, 9)[0], base)
+
+
+def test_calibration_reads_labels_lists_texts_matrices_and_columns(X):
+    labels = np.array(["b", "a", "c"])[np.arange(40) % 3]
+    expected = CalibratedReranker(EASE(), categories=labels).fit(X).predict(X)
+    table = pd.DataFrame({"genre": labels})
+    held = Interactions(X, item_features=table)
+    for spec in ([[v] for v in labels], [f"{v}|" for v in labels], "genre"):
+        model = CalibratedReranker(EASE(), categories=spec).fit(held)
+        assert_array_equal(model.categories_, ["a", "b", "c"])
+        assert_array_equal(model.predict(held), expected)
+    onehot = sp.csr_array(labels[:, None] == np.array(["a", "b", "c"]))
+    assert_array_equal(CalibratedReranker(EASE(), categories=onehot).fit(X).predict(X), expected)
+    with pytest.raises(ValueError, match="X carries none"):
+        CalibratedReranker(EASE(), categories="genre").fit(X)
+    with pytest.raises(ValueError, match="one value per item, 40; got 39"):
+        CalibratedReranker(EASE(), categories=labels[:-1]).fit(X)
+
+
+def test_rules_cap_reserve_boost_and_filter(X):
+    kinds = np.arange(40) % 3
+    new = np.arange(30, 40)
+    allowed = np.arange(40) % 2 == 0
+    model = RuleReranker(
+        ItemKNN(),
+        rules=[cap_per_category(kinds, 2), reserve_slots(new, [1])],
+        allowed=allowed,
+        also_candidates=new,
+    ).fit(X)
+    items, _ = pickle.loads(pickle.dumps(model)).recommend(X, k=6)
+    held = X.toarray() > 0
+    for row, line in enumerate(items):
+        assert allowed[line].all()
+        assert not held[row, line].any()
+        free = allowed & ~held[row]
+        if free[new].any():
+            assert line[1] in new
+        # One more than the cap where a reserved place asks for it.
+        assert np.bincount(kinds[line], minlength=3).max() <= 3
+    top = RuleReranker(ItemKNN(), rules=[boost(np.eye(40)[7] * 10)]).fit(X).recommend(X, k=1)[0]
+    assert (top[~held[:, 7]] == 7).all()
+
+
+def test_a_filter_holds_where_too_little_is_left_and_per_user(X):
+    model = RuleReranker(PopularityRecommender(), allowed=np.arange(40) < 4).fit(X)
+    items, scores = model.recommend(sp.csr_array((1, 40)), k=6)
+    assert set(items[0, :4]) == {0, 1, 2, 3}
+    assert_array_equal(items[0, 4:], -1)
+    assert_array_equal(scores[0, 4:], -np.inf)
+    items, _ = model.recommend(X, k=3, exclude_seen=False, candidates=[2, 9])
+    assert set(items[:, 0]) == {2}
+    assert (items[:, 1:] == -1).all()
+    mine = np.random.default_rng(0).random(X.shape) < 0.5
+    per_user = RuleReranker(ItemKNN(), allowed=lambda given: mine[: given.shape[0]]).fit(X)
+    items, _ = per_user.recommend(X, k=5)
+    valid = items >= 0
+    assert mine[np.nonzero(valid)[0], items[valid]].all()
+    order = np.argsort(-per_user.predict(X), axis=1)
+    assert (
+        np.take_along_axis(mine, order, axis=1).astype(int)[:, 1:]
+        <= np.take_along_axis(mine, order, axis=1).astype(int)[:, :-1]
+    ).all()
+
+
+def test_a_rule_of_the_wrong_shape_is_refused(X):
+    with pytest.raises(ValueError, match="one score per candidate"):
+        RuleReranker(ItemKNN(), rules=[lambda items, scores, X: scores[:, 1:]]).fit(X)
+    with pytest.raises(TypeError, match="rules must be functions"):
+        RuleReranker(ItemKNN(), rules=["boost"]).fit(X)
+
+
+def test_a_search_reaches_the_base_and_the_reranker(X):
+    grid = {"diversity": [0.0, 0.9], "estimator__regularization": [1.0, 100.0]}
+    search = GridSearchCV(MMRReranker(EASE()), grid, cv=2).fit(X)
+    assert search.best_params_["diversity"] == 0.0
