@@ -2,7 +2,8 @@
 
 The data are the invoices of a British gift shop, shipped with the package. The last fifth of all purchases is what the
 recommenders must predict, from the earlier ones alone; what a customer had bought before does not count. Parameters are
-chosen by plain GridSearchCV on a second cut inside the past. Run it from the root of the repository: ``make quickstart``.
+chosen by plain GridSearchCV on a second cut inside the past. Run it from the root of the repository by
+``make quickstart``.
 """
 
 import time

@@ -20,7 +20,7 @@ def expected_failed_checks(estimator):
     return EXPECTED_FAILED_CHECKS if isinstance(estimator, BaseRecommender) else {}
 
 
-@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failed_checks, xfail_strict=True)
+@parametrize_with_checks(CHECKED, expected_failed_checks=expected_failed_checks)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 from sklearn_llmrec.datasets import make_interactions
 from sklearn_llmrec.dummy import PopularityRecommender
@@ -106,7 +107,7 @@ def test_exposure(data, models):
     expected = gini_at_k(items, X.shape[1], k=5)
     assert f"knn (Gini {expected:.2f})" in legend_of(display)
     curve = display.lines_["knn"].get_ydata()
-    area = np.trapezoid(curve, display.lines_["knn"].get_xdata())
+    area = trapezoid(curve, display.lines_["knn"].get_xdata())
     assert 1 - 2 * area == pytest.approx(expected)
     again = ExposureDisplay.from_predictions({"knn": items}, X.shape[1], k=5)
     np.testing.assert_array_equal(again.exposures["knn"], display.exposures["knn"])
