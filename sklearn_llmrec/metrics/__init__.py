@@ -1,5 +1,6 @@
 """Metrics and scorers: how good lists are, by name, for scikit-learn's searches."""
 
+from sklearn_llmrec.metrics._ab_test import ABTest, ab_sample_size, ab_test
 from sklearn_llmrec.metrics._beyond import (
     cold_items_at_k,
     diversity_at_k,
@@ -21,6 +22,14 @@ from sklearn_llmrec.metrics._intervals import (
     bootstrap_interval,
     paired_test,
 )
+from sklearn_llmrec.metrics._offpolicy import (
+    OffPolicyEstimate,
+    doubly_robust_value,
+    ips_value,
+    replay_value,
+    snips_value,
+)
+from sklearn_llmrec.metrics._overlap import rank_biased_overlap
 from sklearn_llmrec.metrics._ranking import (
     auc_score,
     f1_at_k,
@@ -37,17 +46,23 @@ from sklearn_llmrec.metrics._scorer import get_ranking_scorer_names, ranking_sco
 from sklearn_llmrec.metrics._several import ranking_metrics
 
 __all__ = [
+    "ABTest",
+    "OffPolicyEstimate",
     "PairedTest",
+    "ab_sample_size",
+    "ab_test",
     "adjust_p_values",
     "auc_score",
     "bootstrap_interval",
     "cold_items_at_k",
     "diversity_at_k",
+    "doubly_robust_value",
     "entropy_at_k",
     "f1_at_k",
     "get_ranking_scorer_names",
     "gini_at_k",
     "hit_rate_at_k",
+    "ips_value",
     "item_coverage_at_k",
     "mae",
     "map_at_k",
@@ -60,11 +75,14 @@ __all__ = [
     "popularity_at_k",
     "precision_at_k",
     "r_precision",
+    "rank_biased_overlap",
     "ranking_metrics",
     "ranking_scorer",
     "rating_scorer",
     "recall_at_k",
+    "replay_value",
     "rmse",
     "serendipity_at_k",
+    "snips_value",
     "user_coverage_at_k",
 ]
