@@ -10,7 +10,7 @@ import time
 import matplotlib.pyplot as plt
 from sklearn.pipeline import make_pipeline
 
-from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
+from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN, recommend
 from sklearn_llmrec.datasets import load_online_retail
 from sklearn_llmrec.dummy import PopularityRecommender
 from sklearn_llmrec.inspection import (
@@ -52,13 +52,14 @@ def main():
     fitted = result.estimators
     print(compare(fitted, past, again, metrics="ndcg@10", exclude_seen=False, prefit=True))
 
+    lists = {name: recommend(model, past, k=50)[0] for name, model in fitted.items()}
     figure, axes = plt.subplots(2, 2, figsize=(12, 10), layout="constrained")
-    MetricAtKDisplay.from_estimator(fitted, past, new, ax=axes[0, 0])
+    MetricAtKDisplay.from_predictions(new, lists, ax=axes[0, 0])
     TradeOffDisplay.from_comparison(
         result, x_metric="item_coverage@10", y_metric="ndcg@10", ax=axes[0, 1]
     )
-    UserActivityDisplay.from_estimator(fitted, past, new, ax=axes[1, 0])
-    ExposureDisplay.from_estimator(fitted, past, ax=axes[1, 1])
+    UserActivityDisplay.from_predictions(new, lists, seen=past, ax=axes[1, 0])
+    ExposureDisplay.from_predictions(lists, past.shape[1], ax=axes[1, 1])
     figure.savefig("compare_models.png", dpi=120)
     print(f"\nFigures: compare_models.png. {time.perf_counter() - start:.0f} s in all.")
 

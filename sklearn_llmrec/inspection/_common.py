@@ -71,14 +71,26 @@ def by_name(arrays: Any, what: str) -> dict[str, Any]:
     return {"model": arrays}
 
 
-def mean_and_interval(
-    value: NDArray[np.float64] | float, confidence: float, random_state: Any
-) -> tuple[float, float, float]:
-    """Mean and ends of its interval; NaN ends for a number without values per user."""
-    if not isinstance(value, np.ndarray) or np.isnan(value).all():
-        return figure(value), np.nan, np.nan
-    low, high = bootstrap_interval(value, confidence=confidence, random_state=random_state)
-    return figure(value), low, high
+def means_and_intervals(
+    values: list[NDArray[np.float64] | float], confidence: float, random_state: Any
+) -> NDArray[np.float64]:
+    """Mean and ends of the interval of every metric, (3, n): NaN ends for a number without values per user.
+
+    All share their resamples, which are drawn once.
+    """
+    result = np.full((3, len(values)), np.nan)
+    result[0] = [figure(value) for value in values]
+    known = [
+        i
+        for i, value in enumerate(values)
+        if isinstance(value, np.ndarray) and not np.isnan(value).all()
+    ]
+    if known:
+        columns = np.column_stack([values[i] for i in known])
+        result[1:, known] = bootstrap_interval(
+            columns, confidence=confidence, random_state=random_state
+        )
+    return result
 
 
 def words(label: str) -> str:
@@ -140,6 +152,6 @@ def finish(
         return
     n = len(ax.get_legend_handles_labels()[0])
     where: dict[str, Any] = {"loc": loc or "best"}
-    if n > 5 and loc is None:
+    if n > 3 and loc is None:
         where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
     ax.legend(frameon=False, title=title, alignment="left", **where)

@@ -13,7 +13,7 @@ from sklearn_llmrec.inspection._common import (
     check_metric,
     direction,
     finish,
-    mean_and_interval,
+    means_and_intervals,
     words,
 )
 from sklearn_llmrec.metrics._scorer import ranking_scorer
@@ -130,16 +130,14 @@ class InteractionCurveDisplay:
         visible, y = scorer._visible_and_targets(as_rows(X), y)
         rank = np.random.default_rng(random_state).permutation(visible.nnz)
         sizes = np.maximum(1, np.rint(shares * visible.nnz)).astype(np.int64)
-        points: dict[str, list[tuple[float, float, float]]] = {}
+        models, values = named(estimators), []
         for size in sizes:
             thinned = part(visible, rank < size)
-            for name, model in named(estimators).items():
+            for model in models.values():
                 fitted = clone(model).fit(thinned)
-                value = measure(scorer, fitted, visible, y)[metric]
-                points.setdefault(name, []).append(
-                    mean_and_interval(value, confidence, random_state)
-                )
-        curves = {name: np.array(of_model).T for name, of_model in points.items()}
+                values.append(measure(scorer, fitted, visible, y)[metric])
+        found = means_and_intervals(values, confidence, random_state)
+        curves = {name: found[:, i :: len(models)] for i, name in enumerate(models)}
         display = cls(n_interactions=sizes, curves=curves, metric=metric, confidence=confidence)
         return display.plot(ax=ax, **kwargs)
 

@@ -11,7 +11,7 @@ from sklearn_llmrec.inspection._common import (
     best_first,
     check_metric,
     finish,
-    mean_and_interval,
+    means_and_intervals,
     of_estimators,
     of_predictions,
     words,
@@ -158,11 +158,10 @@ class MetricAtKDisplay:
         confidence: float,
         random_state: int,
     ) -> Self:
+        values = [value for of_model in measured.values() for value in of_model.values()]
+        found = means_and_intervals(values, confidence, random_state)
         curves = {
-            name: np.array(
-                [mean_and_interval(value, confidence, random_state) for value in values.values()]
-            ).T
-            for name, values in measured.items()
+            name: found[:, i * len(ks) : (i + 1) * len(ks)] for i, name in enumerate(measured)
         }
         return cls(ks=ks, curves=curves, metric=metric, confidence=confidence)
 

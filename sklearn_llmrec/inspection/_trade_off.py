@@ -7,7 +7,7 @@ from sklearn_llmrec.inspection._common import (
     check_metric,
     direction,
     finish,
-    mean_and_interval,
+    means_and_intervals,
     of_estimators,
     of_predictions,
     words,
@@ -193,13 +193,13 @@ class TradeOffDisplay:
     ) -> Self:
         for metric in (x_metric, y_metric):
             check_metric(metric, per_user=False)
-        points = {
-            name: (
-                mean_and_interval(values[x_metric], confidence, random_state),
-                mean_and_interval(values[y_metric], confidence, random_state),
+        x, y = (
+            means_and_intervals(
+                [of_model[metric] for of_model in measured.values()], confidence, random_state
             )
-            for name, values in measured.items()
-        }
+            for metric in (x_metric, y_metric)
+        )
+        points = {name: (tuple(x[:, i]), tuple(y[:, i])) for i, name in enumerate(measured)}
         return cls(points=points, x_metric=x_metric, y_metric=y_metric, confidence=confidence)
 
     def plot(self, *, ax: Any = None, **kwargs: Any) -> Self:

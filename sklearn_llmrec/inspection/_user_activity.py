@@ -12,7 +12,7 @@ from sklearn_llmrec.inspection._common import (
     check_metric,
     direction,
     finish,
-    mean_and_interval,
+    means_and_intervals,
     of_estimators,
     of_predictions,
     words,
@@ -175,12 +175,15 @@ class UserActivityDisplay:
         groups = [
             (int(activity[rows].min()), int(activity[rows].max()), len(rows)) for rows in members
         ]
-        curves = {
-            name: np.array(
-                [mean_and_interval(one[rows], confidence, random_state) for rows in members]
-            ).T
-            for name, one in values.items()
-        }
+        found = np.array(
+            [
+                means_and_intervals(
+                    [one[rows] for one in values.values()], confidence, random_state
+                )
+                for rows in members
+            ]
+        )
+        curves = {name: found[:, :, i].T for i, name in enumerate(values)}
         return cls(groups=groups, curves=curves, metric=metric, confidence=confidence)
 
     def plot(self, *, ax: Any = None, **kwargs: Any) -> Self:
