@@ -12,6 +12,7 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
     **{
         name: {"n_components": 4, "n_layers": 1, "max_length": 8, "max_iter": 2, "device": "cpu"}
         for name in (
+            "BERT4Rec",
             "SASRec",
             "SequenceGRURecommender",
             "SequenceLSTMRecommender",

@@ -15,6 +15,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn_llmrec import Interactions, ItemKNN, VotingRecommender
 from sklearn_llmrec.base import recommend
 from sklearn_llmrec.sequence import (
+    BERT4Rec,
     SASRec,
     SequenceGRURecommender,
     SequenceLSTMRecommender,
@@ -22,7 +23,7 @@ from sklearn_llmrec.sequence import (
 )
 
 torch = pytest.importorskip("torch")
-KINDS = [SASRec, SequenceGRURecommender, SequenceLSTMRecommender, SequenceRNNRecommender]
+KINDS = [BERT4Rec, SASRec, SequenceGRURecommender, SequenceLSTMRecommender, SequenceRNNRecommender]
 SMALL = {
     "n_components": 16,
     "max_length": 8,
@@ -47,13 +48,13 @@ def chains(n_users=90, n_items=20, length=6, seed=0):
     )
 
 
-def pairs(n_items=20):
-    """Histories i, i + 1 and what comes next."""
+def pairs(n_items=20, length=2):
+    """Histories i, i + 1, ... and what comes next."""
     history = np.zeros((n_items, n_items + 1))
     rows = np.arange(n_items)
-    history[rows, rows] = 1
-    history[rows, (rows + 1) % n_items] = 2
-    return history, (rows + 2) % n_items
+    for step in range(length):
+        history[rows, (rows + step) % n_items] = step + 1
+    return history, (rows + length) % n_items
 
 
 def same(a, b):
@@ -62,8 +63,10 @@ def same(a, b):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_planted_chain_is_learned(kind):
-    model = kind(**{**SMALL, "max_iter": 15}).fit(chains())
-    history, following = pairs()
+    # A masked model learns from a fifth of the events an epoch, and histories as long as those.
+    max_iter, length = (120, 5) if kind is BERT4Rec else (15, 2)
+    model = kind(**{**SMALL, "max_iter": max_iter}).fit(chains())
+    history, following = pairs(length=length)
     items, _ = model.recommend(history, k=1)
     assert (items.ravel() == following).mean() >= 0.9
     assert model.loss_curve_[-1] < model.loss_curve_[0]
@@ -151,7 +154,8 @@ def test_any_history_is_ranked_and_a_batch_is_its_rows(kind):
     assert np.array_equal(together[0], model.item_popularity_)
     items, _ = model.recommend(cases, k=3, exclude_seen=False)
     assert np.array_equal(items, np.argsort(-together, axis=1, kind="stable")[:, :3])
-    recent = np.where(long > 21 - 8, long, 0)  # what the window of 8 leaves
+    window = 7 if kind is BERT4Rec else 8  # the mask takes a place
+    recent = np.where(long > 21 - window, long, 0)
     assert np.allclose(model.predict(long[None]), model.predict(recent[None]))
 
 
@@ -165,7 +169,7 @@ def test_repeats_are_events():
     assert not np.allclose(model.predict(repeated), model.predict(plain))
 
 
-@pytest.mark.parametrize("kind", [SASRec, SequenceLSTMRecommender])
+@pytest.mark.parametrize("kind", [BERT4Rec, SASRec, SequenceLSTMRecommender])
 def test_resumed_is_uninterrupted(kind, tmp_path, monkeypatch):
     X = chains()
     params = {**SMALL, "early_stopping": True, "n_iter_no_change": 50, "max_iter": 6}
@@ -294,6 +298,31 @@ def test_beside_other_models():
     assert recommend(pipeline, X, k=2)[0].shape == (20, 2)
     vote = VotingRecommender([("sasrec", model), ("knn", ItemKNN())]).fit(X)
     assert np.isfinite(vote.predict(X)).all()
+
+
+def test_callbacks_see_every_epoch():
+    callback = pytest.importorskip("sklearn.callback")
+    X = sp.csr_array(pairs()[0])
+    monitor = callback.ScoringMonitor(scoring={"own": lambda est, X, y: est.score(X)})
+    SASRec(**{**SMALL, "max_iter": 3}).set_callbacks(monitor).fit(X)
+    tasks = [row["task_name"] for row in monitor.get_logs().data]
+    assert tasks.count("iteration") == 3
+
+
+def test_display_of_a_training():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    from sklearn_llmrec.inspection import TrainingCurveDisplay
+
+    params = {**SMALL, "early_stopping": True, "max_iter": 4}
+    model = SASRec(**params).fit(chains())
+    display = TrainingCurveDisplay.from_estimator(model)
+    assert display.lines_["score"].get_ydata().tolist() == model.validation_scores_
+    pyplot.close(display.figure_)
+    display = TrainingCurveDisplay.from_estimator(SASRec(**SMALL).fit(chains()))
+    assert display.score_ax_ is None
+    pyplot.close(display.figure_)
+    with pytest.raises(ValueError, match="no loss_curve_"):
+        TrainingCurveDisplay.from_estimator(ItemKNN())
 
 
 def test_importing_takes_no_torch():

@@ -1,5 +1,6 @@
 """Models of order: the user's history as a language. Importing this takes no torch."""
 
+from sklearn_llmrec.sequence._bert4rec import BERT4Rec
 from sklearn_llmrec.sequence._knn import SequenceKNN, SessionKNN
 from sklearn_llmrec.sequence._markov import MarkovRecommender
 from sklearn_llmrec.sequence._recurrent import (
@@ -10,6 +11,7 @@ from sklearn_llmrec.sequence._recurrent import (
 from sklearn_llmrec.sequence._sasrec import SASRec
 
 __all__ = [
+    "BERT4Rec",
     "MarkovRecommender",
     "SASRec",
     "SequenceGRURecommender",

@@ -69,7 +69,8 @@ def masked_batches(
     In a tenth of the rows only the last event is masked, as when ranking.
     """
     begin, end = windows(sequences, max_length, int(rng.integers(max_length)))
-    end = np.minimum(end + 1, begin + max_length)  # a window of events here, not of steps
+    end = end + 1  # a window of events here, not of steps
+    begin = np.maximum(begin, end - max_length)
     for rows in bucketed(end - begin, batch_size, rng):
         lengths = (end - begin)[rows]
         inputs = _gather(sequences.items, begin[rows], lengths, 0)

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.base import BaseRecommender, best_of_block, restored_on_error, row_chunks
 from sklearn_llmrec.sequence._batches import Batch, next_item_batches
+from sklearn_llmrec.utils._callbacks import iterations
 from sklearn_llmrec.utils._optional import require
 from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.utils._validation import canonical
@@ -263,6 +264,7 @@ class SequenceNetworkRecommender(BaseRecommender):
             patience=self.n_iter_no_change,
             checkpoint=self._checkpoint_file(sequences, network, validate),
             report=self._report,
+            epochs=partial(iterations, self, X=X),
         )
         progress = trainer.run(training.Progress(seed=seed), max_iter)
         self.weights_ = training.to_numpy(network)

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,7 @@ class Trainer:
     patience: int
     checkpoint: Path | None
     report: Callable[[Progress], None]
+    epochs: Callable[..., Iterator[int]]
 
     def run(self, progress: Progress, max_iter: int) -> Progress:
         """Train until `max_iter` epochs or until the score has not risen for `patience` epochs."""
@@ -197,12 +199,24 @@ class Trainer:
             _restore_optimizer(optimizer, progress.optimizer)
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            while progress.epoch < max_iter and not self._stalled(progress):
+            left = 0 if self._stalled(progress) else max_iter - progress.epoch
+            fitted = partial(self._so_far, progress)
+            for _ in self.epochs(left, fitted=fitted, stop=partial(self._stalled, progress)):
                 self._epoch(progress, optimizer)
                 self.report(progress)
         if progress.best and progress.best_epoch < progress.epoch:
             from_numpy(self.network, progress.best, copy=True)
         return progress
+
+    def _so_far(self, progress: Progress) -> dict[str, Any]:
+        """Attributes of an estimator that stopped now."""
+        return {
+            "weights_": to_numpy(self.network),
+            "loss_curve_": progress.losses,
+            "validation_scores_": progress.scores,
+            "best_epoch_": progress.epoch,
+            "n_iter_": progress.epoch,
+        }
 
     def _stalled(self, progress: Progress) -> bool:
         return bool(progress.scores) and progress.epoch - progress.best_epoch >= self.patience

@@ -38,6 +38,7 @@ def iterations(
     *,
     X: Any = None,
     fitted: Callable[[], dict[str, Any]] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Iterator[int]:
     """Numbers 0 to n - 1, each reported to the callbacks as a subtask; ends early if one asks to stop.
 
@@ -51,6 +52,8 @@ def iterations(
         The training data, for callbacks that score.
     fitted : callable, default=None
         Returns the attributes of an estimator fitted by the iterations so far; called only if a callback asks.
+    stop : callable, default=None
+        Asked after every iteration whether that was the last.
 
     Yields
     ------
@@ -60,9 +63,13 @@ def iterations(
     for iteration in range(n):
         if context is None:
             yield iteration
-            continue
-        task = context.subcontext(task_name="iteration")
-        task.call_on_fit_task_begin(estimator=estimator, X=X)
-        yield iteration
-        if task.call_on_fit_task_end(estimator=estimator, X=X, reconstruction_attributes=fitted):
+        else:
+            task = context.subcontext(task_name="iteration")
+            task.call_on_fit_task_begin(estimator=estimator, X=X)
+            yield iteration
+            if task.call_on_fit_task_end(
+                estimator=estimator, X=X, reconstruction_attributes=fitted
+            ):
+                return
+        if stop is not None and stop():
             return
