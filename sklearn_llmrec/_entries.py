@@ -20,7 +20,8 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
     times = np.asarray(values)
     if times.ndim != 1 or (n_entries is not None and len(times) != n_entries):
         raise ValueError(
-            f"timestamps has shape {times.shape} and there are {n_entries} stored entries: one time per entry is needed."
+            f"timestamps has shape {times.shape} and there are {n_entries} stored entries: one time per entry is "
+            "needed."
         )
     if times.dtype.kind == "M":
         missing = np.isnat(times)
@@ -37,7 +38,8 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
         )
     if missing.any():
         raise ValueError(
-            f"{missing.sum()} timestamps are missing or infinite, the first at position {missing.argmax()}: drop those events."
+            f"{missing.sum()} timestamps are missing or infinite, the first at position {missing.argmax()}: drop those "
+            "events."
         )
     return times
 

@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec._entries import as_times, sorted_by_row_and_column
-from sklearn_llmrec._tables import aligned_table, as_ids, id_array, id_positions
-
-# Integer ids are looked up in a table where their range is at most this, or this many times their number.
-_TABLE_RANGE = 2**22
-_TABLE_FACTOR = 4
+from sklearn_llmrec._factorize import factorize, positions_in
+from sklearn_llmrec._tables import aligned_table, as_ids
 
 
 @dataclass
@@ -80,14 +77,13 @@ def build(
     _check_choice("missing", missing, ("drop", "keep", "raise"))
     if nonpositive == "net" and repeats != "sum":
         raise ValueError(
-            f"nonpositive='net' nets sums, so it needs repeats='sum'; got repeats={repeats!r}."
+            f"nonpositive='net' nets sums, so it needs repeats='sum'; got {repeats!r}."
         )
     if (event is None) != (event_weights is None):
         raise ValueError("event and event_weights belong together: give both or neither.")
 
-    log = _read(
-        frame, [user, item], [c for c in (value, timestamp, event) if c is not None], missing
-    )
+    others = [column for column in (value, timestamp, event) if column is not None]
+    log = _read(frame, [user, item], others, missing)
     n_read = len(log.frame) + log.report["missing"]
     if timestamp is not None:
         log.times = _times(log.frame[timestamp], timestamp)
@@ -97,70 +93,65 @@ def build(
         _weigh(log, event, event_weights)
     if log.values is not None and nonpositive == "drop":
         log.keep(log.values > 0, "nonpositive")
-    kind = dtype or (
-        np.float32 if log.values is not None and log.values.dtype == np.float32 else np.float64
-    )
+    if dtype is None:
+        dtype = np.float32 if log.values is not None and log.values.dtype == np.float32 else float
 
-    axes = []
-    for name, given, reason in ((user, users, "other_users"), (item, items, "other_items")):
-        codes, ids = _factorize(log.frame[name], name)
-        axes.append(
-            _fix_axis(codes, ids, as_ids(name, given)) if given is not None else (codes, ids)
-        )
-        log.report[reason] = int(np.count_nonzero(axes[-1][0] < 0))
-    (rows, user_ids), (columns, item_ids) = axes
-    known = (rows >= 0) & (columns >= 0) if users is not None or items is not None else None
-    if known is not None and not known.all():
-        rows, columns = rows[known], columns[known]
-        log.values = None if log.values is None else log.values[known]
-        log.times = None if log.times is None else log.times[known]
-    library = log.frame.implementation.value
-    report, values, times = log.report, log.values, log.times
-    del log, axes, known
-    if not len(rows):
+    rows, user_ids = _axis(log, user, users, "other_users")
+    columns, item_ids = _axis(log, item, items, "other_items")
+    if users is not None or items is not None:
+        rows, columns = _known_only(log, rows, columns)
+    report, library = log.report, log.frame.implementation.value
+    entries = None
+    if len(rows):
+        shape = (len(user_ids), len(item_ids))
+        entries = _merge(rows, columns, log.values, log.times, shape, repeats, dtype)
+        report["repeats_merged"] = len(rows) - len(entries.data)
+        if nonpositive == "net":
+            report["nonpositive"] = _narrow(entries, entries.data > 0)
+        keep = _supported(entries, min_user_interactions, min_item_interactions)
+        report["below_minimum"] = 0 if keep is None else _narrow(entries, keep)
+    if entries is None or not len(entries.data):
         raise ValueError(f"No event is left of the {n_read} read; dropped were {report}.")
-
-    merged = _merge(rows, columns, values, times, (len(user_ids), len(item_ids)), repeats, kind)
-    report["repeats_merged"] = len(rows) - len(merged.data)
-    del rows, columns, values, times
-    if nonpositive == "net":
-        report["nonpositive"] = _narrow(merged, merged.data > 0)
-    kept = _supported(merged, min_user_interactions, min_item_interactions)
-    if kept is not None:
-        report["below_minimum"] = _narrow(merged, kept)
-    else:
-        report["below_minimum"] = 0
-    if not len(merged.data):
-        raise ValueError(f"No event is left of the {n_read} read; dropped were {report}.")
-    if users is None:
-        user_ids = user_ids[_drop_empty_rows(merged)]
-    if items is None:
-        item_ids = item_ids[_drop_empty_columns(merged)]
-    shape = (len(user_ids), len(item_ids))
+    del log, rows, columns
+    user_ids = user_ids[_drop_empty_rows(entries)] if users is None else user_ids
+    item_ids = item_ids[_drop_empty_columns(entries)] if items is None else item_ids
+    counts = {"n_users": len(user_ids), "n_items": len(item_ids), "entries": len(entries.data)}
     return Parts(
-        merged.data,
-        merged.indices,
-        merged.indptr,
-        shape,
-        merged.times,
-        merged.order if merged.times is not None else None,
+        entries.data,
+        entries.indices,
+        entries.indptr,
+        (len(user_ids), len(item_ids)),
+        entries.times,
+        None if entries.times is None else entries.order,
         user_ids,
         item_ids,
-        None
-        if user_features is None
-        else aligned_table(user_features, "user_features", user, user_ids),
-        None
-        if item_features is None
-        else aligned_table(item_features, "item_features", item, item_ids),
+        aligned_table(user_features, "user_features", user, user_ids),
+        aligned_table(item_features, "item_features", item, item_ids),
         library,
-        {
-            "events_read": n_read,
-            **report,
-            "n_users": shape[0],
-            "n_items": shape[1],
-            "entries": len(merged.data),
-        },
+        {"events_read": n_read, **report, **counts},
     )
+
+
+def _axis(
+    log: _Log, name: str, given: ArrayLike | None, reason: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Row or column of every event, -1 where the given ids lack its id, and the ids."""
+    codes, ids = factorize(log.frame[name], name)
+    fixed = as_ids(name, given)
+    if fixed is not None:
+        codes, ids = positions_in(fixed, codes, ids), fixed
+        log.report[reason] = int(np.count_nonzero(codes < 0))
+    return codes, ids
+
+
+def _known_only(
+    log: _Log, rows: NDArray[Any], columns: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The events whose user and item both have a place."""
+    known = (rows >= 0) & (columns >= 0)
+    log.values = None if log.values is None else log.values[known]
+    log.times = None if log.times is None else log.times[known]
+    return rows[known], columns[known]
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -168,7 +159,7 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")
 
 
-# -- reading columns ----------------------------------------------------------------------------------------------
+# -- reading columns ---------------------------------------------------------------------------------
 
 
 def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) -> _Log:
@@ -178,8 +169,8 @@ def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) ->
         raise TypeError("The log is lazy: collect it first.")
     if not isinstance(log, nw.DataFrame):
         raise TypeError(
-            f"The log must be a pandas, polars or pyarrow table, got {type(frame).__name__}. A query result becomes one by "
-            "pandas.read_sql."
+            f"The log must be a pandas, polars or pyarrow table, got {type(frame).__name__}. A query result becomes "
+            "one by pandas.read_sql."
         )
     names = list(dict.fromkeys(id_columns + others))
     absent = [name for name in names if name not in log.columns]
@@ -206,18 +197,11 @@ def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
     if isinstance(series.dtype, nw.Date):
         series = series.cast(nw.Datetime("ms"))
     if isinstance(series.dtype, nw.Datetime):
-        for unit in (
-            "ms",
-            "us",
-        ):  # in the coarsest unit that holds them: pandas may keep nanoseconds
-            if unit == "us" or (series.dt.microsecond() % 1000 == 0).all():
-                return as_times(
-                    np.asarray(series.dt.timestamp(unit).to_numpy()).astype(f"datetime64[{unit}]")
-                )
+        return as_times(np.asarray(series.dt.timestamp("us").to_numpy()).astype("datetime64[us]"))
     if not series.dtype.is_numeric():
         raise TypeError(
-            f"Column {name!r} has type {series.dtype}: times must be numbers or datetimes. Parse texts first, for example "
-            "with pandas.to_datetime."
+            f"Column {name!r} has type {series.dtype}: times must be numbers or datetimes. Parse texts first, for "
+            "example with pandas.to_datetime."
         )
     return as_times(np.asarray(series.to_numpy()))
 
@@ -242,7 +226,7 @@ def _read_values(log: _Log, name: str, missing: str) -> None:
 
 def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
     """Multiply values by the weights of their event types, dropping other types."""
-    codes, types = _factorize(log.frame[name], name)
+    codes, types = factorize(log.frame[name], name)
     unknown = set(event_weights) - set(types.tolist())
     if unknown == set(event_weights):
         raise ValueError(
@@ -255,76 +239,7 @@ def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
     log.keep(~np.isnan(weights), "other_event_types")
 
 
-# -- ids ------------------------------------------------------------------------------------------------------------
-
-
-def _factorize(series: "nw.Series[Any]", name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Position of every id among the sorted ids, and those; a missing id is None, the last."""
-    if series.null_count():
-        present = ~np.asarray(series.is_null().to_numpy(), dtype=bool)
-        known, ids = _factorize(
-            series.filter(nw.new_series("p", present, backend=series.implementation)), name
-        )
-        codes = np.full(len(present), len(ids), dtype=known.dtype)
-        codes[present] = known
-        return codes, np.append(ids.astype(object), None)
-    if series.dtype in (nw.Categorical, nw.Enum):
-        series = series.cast(nw.String)
-    if series.dtype.is_numeric() or series.dtype.is_temporal() or series.dtype == nw.Boolean:
-        return _factorize_array(id_array(series))
-    return _factorize_labels(series, name)
-
-
-def _factorize_array(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    if ids.dtype.kind in "iu" and len(ids):
-        low, high = int(ids.min()), int(ids.max())
-        if high - low < max(_TABLE_RANGE, _TABLE_FACTOR * len(ids)):
-            shifted = ids if 0 <= low < _TABLE_RANGE else ids - ids.dtype.type(low)
-            offset = 0 if shifted is ids else low
-            present = np.zeros(high - offset + 1, dtype=bool)
-            present[shifted] = True
-            known = np.flatnonzero(present)
-            if len(known) == len(present):
-                codes = shifted.astype(np.int32, copy=False) if high - offset < 2**31 else shifted
-            else:
-                codes = (np.cumsum(present, dtype=np.int64) - 1).astype(np.int32)[shifted]
-            return codes, (known + offset).astype(ids.dtype, copy=False)
-    # Sorting the ids and searching them is quicker than np.unique's inverse, which sorts positions.
-    known = np.unique(ids)
-    return np.searchsorted(known, ids).astype(np.int32, copy=False), known
-
-
-def _factorize_labels(series: "nw.Series[Any]", name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    if series.implementation.is_pandas():
-        codes, labels = series.to_native().factorize()
-        known = np.asarray(labels, dtype=object)
-    else:
-        known = np.asarray(series.unique().to_numpy(), dtype=object)
-        numbers = np.arange(len(known)).tolist()
-        codes = series.replace_strict(known.tolist(), numbers, return_dtype=nw.Int32).to_numpy()
-    try:
-        order = np.argsort(known, kind="stable")
-    except TypeError as error:
-        kinds = sorted({type(label).__name__ for label in known})
-        raise TypeError(
-            f"Ids in column {name!r} are of several types, {kinds}: convert them to one."
-        ) from error
-    rank = np.empty(len(known), dtype=np.int32)
-    rank[order] = np.arange(len(known), dtype=np.int32)
-    return rank[np.asarray(codes)], known[order]
-
-
-def _fix_axis(
-    codes: NDArray[Any], ids: NDArray[Any], given: NDArray[Any] | None
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Codes in an axis that is given, -1 where it lacks the id."""
-    assert given is not None
-    if len(set(given.tolist())) < len(given):
-        raise ValueError("users and items must not hold an id twice.")
-    return id_positions(given, ids)[codes].astype(np.int32), given
-
-
-# -- one entry per pair -----------------------------------------------------------------------------------------------
+# -- one entry per pair ------------------------------------------------------------------------------
 
 
 @dataclass
@@ -375,7 +290,7 @@ def _merge(
     )
     entries.times = None if entries.times is None else entries.times[last]
     entries.order, entries.indices = entries.order[last], entries.indices[starts]
-    entries.indptr = np.append(0, np.cumsum(first))[entries.indptr].astype(entries.indptr.dtype)
+    entries.indptr = np.searchsorted(starts, entries.indptr).astype(entries.indptr.dtype)
     return entries
 
 
@@ -393,13 +308,14 @@ def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bo
 
 def _narrow(entries: _Entries, keep: NDArray[np.bool_]) -> int:
     """Keep some entries; how many went."""
-    entries.indptr = np.append(0, np.cumsum(keep))[entries.indptr].astype(entries.indptr.dtype)
+    kept = np.flatnonzero(keep)
+    entries.indptr = np.searchsorted(kept, entries.indptr).astype(entries.indptr.dtype)
     entries.data, entries.indices, entries.order = (
-        entries.data[keep],
-        entries.indices[keep],
-        entries.order[keep],
+        entries.data[kept],
+        entries.indices[kept],
+        entries.order[kept],
     )
-    entries.times = None if entries.times is None else entries.times[keep]
+    entries.times = None if entries.times is None else entries.times[kept]
     return int(len(keep) - len(entries.data))
 
 

@@ -82,6 +82,8 @@ def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> A
     ValueError
         If it has no such id column, or an id twice.
     """
+    if table is None:
+        return None
     frame = nw.from_native(table, eager_only=True)
     if id_column not in frame.columns:
         raise ValueError(
@@ -117,7 +119,7 @@ def long_table(
     user_ids: NDArray[Any],
     item_ids: NDArray[Any],
     names: tuple[str, str],
-    library: str,
+    library: Any,
 ) -> Any:
     """Recommendation lists as a table with one row per recommendation.
 
@@ -130,8 +132,8 @@ def long_table(
     """
     if items.ndim != 2 or items.dtype.kind not in "iu" or len(items) != len(user_ids):
         raise ValueError(
-            f"items must be column numbers of shape ({len(user_ids)}, k), one row per user; got dtype {items.dtype} and "
-            f"shape {items.shape}."
+            f"items must be column numbers of shape ({len(user_ids)}, k), one row per user; got dtype {items.dtype} "
+            f"and shape {items.shape}."
         )
     if items.size and items.max() >= len(item_ids):
         raise ValueError(

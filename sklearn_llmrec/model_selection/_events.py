@@ -24,13 +24,15 @@ def as_events(X: Any) -> sp.csr_array:
     M = check_array(X, accept_sparse="csr", dtype="numeric", ensure_min_samples=0)
     if not isinstance(M, Interactions):
         M = sp.csr_array(M)
-    if not M.has_sorted_indices or not (M.data != 0).all() or len(M.data) != M.nnz:
+    repeats = isinstance(M, Interactions)  # those of a plain matrix are sums in parts
+    if not (M.has_sorted_indices if repeats else M.has_canonical_format):
+        M = M.copy()
+        M.sort_indices()
+        if not repeats:
+            M.sum_duplicates()
+    if len(M.data) != M.nnz or not (M.data != 0).all():
         M = M.copy()
         M.eliminate_zeros()
-        M.sort_indices()
-    if not isinstance(M, Interactions) and not M.has_canonical_format:
-        M = M.copy()
-        M.sum_duplicates()
     return M
 
 
@@ -50,10 +52,11 @@ def like(result: sp.csr_array, X: Any) -> Any:
 
 def part(M: sp.csr_array, mask: NDArray[np.bool_]) -> sp.csr_array:
     """The entries of the mask in a matrix of the same rows and columns."""
-    indptr = np.append(0, np.cumsum(mask))[M.indptr].astype(M.indptr.dtype)
+    kept = np.flatnonzero(mask)
+    indptr = np.searchsorted(kept, M.indptr).astype(M.indptr.dtype)
     if isinstance(M, Interactions):
-        return M._rebuilt(mask, M.indices[mask], indptr)
-    return sp.csr_array((M.data[mask], M.indices[mask], indptr), shape=M.shape)
+        return M._rebuilt(kept, M.indices[kept], indptr)
+    return sp.csr_array((M.data[kept], M.indices[kept], indptr), shape=M.shape)
 
 
 def visible_and_targets(
@@ -137,8 +140,8 @@ class Baskets:
 
     def rank(self) -> NDArray[np.int64]:
         """Place of every basket in its row, from 0."""
-        first = np.searchsorted(self.rows, self.rows)
-        return np.arange(len(self.rows)) - first
+        counts = np.bincount(self.rows)
+        return np.arange(len(self.rows)) - (np.cumsum(counts) - counts)[self.rows]
 
     def last(self, n_hidden: NDArray[Any], *, spare_first: bool = True) -> NDArray[np.bool_]:
         """Mask over the entries: the last baskets of every row, whole, as few as hold `n_hidden` events.

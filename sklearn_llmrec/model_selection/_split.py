@@ -4,7 +4,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
@@ -118,8 +117,9 @@ def hide_by_hash(X: Any) -> tuple[Any, Any]:
     Returns
     -------
     visible, hidden : same type as X
-        ``max(1, round(n / 5))`` of the n items of a row are hidden; rows of fewer than two keep theirs. The choice depends
-        on the set of items of the row and on nothing else: not on values, the order of rows, the chunk or the dtype.
+        ``max(1, round(n / 5))`` of the n items of a row are hidden; rows of fewer than two keep theirs. The choice
+        depends on the set of items of the row and on nothing else: not on values, the order of rows, the chunk or the
+        dtype.
 
     Examples
     --------
@@ -162,8 +162,8 @@ def hide_latest(X: Any, *, exclude_seen: bool = True) -> tuple[Any, Any]:
     Returns
     -------
     visible, hidden : same type as X
-        At least ``max(1, round(n / 5))`` of the n events of a row are hidden, as whole baskets (events of one time); the
-        first basket stays.
+        At least ``max(1, round(n / 5))`` of the n events of a row are hidden, as whole baskets (events of one time);
+        the first basket stays.
 
     Examples
     --------
@@ -227,8 +227,8 @@ def holdout_split(
     Returns
     -------
     X_visible : same type as X
-        What a recommender may see: the same rows, without the hidden events. At least the first event (basket) of a user
-        stays.
+        What a recommender may see: the same rows, without the hidden events. At least the first event (basket) of a
+        user stays.
     y : same type as X
         The hidden events. Users of one event have none.
 
