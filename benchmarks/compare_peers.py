@@ -3,8 +3,8 @@
     python benchmarks/compare_peers.py --jobs ease als64 --libraries sklearn_llmrec implicit
 
 Every job is a process of its own, in an environment of its own for each library (made on first use under ``--envs``),
-two threads each. Data: ML-1M (items with 5 or more ratings), all ratings as ones, split at random 80/20 per user, seed 0.
-Quality is computed here, from each library's own lists, by one function: nDCG@10, recall@10 (by the number of
+two threads each. Data: ML-1M (items with 5 or more ratings), all ratings as ones, split at random 80/20 per user,
+seed 0. Quality is computed here, from each library's own lists, by one function: nDCG@10, recall@10 (by the number of
 targets) and MAP@10 (by the smaller of 10 and the targets), binary, over users with targets, seen items left out.
 Seconds are medians; fit and ranking of all users apart; memory is the peak above the loaded data.
 """
