@@ -1,6 +1,6 @@
 """compare: the figures of every other route, the tests of the metrics package, and nothing learned from y."""
 
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -215,6 +215,6 @@ def test_bootstrap_of_6040_users_within_a_second():
         sp.csr_array(rng.uniform(size=(6040, 60)) < 0.15).astype(float), random_state=0
     )
     models = {name: PopularityRecommender().fit(X) for name in "abcde"}
-    start = perf_counter()
+    start = process_time()
     compare(models, X, y, prefit=True)
-    assert perf_counter() - start < 2
+    assert process_time() - start < 2

@@ -1,6 +1,6 @@
 """Intervals hold the truth as often as they say; tests err as often as they say; corrections against closed forms."""
 
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -79,9 +79,9 @@ def test_seed_decides():
 
 def test_a_thousand_resamples_of_6040_users_within_a_second():
     values = np.random.default_rng(0).uniform(size=(6040, 10))
-    start = perf_counter()
+    start = process_time()
     bootstrap_interval(values, n_resamples=1000)
-    assert perf_counter() - start < 1
+    assert process_time() - start < 1
 
 
 @pytest.mark.parametrize("method", ["t", "permutation"])

@@ -10,6 +10,7 @@ from sklearn_llmrec.inspection._common import (
     axes,
     best_first,
     check_metric,
+    direction,
     finish,
     means_and_intervals,
     of_estimators,
@@ -191,7 +192,9 @@ class MetricAtKDisplay:
         self.ax_.set_xticks(self.ks, [str(k) for k in self.ks], minor=False)
         self.ax_.set_xticks([], minor=True)
         self.ax_.set_xlabel("k, places in the list")
-        self.ax_.set_ylabel(f"{words(self.metric)}@k, mean over users")
+        self.ax_.set_ylabel(
+            words(self.metric + "@k") + ", mean over users" + direction(self.metric)
+        )
         finish(self.ax_, title=f"bands: {100 * self.confidence:g} % intervals")
         return self
 
