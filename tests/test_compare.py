@@ -1,5 +1,7 @@
 """compare: the figures of every other route, the tests of the metrics package, and nothing learned from y."""
 
+import pickle
+import sys
 from time import process_time
 
 import numpy as np
@@ -218,3 +220,16 @@ def test_bootstrap_of_6040_users_within_a_second():
     start = process_time()
     compare(models, X, y, prefit=True)
     assert process_time() - start < 2
+
+
+def test_prints_without_pandas(data, monkeypatch):
+    result = compare(MODELS, *data, metrics="ndcg@10")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert "ease" in repr(result)
+    with pytest.raises(ImportError, match=r"sklearn-llmrec\[all\]"):
+        result.to_frame()
+
+
+def test_pickles(data):
+    result = compare(MODELS, *data, metrics="ndcg@10")
+    assert repr(pickle.loads(pickle.dumps(result))) == repr(result)

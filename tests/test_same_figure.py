@@ -83,3 +83,17 @@ def test_popularity_of_unseen_users_hidden_by_each_route():
     result = compare([PopularityRecommender()], X, cv=4, metrics="ndcg@10")
     of_users = result.per_user["ndcg@10"][0].reshape(4, 20)
     np.testing.assert_allclose(np.nanmean(of_users, axis=1), by_score, rtol=1e-12)
+
+
+def test_popularity_where_people_buy_again():
+    X, _ = random_pair(6, 60, 30, 0.3, "sparse")
+    y, _ = random_pair(7, 60, 30, 0.3, "sparse")
+    model = PopularityRecommender().fit(X)
+    items, _ = model.recommend(X, 10, exclude_seen=False)
+    figure = ndcg_at_k(y, items, k=10)
+    scorer = ranking_scorer("ndcg@10", exclude_seen=False)
+    again = compare([model], X, y, prefit=True, exclude_seen=False)
+    assert figure == pytest.approx(ndcg_at_k(y, model.predict(X), k=10), rel=1e-12)
+    assert figure == pytest.approx(scorer(model, X, y), rel=1e-12)
+    assert figure == pytest.approx(again["ndcg@10"]["PopularityRecommender"], rel=1e-12)
+    assert figure != pytest.approx(model.score(X, y), rel=1e-3)
