@@ -29,7 +29,7 @@ class BERT4Rec(TransformerRecommender):
         Width of item vectors and layers.
     n_layers : int, default=2
         Blocks of attention and a pointwise network.
-    n_heads : int, default=2
+    n_heads : int, default=1
         Heads of the attention; `n_components` must be a multiple.
     mask_fraction : float, default=0.2
         Share of the events that is masked in training.
@@ -86,7 +86,7 @@ class BERT4Rec(TransformerRecommender):
         n_components: int = 64,
         *,
         n_layers: int = 2,
-        n_heads: int = 2,
+        n_heads: int = 1,
         mask_fraction: float = 0.2,
         dropout: float = 0.2,
         max_length: int = 200,
