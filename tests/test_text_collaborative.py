@@ -14,7 +14,7 @@ from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN
 from sklearn_llmrec.linear_model import EASE
-from sklearn_llmrec.text import L3AE, ContentColdStart
+from sklearn_llmrec.text import L3AE, ContentColdStart, ContentItemKNN
 from sklearn_llmrec.text._l3ae import semantic_weights
 from sklearn_llmrec.utils._nearest import unit_rows
 from sklearn_llmrec.utils.estimator_checks import recommender_checks
@@ -44,8 +44,9 @@ ENCODER = {"encoder": "passthrough"}
         lambda V: ContentColdStart(EASE(5.0), V, **ENCODER, min_interactions=8),
         lambda V: ContentColdStart(ItemKNN(5), V, **ENCODER, min_interactions=8),
         lambda V: L3AE(V, **ENCODER, regularization=5.0, prior_strength=5.0),
+        lambda V: ContentItemKNN(V, **ENCODER, n_neighbors=5),
     ],
-    ids=["ease", "itemknn", "l3ae"],
+    ids=["ease", "itemknn", "l3ae", "contentknn"],
 )
 @pytest.mark.parametrize("check", list(recommender_checks()), ids=lambda check: check.__name__)
 def test_recommender_contract_with_content(check, make):
@@ -60,6 +61,7 @@ def test_recommender_contract_with_content(check, make):
         ContentColdStart(ALSRecommender(4, random_state=0, regularization=1.0)),
         ContentColdStart(make_pipeline(MaxAbsScaler(), EASE(5.0))),
         L3AE(regularization=5.0, prior_strength=5.0),
+        ContentItemKNN(n_neighbors=20),
     ],
     ids=str,
 )
@@ -172,3 +174,29 @@ def test_l3ae_keeps_float32():
     model = L3AE(vectors, **ENCODER, regularization=5.0).fit(X.astype(np.float32))
     assert model.coef_.dtype == np.float32
     assert model.predict(X.astype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_mixed_neighbours_are_the_best_of_the_mixed_similarity(share, monkeypatch):
+    from sklearn_llmrec.text import _content_knn
+
+    monkeypatch.setattr(_content_knn, "_BLOCK_ENTRIES", 100)
+    X, vectors, _, _ = planted(n_items=30)
+    model = ContentItemKNN(vectors, **ENCODER, n_neighbors=6, text_weight=share).fit(X)
+    V = unit_rows(vectors - vectors.mean(axis=0))
+    norms = np.linalg.norm(X, axis=0)
+    columns = X / np.where(norms > 0, norms, 1)
+    S = (1 - share) * columns.T @ columns + share * V @ V.T
+    np.fill_diagonal(S, 0)
+    expected = np.zeros_like(S)
+    for j in range(30):
+        best = np.argsort(-S[:, j], kind="stable")[:6]
+        expected[best, j] = np.maximum(S[best, j], 0)
+    np.testing.assert_allclose(model.weights_.toarray(), expected, atol=1e-12)
+
+
+def test_neighbours_without_texts_are_itemknn():
+    X, _, _, _ = planted()
+    with pytest.warns(UserWarning, match="is ItemKNN"):
+        model = ContentItemKNN(n_neighbors=45).fit(X)
+    np.testing.assert_allclose(model.predict(X), ItemKNN(45).fit(X).predict(X))

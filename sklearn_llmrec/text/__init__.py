@@ -2,8 +2,16 @@
 
 from sklearn_llmrec.text._cleaner import TextCleaner
 from sklearn_llmrec.text._cold_start import ContentColdStart
+from sklearn_llmrec.text._content_knn import ContentItemKNN
 from sklearn_llmrec.text._encoder import SentenceEncoder
 from sklearn_llmrec.text._l3ae import L3AE
 from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 
-__all__ = ["L3AE", "ContentColdStart", "SentenceEncoder", "TextCleaner", "TextEmbeddingRecommender"]
+__all__ = [
+    "L3AE",
+    "ContentColdStart",
+    "ContentItemKNN",
+    "SentenceEncoder",
+    "TextCleaner",
+    "TextEmbeddingRecommender",
+]
