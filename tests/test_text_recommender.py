@@ -315,3 +315,47 @@ def test_pickle():
     model = TextEmbeddingRecommender(texts).fit(X)
     twin = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(twin.recommend_text(["tea"])[0], model.recommend_text(["tea"])[0])
+
+
+@pytest.mark.parametrize("profile", ["mean", "recency", "interests"])
+def test_explanations_sum_to_scores(profile):
+    X, texts, topic, _ = planted()
+    X = Interactions(X)
+    X.timestamps = np.arange(X.nnz)
+    model = TextEmbeddingRecommender(texts, profile=profile).fit(X)
+    items, scores = model.recommend(X, k=4)
+    parts = model.explain(X, items)
+    assert parts.shape == (60 * 4, 45)
+    np.testing.assert_allclose(parts.sum(axis=1).reshape(60, 4), scores, atol=1e-10)
+    of_history = (X != 0).toarray()[np.arange(60).repeat(4)]
+    assert not parts.toarray()[~of_history].any()
+    best = parts.toarray().argmax(axis=1)
+    assert (topic[best] == topic[items.ravel()]).mean() > 0.9
+    items[0, 3] = -1
+    assert model.explain(X, items)[[3]].nnz == 0
+
+
+def test_what_cannot_be_explained_is_refused():
+    X, texts, _, _ = planted()
+    model = TextEmbeddingRecommender(texts).fit(X)
+    with pytest.raises(ValueError, match="one row of item numbers"):
+        model.explain(X, [[1, 2]])
+    X = Interactions(X)
+    X.timestamps = np.arange(X.nnz)
+    with pytest.raises(ValueError, match="explain splits a score"):
+        model.set_params(profile="last").fit(X).explain(X, np.zeros((60, 2), dtype=int))
+
+
+def test_interests_are_named_in_words():
+    X, texts, topic, _ = planted()
+    both = np.zeros((2, 45))
+    both[0, np.flatnonzero(topic == 0)[:6]] = 1
+    both[0, np.flatnonzero(topic == 1)[:3]] = 1
+    model = TextEmbeddingRecommender(texts, n_interests=2).fit(X)
+    found = model.user_interests(both, n_terms=3)
+    assert found[1] == []
+    first, second = found[0]
+    assert first.share == pytest.approx(2 / 3)
+    assert set(first.terms) <= set(TOPICS[0].split())
+    assert set(second.terms) <= set(TOPICS[1].split())
+    assert (topic[first.items] == 0).all()

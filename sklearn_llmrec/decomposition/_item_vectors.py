@@ -56,7 +56,7 @@ class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     """A user is the weighted mean of the unit vectors of the history; items score by the cosine to it."""
 
     _keeps_input: ClassVar[bool] = True
-    _zero_is_no_evidence: ClassVar[bool] = True
+    _zero_is_no_evidence = True
 
     item_embeddings_: NDArray[Any]
 

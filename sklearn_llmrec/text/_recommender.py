@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_llmrec.base import BaseRecommender, check_candidates
 from sklearn_llmrec.text import _profiles
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin, as_vectors
+from sklearn_llmrec.text._interests import Interest, contributions, interests_in_words
 from sklearn_llmrec.text._space import Space
 from sklearn_llmrec.text._texts import as_texts
 from sklearn_llmrec.utils._nearest import best_of_groups, nearest, unit_rows
@@ -120,7 +121,7 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "whiten": ["boolean"],
     }
-    _zero_is_no_evidence: ClassVar[bool] = True
+    _zero_is_no_evidence = True
 
     def __init__(
         self,
@@ -240,3 +241,85 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         items = np.where(found < 0, -1, allowed[found])
         pad = ((0, 0), (0, k - width))
         return np.pad(items, pad, constant_values=-1), np.pad(values, pad, constant_values=-np.inf)
+
+    def user_interests(self, X: Any, *, n_items: int = 3, n_terms: int = 5) -> list[list[Interest]]:
+        """What each user is interested in, in words.
+
+        The history falls into at most `n_interests` clusters, whatever `profile` is.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories; the rows need not be rows given to `fit`.
+        n_items : int, default=3
+            How many typical items to name.
+        n_terms : int, default=5
+            How many words to name.
+
+        Returns
+        -------
+        interests : list of list of Interest
+            For every user the interests, largest first, with their `share`, `items` and `terms`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_llmrec import TextEmbeddingRecommender
+        >>> titles = ["tea cup", "tea pot", "garden spade", "garden rake", "board game"]
+        >>> X = np.array([[1, 1, 1, 1, 0], [0, 0, 0, 0, 1]])
+        >>> model = TextEmbeddingRecommender(titles, n_interests=2).fit(X)
+        >>> for interest in model.user_interests(X[:1], n_terms=1)[0]:
+        ...     print(interest.terms, sorted(interest.items))
+        ['tea'] [0, 1]
+        ['garden'] [2, 3]
+        """
+        check_is_fitted(self)
+        histories = canonical(self._check_X(X, reset=False))
+        V = self.item_embeddings_.astype(histories.dtype, copy=False)
+        return interests_in_words(
+            histories, V, self.item_texts_, self.n_interests, n_items, n_terms
+        )
+
+    def explain(self, X: Any, items: ArrayLike) -> sp.csr_array:
+        """Which items of a history led to a recommendation.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories.
+        items : array-like of int of shape (n_users, k)
+            Items to explain, as `recommend` returns them.
+
+        Returns
+        -------
+        parts : csr_array of shape (n_users * k, n_items)
+            Row ``u * k + r`` holds what each item of the history of user u adds to the score of
+            ``items[u, r]``; it sums to that score.
+
+        Raises
+        ------
+        ValueError
+            If the scores are no sums over the history: with ``profile="last"``, or without texts.
+        """
+        check_is_fitted(self)
+        if self._space_ is None or self.profile == "last":
+            raise ValueError(
+                "explain splits a score among the items of the history: it needs item texts and a "
+                "profile other than "
+                '"last", which joins the texts.'
+            )
+        X = self._check_X(X, reset=False)
+        items = np.asarray(items)
+        if items.ndim != 2 or len(items) != X.shape[0]:
+            raise ValueError(
+                f"items has shape {items.shape}: one row of item numbers for each of the "
+                f"{X.shape[0]} rows of X is needed."
+            )
+        if self.profile == "recency":
+            _profiles.check_times(X, self.profile)
+            weights = _profiles.recency_weighted(X, self.half_life)
+        else:
+            weights = canonical(X)
+        V = self.item_embeddings_.astype(X.dtype, copy=False)
+        clustered = self.n_interests if self.profile == "interests" else None
+        return contributions(weights, V, items, clustered)
