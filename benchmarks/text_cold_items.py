@@ -50,8 +50,8 @@ def retail(_):
     data = load_online_retail()
     X = data.interactions
     enough = np.bincount(X.indices, minlength=X.shape[1]) >= 5
-    columns = np.flatnonzero(enough & data.items["is_product"])
-    return X[:, columns], data.items["description"][columns].tolist(), None
+    columns = np.flatnonzero(enough & data["items"]["is_product"])
+    return X[:, columns], data["items"]["description"][columns].tolist(), None
 
 
 def games(folder):

@@ -33,8 +33,8 @@ if spec is None:
 encoder = SentenceEncoder(Path(spec.origin).parent / "model", device="cpu", verbose=True)
 
 data = load_online_retail()
-products = np.flatnonzero(data.items["is_product"])
-X, names = data.interactions[:, products], data.items["description"][products]
+products = np.flatnonzero(data["items"]["is_product"])
+X, names = data.interactions[:, products], data["items"]["description"][products]
 X.data[:] = 1
 
 start = time.perf_counter()

@@ -197,6 +197,6 @@ def test_mixed_neighbours_are_the_best_of_the_mixed_similarity(share, monkeypatc
 
 def test_neighbours_without_texts_are_itemknn():
     X, _, _, _ = planted()
-    with pytest.warns(UserWarning, match="is ItemKNN"):
+    with pytest.warns(UserWarning, match="compares columns of X alone"):
         model = ContentItemKNN(n_neighbors=45).fit(X)
-    np.testing.assert_allclose(model.predict(X), ItemKNN(45).fit(X).predict(X))
+    np.testing.assert_allclose(model.predict(X), ItemKNN(45, weighting=None).fit(X).predict(X))

@@ -107,7 +107,7 @@ class ContentItemKNN(ContentMixin, ItemToItemRecommender):
         self.n_jobs = n_jobs
 
     def _fit(self, X: Any) -> None:
-        vectors = self._item_vectors(X, instead="is ItemKNN")
+        vectors = self._item_vectors(X, instead="compares columns of X alone")
         behaviour = normalize_columns(canonical(X))
         share = 0.0
         texts = np.zeros((X.shape[1], 1), dtype=X.dtype)
