@@ -4,6 +4,7 @@ An estimator needs an entry only where its defaults are too slow for tiny data o
 parameters.
 """
 
+import json
 from typing import Any
 
 from sklearn_llmrec.utils.discovery import all_estimators
@@ -26,6 +27,12 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
 }
 
 
+def backwards(messages: list[dict[str, str]]) -> str:
+    """A language model that answers with the last candidates first."""
+    n = int(messages[1]["content"].rsplit("every number from 1 to ", 1)[1].split()[0])
+    return json.dumps({"ranking": list(range(n, 0, -1))})
+
+
 def _required(name: str) -> dict[str, Any]:
     """Parameters of meta-estimators, built late so that a missing member fails only its own checks."""
     from sklearn_llmrec.dummy import PopularityRecommender
@@ -38,6 +45,8 @@ def _required(name: str) -> dict[str, Any]:
         return {
             "estimators": [("knn", ItemKNN()), ("ease", EASE()), ("pop", PopularityRecommender())]
         }
+    if name == "LLMReranker":
+        return {"estimator": ItemKNN(), "n_candidates": 12, "model": backwards}
     if name.endswith("Reranker"):
         return {"estimator": ItemKNN(), "n_candidates": 12}
     return {}

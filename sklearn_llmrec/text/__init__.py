@@ -5,12 +5,14 @@ from sklearn_llmrec.text._cold_start import ContentColdStart
 from sklearn_llmrec.text._content_knn import ContentItemKNN
 from sklearn_llmrec.text._encoder import SentenceEncoder
 from sklearn_llmrec.text._l3ae import L3AE
+from sklearn_llmrec.text._llm_reranker import LLMReranker
 from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 
 __all__ = [
     "L3AE",
     "ContentColdStart",
     "ContentItemKNN",
+    "LLMReranker",
     "SentenceEncoder",
     "TextCleaner",
     "TextEmbeddingRecommender",

@@ -1,0 +1,78 @@
+"""A strict reader of what language models answer: only real candidates come out."""
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+_FENCE = re.compile(r"^```(?:json)?\s*\n(.*?)\n?```$", re.DOTALL)
+
+
+class UnreadableAnswer(ValueError):
+    """The answer is not the JSON object that was asked for."""
+
+
+def json_object(answer: str) -> dict[str, Any]:
+    """The one JSON object of an answer, a code fence around it allowed.
+
+    Raises
+    ------
+    UnreadableAnswer
+        If the answer is anything else.
+    """
+    text = answer.strip()
+    fenced = _FENCE.match(text)
+    try:
+        value = json.loads(fenced.group(1) if fenced else text)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableAnswer("no JSON") from error
+    if not isinstance(value, dict):
+        raise UnreadableAnswer("no JSON object")
+    return value
+
+
+def read_ranking(answer: str, n: int) -> tuple[list[int], Counter[str]]:
+    """Positions 0 to n - 1 in the order of an answer, each exactly once, and what was wrong with it.
+
+    Numbers outside 1 to n (or no whole numbers) are invented and dropped, a second mention is
+    dropped, what is missing follows in the order given.
+
+    Raises
+    ------
+    UnreadableAnswer
+        If there is no list of numbers to read.
+    """
+    ranking = json_object(answer).get("ranking")
+    if not isinstance(ranking, list):
+        raise UnreadableAnswer("no list 'ranking'")
+    counts: Counter[str] = Counter()
+    order: dict[int, None] = {}
+    for number in ranking:
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= n:
+            counts["invented"] += 1
+        elif number - 1 in order:
+            counts["repeated"] += 1
+        else:
+            order[number - 1] = None
+    if not order:
+        raise UnreadableAnswer("no candidate in the list")
+    missing = [position for position in range(n) if position not in order]
+    counts["omitted"] += len(missing)
+    return [*order, *missing], counts
+
+
+def read_reasons(answer: str, n: int) -> list[str | None]:
+    """A reason for each of n items, None where the answer has none.
+
+    Raises
+    ------
+    UnreadableAnswer
+        If the answer holds no reasons.
+    """
+    reasons = json_object(answer).get("reasons")
+    if not isinstance(reasons, dict):
+        raise UnreadableAnswer("no object 'reasons'")
+    texts = [reasons.get(str(number)) for number in range(1, n + 1)]
+    return [
+        " ".join(text.split()) if isinstance(text, str) and text.strip() else None for text in texts
+    ]

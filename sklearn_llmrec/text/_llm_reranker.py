@@ -1,0 +1,431 @@
+"""A language model at the end of the pipeline, without trusting it."""
+
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from numbers import Integral, Real
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_llmrec.ensemble._item_data import feature_column
+from sklearn_llmrec.ensemble._reranker import BaseReranker
+from sklearn_llmrec.text._llm_answers import UnreadableAnswer, read_ranking, read_reasons
+from sklearn_llmrec.text._llm_client import AnswerCache, ChatFailed, Endpoint, Session
+from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
+from sklearn_llmrec.text._texts import as_texts
+from sklearn_llmrec.utils._validation import canonical
+
+# The session of the call under way: the estimator itself changes in fit only.
+_SESSION: ContextVar[Session | None] = ContextVar("_SESSION", default=None)
+
+
+def row_history(X: Any, row: Any, n: int) -> NDArray[np.int64]:
+    """The n last items of a row by time; without times those of the largest values."""
+    begin, end = X.indptr[row], X.indptr[row + 1]
+    items, values = X.indices[begin:end], X.data[begin:end]
+    times = getattr(X, "timestamps", None)
+    key = values if times is None else times[begin:end]
+    order = np.argsort(key, kind="stable")[-n:]
+    return items[order][values[order] != 0].astype(np.int64)
+
+
+class RerankResult(NamedTuple):
+    """Lists, and what the model did for them."""
+
+    items: NDArray[np.int64]
+    scores: NDArray[Any]
+    counts: Counter[str]
+    seconds: float
+
+
+class LLMReranker(BaseReranker):
+    r"""Rerank the first items of a recommender with a language model.
+
+    The model sees the texts of the history and of the candidates, numbered, and answers with the
+    numbers in a new order. It can move candidates and nothing else: numbers it invents are dropped,
+    repeated ones count once, candidates it omits follow in the order of the base. Then
+
+    .. math:: s_i = (1 - b) \, r^{base}_i + b \, r^{model}_i,
+
+    with r places brought to [0, 1] and b the `blend`. Where the model gives no usable answer in time,
+    the row keeps the order of the base, and a warning says how many did.
+
+    Parameters
+    ----------
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
+    model : str, callable or None, default=None
+        Name of the model at the endpoint, or a function that takes the messages (a list of
+        dictionaries with "role" and "content") and returns the answer as a text. None asks nobody:
+        the base order is kept, with a warning.
+    base_url : str, default="http://localhost:8000/v1"
+        The OpenAI-compatible endpoint; ``/chat/completions`` is added.
+    item_texts : array-like of str of shape (n_items,), str or None, default=None
+        What the model reads about items: texts, or the name of a column of the item features that
+        X carries at fit. None reads the item ids that X carries, else "item 0", "item 1"...
+    blend : float, default=0.5
+        Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it asks once.
+    instructions : str, default=None
+        A sentence that is added to the instructions of the prompt.
+    n_history : int, default=20
+        How many items of the history the model reads: the last ones by time, or, where X carries no
+        times, those with the largest values.
+    budget : float, default=None
+        Seconds that one call of `predict`, `recommend`, `rerank` or `explain` may spend on waiting
+        for the model, all rows together. None sets no limit.
+    timeout : float, default=30
+        Seconds for one request.
+    max_retries : int, default=2
+        How often a request is repeated after a failure that may pass.
+    backoff : float, default=0.5
+        Seconds before the first repetition, doubled for each next one.
+    max_tokens : int, default=512
+        Longest answer.
+    cache : str or path, default=None
+        Folder that keeps answers; files are named by a hash of model and prompt, which are not
+        stored. None keeps nothing.
+    api_key_env : str, default="OPENAI_API_KEY"
+        Name of the environment variable that holds the key. It is read for every request; a key is
+        never a parameter, so it is never printed or pickled.
+    n_candidates : int, default=20
+        How many items of the base are reordered; all others follow in the order of the base.
+    include_seen : bool, default=False
+        Whether items of the row itself may be candidates; for where people buy again.
+    n_jobs : int, default=None
+        Number of requests under way at once. None means 1.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted base recommender.
+    item_texts_ : list of str
+        The texts in use.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    Notes
+    -----
+    Empty rows are not sent. Titles and histories of users go to the endpoint: see that you may send
+    them. Nothing is claimed here about the quality of zero-shot reranking: measure it with your model
+    on your data; ``blend=0`` is the base.
+
+    References
+    ----------
+    W. Sun et al., "Is ChatGPT good at search? Investigating large language models as re-ranking
+    agents", EMNLP 2023 (listwise prompts). Y. Hou et al., "Large language models are zero-shot
+    rankers for recommender systems", ECIR 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.dummy import PopularityRecommender
+    >>> from sklearn_llmrec.text import LLMReranker
+    >>> X = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 0, 1], [1, 0, 0, 0]])
+    >>> def backwards(messages):
+    ...     return '{"ranking": [3, 2, 2, 9]}'
+    >>> reranker = LLMReranker(PopularityRecommender(), model=backwards, blend=1.0).fit(X)
+    >>> result = reranker.rerank([[1, 0, 0, 0]], k=3)
+    >>> result.items
+    array([[3, 2, 1]])
+    >>> result.counts["repeated"], result.counts["invented"], result.counts["omitted"]
+    (1, 1, 1)
+    """
+
+    _parameter_constraints = {
+        **BaseReranker._parameter_constraints,
+        "model": [str, callable, None],
+        "base_url": [str],
+        "item_texts": ["array-like", str, None],
+        "blend": [Interval(Real, 0, 1, closed="both")],
+        "instructions": [str, None],
+        "n_history": [Interval(Integral, 1, None, closed="left")],
+        "budget": [Interval(Real, 0, None, closed="neither"), None],
+        "timeout": [Interval(Real, 0, None, closed="neither")],
+        "max_retries": [Interval(Integral, 0, None, closed="left")],
+        "backoff": [Interval(Real, 0, None, closed="left")],
+        "max_tokens": [Interval(Integral, 1, None, closed="left")],
+        "cache": [str, PathLike, None],
+        "api_key_env": [str],
+        "n_jobs": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        model: str | Callable[[Messages], str] | None = None,
+        base_url: str = "http://localhost:8000/v1",
+        item_texts: ArrayLike | str | None = None,
+        blend: float = 0.5,
+        instructions: str | None = None,
+        n_history: int = 20,
+        budget: float | None = None,
+        timeout: float = 30.0,
+        max_retries: int = 2,
+        backoff: float = 0.5,
+        max_tokens: int = 512,
+        cache: str | PathLike[str] | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+        n_candidates: int = 20,
+        include_seen: bool = False,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.model = model
+        self.base_url = base_url
+        self.item_texts = item_texts
+        self.blend = blend
+        self.instructions = instructions
+        self.n_history = n_history
+        self.budget = budget
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self.backoff = backoff
+        self.max_tokens = max_tokens
+        self.cache = cache
+        self.api_key_env = api_key_env
+        self.n_candidates = n_candidates
+        self.include_seen = include_seen
+        self.n_jobs = n_jobs
+
+    def _fit_reranker(self, X: Any) -> None:
+        self.item_texts_ = texts_of_items(self.item_texts, X)
+
+    # -- the call under way -----------------------------------------------------------------------
+
+    @contextmanager
+    def _session(self) -> Iterator[Session]:
+        """The session of the outermost call; it warns at its end of what went wrong."""
+        outer = _SESSION.get()
+        if outer is not None:
+            yield outer
+            return
+        endpoint = Endpoint(
+            base_url=self.base_url,
+            model=self.model if isinstance(self.model, str) else "",
+            api_key_env=self.api_key_env,
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            backoff=self.backoff,
+            max_tokens=self.max_tokens,
+        )
+        asked = self.model
+        complete: Callable[[Messages, float, Callable[[str], None]], str] = endpoint.ask
+        name = self.base_url
+        if not isinstance(asked, str):
+            name = f"{getattr(asked, '__module__', '')}.{getattr(asked, '__qualname__', asked)}"
+            complete = partial(_ask_function, asked)
+        session = Session(
+            complete=complete,
+            key=lambda messages: name.encode() + b"\0" + endpoint.payload(messages),
+            cache=AnswerCache(self.cache),
+            deadline=time.monotonic() + (np.inf if self.budget is None else self.budget),
+            n_jobs=self.n_jobs or 1,
+        )
+        token = _SESSION.set(session)
+        try:
+            yield session
+        finally:
+            _SESSION.reset(token)
+        kept = session.counts["base_order"]
+        if kept:
+            why = ", ".join(f"{n} {reason}" for reason, n in sorted(session.reasons.items()))
+            warnings.warn(
+                f"LLMReranker kept the order of the base for {kept} of {session.counts['rows']} "
+                f"rows ({why}).",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Scores of all items for every row, seen items included.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories; the rows need not be rows given to `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_users, n_items), dtype of X
+            Finite; higher is better. Candidates stand above all other items.
+        """
+        check_is_fitted(self)
+        with self._session():
+            return super().predict(X)
+
+    def _recommend(
+        self, X: Any, seen: Any, k: int, candidates: Any
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        with self._session():
+            return super()._recommend(X, seen, k, candidates)
+
+    def rerank(self, X: Any, k: int = 10, *, exclude_seen: bool = True) -> RerankResult:
+        """`recommend`, with what the model did.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories.
+        k : int, default=10
+            Length of the lists.
+        exclude_seen : bool, default=True
+            Whether items of the row itself are left out.
+
+        Returns
+        -------
+        result : RerankResult
+            `items` and `scores` as from `recommend`; `seconds`; and `counts`, a `Counter`: `rows`
+            that had candidates and a history, `requests` sent, `retries`, answers `cached` on disk,
+            rows `answered`; candidates `omitted` and `repeated` and numbers `invented`; rows in
+            `base_order`, by reason `unreadable`, `refused`, `failed`, `out_of_budget`, `no_model`.
+        """
+        check_is_fitted(self)
+        start = time.monotonic()
+        with self._session() as session:
+            items, scores = self.recommend(X, k, exclude_seen=exclude_seen)
+        return RerankResult(
+            items=items,
+            scores=scores,
+            counts=session.counts + session.reasons,
+            seconds=time.monotonic() - start,
+        )
+
+    def explain(self, X: Any, items: ArrayLike) -> list[list[Bunch]]:
+        """A reason in words for every recommended item, written by the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories.
+        items : array-like of int of shape (n_users, k)
+            What was recommended; -1 is nothing.
+
+        Returns
+        -------
+        reasons : list of lists of Bunch
+            One per row and item: `item`, `reason` (None where the model gave none) and `generated`,
+            always True: the text is the model's guess, not how the item was chosen.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        lists = [[int(i) for i in row if i >= 0] for row in np.asarray(items)]
+        chats = [
+            explain_messages(self._history(X, row), self._texts(line))
+            for row, line in enumerate(lists)
+        ]
+        with self._session() as session:
+            answers = self._asked(session, chats)
+            read = [
+                self._outcome(session, answer, len(line), read_reasons)
+                for answer, line in zip(answers, lists)
+            ]
+        return [
+            [
+                Bunch(item=item, reason=reason, generated=True)
+                for item, reason in zip(line, reasons or [None] * len(line))
+            ]
+            for line, reasons in zip(lists, read)
+        ]
+
+    # -- how it works -----------------------------------------------------------------------------
+
+    def _texts(self, items: Sequence[int] | NDArray[np.int64]) -> list[str]:
+        return [self.item_texts_[item] for item in items]
+
+    def _history(self, X: Any, row: Any) -> list[str]:
+        return self._texts(row_history(X, row, self.n_history))
+
+    def _asked(self, session: Session, chats: list[Messages]) -> list[str | ChatFailed]:
+        if self.model is None:
+            return [ChatFailed("no_model", "there is no model")] * len(chats)
+        return session.ask(chats)
+
+    def _outcome(self, session: Session, answer: str | ChatFailed, n: int, read: Any) -> Any:
+        """What `read` finds in an answer, or None, counted."""
+        session.count("rows")
+        if isinstance(answer, str):
+            try:
+                found = read(answer, n)
+            except UnreadableAnswer:
+                answer = ChatFailed("unreadable", "the answer is not what was asked for")
+            else:
+                session.count("answered")
+                return found
+        session.count("base_order")
+        session.reasons[answer.kind] += 1
+        return None
+
+    def _rerank(
+        self, X: Any, items: NDArray[np.int64], values: NDArray[np.float64], depth: int
+    ) -> NDArray[np.int64]:
+        sizes = (items >= 0).sum(axis=1)
+        asked = np.flatnonzero((np.diff(canonical(X).indptr) > 0) & (sizes > 1))
+        if not len(asked) or self.blend == 0:
+            return items
+        chats = [
+            rank_messages(
+                self._history(X, row), self._texts(items[row, : sizes[row]]), self.instructions
+            )
+            for row in asked
+        ]
+        result = items.copy()
+        with self._session() as session:
+            for row, answer in zip(asked, self._asked(session, chats)):
+                found = self._outcome(session, answer, sizes[row], read_ranking)
+                if found is not None:
+                    order, wrong = found
+                    for name, n in wrong.items():
+                        session.count(name, n)
+                    result[row, : sizes[row]] = items[row, blended(order, self.blend)]
+        return result
+
+
+def _ask_function(
+    function: Any, messages: Messages, deadline: float, count: Callable[[str], None]
+) -> str:
+    """A function in the place of an endpoint."""
+    count("requests")
+    return str(function(messages))
+
+
+def blended(order: list[int], blend: float) -> NDArray[np.int64]:
+    """Positions by the weighted mean of their place in the base and in `order`; ties as in the base."""
+    places = np.empty(len(order))
+    places[order] = np.arange(len(order))
+    mean = (1 - blend) * np.arange(len(order)) + blend * places
+    return np.argsort(np.round(mean, 9), kind="stable")
+
+
+def texts_of_items(item_texts: Any, X: Any) -> list[str]:
+    """One text per item: given, from a column of item features, from ids, or a number.
+
+    Raises
+    ------
+    ValueError
+        If there is not one text per item.
+    """
+    n_items = X.shape[1]
+    if isinstance(item_texts, str):
+        texts = as_texts(feature_column(X, item_texts, n_items), "item_texts")
+    elif item_texts is not None:
+        texts = as_texts(item_texts, "item_texts")
+    elif getattr(X, "item_ids", None) is not None:
+        texts = [str(label) for label in X.item_ids]
+    else:
+        texts = [""] * n_items
+    if len(texts) != n_items:
+        raise ValueError(f"item_texts must hold one text per item, {n_items}; got {len(texts)}.")
+    return [text or f"item {number}" for number, text in enumerate(texts)]
