@@ -36,17 +36,51 @@ def test_the_inverse_by_blocks_and_its_refusal():
         inverse_spd(np.asfortranarray([[1.0, 2.0], [2.0, 1.0]]))
 
 
-def test_als_factors_solve_their_normal_equations():
+@pytest.mark.parametrize("w0", [1.0, 0.4])
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_als_factors_solve_their_normal_equations(exponent, w0):
     rng = np.random.default_rng(0)
     X = sp.csr_array((rng.random((40, 25)) < 0.3) * rng.integers(1, 4, (40, 25)).astype(float))
-    model = ALSRecommender(5, confidence=2.0, regularization=0.7, max_iter=5, random_state=0).fit(X)
+    model = ALSRecommender(
+        5,
+        confidence=2.0,
+        unobserved_weight=w0,
+        regularization=0.7,
+        frequency_exponent=exponent,
+        max_iter=5,
+        random_state=0,
+    ).fit(X)
     Q = model.components_.T
+    C = w0 + 2.0 * X.toarray()
+    frequencies = C.sum(axis=1)
+    penalties = 0.7 * (frequencies / frequencies.mean()) ** exponent
     factors = model.transform(X)
-    for row, got in zip(X.toarray(), factors, strict=True):
-        C = np.diag(1 + 2.0 * row)
-        expected = np.linalg.solve(Q.T @ C @ Q + 0.7 * np.eye(5), Q.T @ C @ (row > 0))
-        np.testing.assert_allclose(got, expected, rtol=1e-5)
+    for row, weights, penalty, got in zip(X.toarray(), C, penalties, factors, strict=True):
+        normal = Q.T @ (weights[:, None] * Q) + penalty * np.eye(5)
+        np.testing.assert_allclose(
+            got, np.linalg.solve(normal, Q.T @ (weights * (row > 0))), rtol=1e-4
+        )
     np.testing.assert_allclose(model.predict(X), factors @ model.components_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0])
+def test_als_descends_to_where_both_sides_are_solved(exponent):
+    rng = np.random.default_rng(0)
+    X = sp.csr_array((rng.random((40, 25)) < 0.3).astype(float))
+    model = ALSRecommender(
+        5,
+        confidence=1.0,
+        regularization=5.0,
+        frequency_exponent=exponent,
+        max_iter=300,
+        random_state=0,
+    ).fit(X)
+    P, Q = model.transform(X), model.components_.T
+    C = 1 + X.toarray()
+    frequencies = C.sum(axis=0)
+    penalties = 5.0 * (frequencies / frequencies.mean()) ** exponent
+    gradient = (C * (P @ Q.T - (X.toarray() > 0))).T @ P + penalties[:, None] * Q
+    assert abs(gradient).max() < 1e-3
 
 
 def test_als_threads_and_seeds_agree():

@@ -4,34 +4,59 @@ Steck (2019): minimise ||X - X B||^2 + L2 ||B||^2 subject to diag(B) = 0. With P
 B = I - P diag(1 / diag(P)): one inverse of an n_items x n_items matrix, no iterations.
 """
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 from sklearn.utils._param_validation import Interval
 from threadpoolctl import threadpool_limits
 
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, row_chunks
 from sklearn_llmrec.utils._memory import require_memory
+from sklearn_llmrec.utils._sparse import dense_product
 
 # float32 spotrf of OpenBLAS crashes the process on several threads once the matrix passes 2^31 bytes (n = 23,170).
 _ONE_THREAD_ABOVE = 2**31
 
 
+# A multiply-add of a sparse product costs about as much as this many of a dense one.
+_SPARSE_COST = 100
+
+
 def gram(X: sp.csr_array, dtype: Any) -> NDArray[Any]:
-    """Dense ``X.T @ X`` in Fortran order; the product is made sparse, by blocks of columns."""
-    n_items = X.shape[1]
-    G = np.zeros((n_items, n_items), dtype=dtype, order="F")
+    """Dense ``X.T @ X`` in Fortran order, both triangles; by BLAS where rows are full enough."""
+    n_users, n_items = X.shape
     X = X.astype(dtype, copy=False)
+    G = np.zeros((n_items, n_items), dtype=dtype, order="F")
+    sparse_work = float((np.diff(X.indptr).astype(np.float64) ** 2).sum())
+    if _SPARSE_COST * sparse_work > n_users * n_items**2 / 2:
+        syrk = getattr(blas, "ssyrk" if G.dtype == np.float32 else "dsyrk")
+        with threadpool_limits(1 if G.nbytes > _ONE_THREAD_ABOVE else None, user_api="blas"):
+            for rows in row_chunks(n_users, n_items * G.dtype.itemsize):
+                # The transpose of a C block is a Fortran block: no copy is made.
+                G = syrk(1.0, X[rows].toarray().T, beta=1.0, c=G, lower=1, overwrite_c=1)
+        return fill_upper(G)
     transposed = X.T.tocsr()
     columns = X.tocsc()
     for start in range(0, n_items, 1024):
         stop = min(start + 1024, n_items)
         G[:, start:stop] = (transposed @ columns[:, start:stop]).toarray()
     return G
+
+
+def fill_upper(A: NDArray[Any]) -> NDArray[Any]:
+    """Copy the lower triangle of A to the upper, in place, by blocks."""
+    n = len(A)
+    for start in range(0, n, 1024):
+        stop = min(start + 1024, n)
+        A[start:stop, stop:] = A[stop:, start:stop].T
+        block = np.tril(A[start:stop, start:stop])
+        A[start:stop, start:stop] = block + np.tril(block, -1).T
+    return A
 
 
 def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
@@ -53,13 +78,7 @@ def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
             "The Gram matrix plus regularization is not positive definite in its precision: raise regularization, or "
             "pass X in float64."
         )
-    n = len(A)
-    for start in range(0, n, 1024):
-        stop = min(start + 1024, n)
-        A[start:stop, stop:] = A[stop:, start:stop].T
-        block = np.tril(A[start:stop, start:stop])
-        A[start:stop, start:stop] = block + np.tril(block, -1).T
-    return A
+    return fill_upper(A)
 
 
 class EASE(BaseRecommender):
@@ -76,6 +95,8 @@ class EASE(BaseRecommender):
     ----------
     regularization : float, default=500.0
         The L2 penalty :math:`\lambda`, in the unit of squared values of X. Larger for more users or larger values.
+    n_jobs : int, default=None
+        Threads of ranking (BLAS takes its own at `fit`). None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
@@ -111,11 +132,13 @@ class EASE(BaseRecommender):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "regularization": [Interval(Real, 0, None, closed="neither")]
+        "regularization": [Interval(Real, 0, None, closed="neither")],
+        "n_jobs": [None, Integral],
     }
 
-    def __init__(self, regularization: float = 500.0) -> None:
+    def __init__(self, regularization: float = 500.0, *, n_jobs: int | None = None) -> None:
         self.regularization = regularization
+        self.n_jobs = n_jobs
 
     def _fit(self, X: sp.csr_array) -> None:
         n_items = X.shape[1]
@@ -126,11 +149,11 @@ class EASE(BaseRecommender):
         )
         P = gram(X, X.dtype)
         P[np.diag_indices(n_items)] += X.dtype.type(self.regularization)
-        B = inverse_spd(P)
+        # The inverse is symmetric: its transpose has the same entries, in the order that products with rows want.
+        B = inverse_spd(P).T
         B /= -B.diagonal()
         B[np.diag_indices(n_items)] = 0
         self.coef_ = B
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        scores: NDArray[Any] = X @ self.coef_
-        return scores
+        return dense_product(X, self.coef_, n_threads=effective_n_jobs(self.n_jobs))

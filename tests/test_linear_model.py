@@ -1,0 +1,85 @@
+"""Linear models against scikit-learn and closed forms."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.linear_model import ElasticNet
+
+from sklearn_llmrec.linear_model import EASE, SLIM, _ease
+from sklearn_llmrec.neighbors import ItemKNN
+
+
+@pytest.fixture
+def X():
+    rng = np.random.default_rng(3)
+    return sp.csr_array(rng.random((60, 20)) * (rng.random((60, 20)) < 0.4))
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("n_neighbors", [None, 6])
+def test_slim_is_an_elastic_net_per_item(X, n_neighbors, positive):
+    model = SLIM(
+        0.5,
+        l1_regularization=0.2,
+        n_neighbors=n_neighbors,
+        positive=positive,
+        max_iter=500,
+        tol=1e-10,
+    ).fit(X)
+    D, got = X.toarray(), model.weights_.toarray()
+    near = ItemKNN(n_neighbors or 19, weighting=None).fit(X).weights_.toarray() != 0
+    n = len(D)
+    net = ElasticNet(
+        alpha=0.7 / n,
+        l1_ratio=0.2 / 0.7,
+        positive=positive,
+        fit_intercept=False,
+        tol=1e-12,
+        max_iter=10_000,
+    )
+    for j in range(20):
+        expected = np.zeros(20)
+        places = np.flatnonzero(near[:, j]) if n_neighbors else np.delete(np.arange(20), j)
+        expected[places] = net.fit(D[:, places], D[:, j]).coef_
+        np.testing.assert_allclose(got[:, j], expected, atol=1e-6)
+
+
+def test_slim_blocks_and_threads_change_nothing(X, monkeypatch):
+    whole = SLIM(0.5, n_neighbors=6).fit(X).weights_.toarray()
+    monkeypatch.setattr("sklearn_llmrec.linear_model._slim._BLOCK_BYTES", 1000)
+    cut = SLIM(0.5, n_neighbors=6, n_jobs=2).fit(X).weights_.toarray()
+    np.testing.assert_allclose(whole, cut, atol=2e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("cost", [0, 1e9])
+def test_both_ways_to_the_gram_matrix_agree(cost, dtype, monkeypatch):
+    monkeypatch.setattr(_ease, "_SPARSE_COST", cost)
+    rng = np.random.default_rng(0)
+    A = sp.csr_array(rng.random((300, 1100)) * (rng.random((300, 1100)) < 0.05)).astype(dtype)
+    expected = A.T.toarray().astype(float) @ A.toarray().astype(float)
+    np.testing.assert_allclose(_ease.gram(A, dtype), expected, atol=1e-5)
+
+
+def test_threads_change_no_score_of_ease(X):
+    one, two = EASE(1.0).fit(X), EASE(1.0, n_jobs=2).fit(X)
+    np.testing.assert_array_equal(one.predict(X), two.predict(X))
+
+
+@pytest.mark.parametrize("model", [EASE(1.0), SLIM(1.0)], ids=["EASE", "SLIM"])
+@pytest.mark.parametrize(
+    "D",
+    [
+        np.eye(5),
+        np.array([[1.0, 2, 3], [1, 0, 0], [0, 2, 0]]),
+        np.tile([[5.0, 3, 0, 0], [0, 0, 4, 1]], (4, 1)),
+        np.array([[1.0, 0], [0, 1], [1, 1]]),
+    ],
+    ids=["one item each", "one user has everything", "duplicate users", "3 x 2"],
+)
+def test_odd_matrices(model, D):
+    X = sp.csr_array(D)
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    assert np.isfinite(model.fit(X).predict(X)).all()
+    items, scores = model.recommend(X, k=2)
+    assert ((items >= 0) == (scores > -np.inf)).all()
