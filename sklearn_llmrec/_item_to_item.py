@@ -7,11 +7,12 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
+from sklearn_llmrec._similar import ExplainMixin, SimilarItemsMixin, columns_of
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
 
 
-class ItemToItemRecommender(BaseRecommender):
+class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):
     """Base of recommenders with sparse item-to-item weights.
 
     `_fit` calls `_set_weights(W)`, with row i of `W` what item i of a history adds to the score of every item.
@@ -34,6 +35,13 @@ class ItemToItemRecommender(BaseRecommender):
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         weights = self.weights_
         return (X @ weights.astype(X.dtype, copy=False)).toarray()
+
+    def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
+        # The column of a candidate: what speaks for it.
+        return self.weights_.T[items].toarray()
+
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        return sp.csr_array(X * columns_of(self.weights_, X, items))
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None

@@ -1,5 +1,6 @@
 """ALS: weighted matrix factorisation for implicit feedback, on implicit's kernels."""
 
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -9,17 +10,16 @@ from implicit.cpu.als import AlternatingLeastSquares
 from joblib import effective_n_jobs
 from numpy.random import RandomState
 from numpy.typing import NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.utils._sparse import _kernel_csr, entry_rows
+from sklearn_llmrec._similar import ExplainMixin
+from sklearn_llmrec.decomposition._factors import FactorRecommender
+from sklearn_llmrec.utils._sparse import _kernel_csr, entry_rows, with_data
 
 
-class ALSRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRecommender):
+class ALSRecommender(ExplainMixin, FactorRecommender):
     r"""Matrix factorisation of implicit feedback by alternating least squares.
 
     Minimises, over user factors p and item factors q,
@@ -201,29 +201,20 @@ class ALSRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseReco
             factors: NDArray[Any] = kernel.recalculate_user(np.arange(X.shape[0]), weights)
         return factors
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        return self._user_factors(X) @ self.components_
-
-    def transform(self, X: Any) -> NDArray[Any]:
-        """Factors of every row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse} of shape (n_users, n_items)
-            Histories; the rows need not be rows given to `fit`.
-
-        Returns
-        -------
-        factors : ndarray of shape (n_users, n_components)
-        """
-        check_is_fitted(self)
-        return self._user_factors(self._prepared(self._check_X(X, reset=False)))
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.components_.shape[0]
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        """The factors of a row are linear in its weighted preferences: one solve per item to explain."""
+        Q = self.components_.T.astype(np.float64)
+        C = self.unobserved_weight + self.confidence * X.data.astype(np.float64)
+        frequencies = X.shape[1] * self.unobserved_weight + np.bincount(
+            entry_rows(X), weights=self.confidence * X.data, minlength=X.shape[0]
+        )
+        mean = self._mean_frequency_ * self.unobserved_weight
+        penalties = self.regularization * (frequencies / mean) ** self.frequency_exponent
+        everyone = self.unobserved_weight * (Q.T @ Q)
+        values = np.empty(X.nnz)
+        for row, (start, stop) in enumerate(pairwise(X.indptr)):
+            own, extra = Q[X.indices[start:stop]], C[start:stop] - self.unobserved_weight
+            normal = everyone + own.T @ (extra[:, None] * own)
+            normal[np.diag_indices(len(normal))] += penalties[row]
+            values[start:stop] = C[start:stop] * (own @ np.linalg.solve(normal, Q[items[row]]))
+        return with_data(X, values)

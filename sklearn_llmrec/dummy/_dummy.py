@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 
+from sklearn_llmrec._similar import PartialFitMixin
 from sklearn_llmrec.base import BaseRecommender
 
 
-class PopularityRecommender(BaseRecommender):
+class PopularityRecommender(PartialFitMixin):
     r"""Recommend to everyone what most users interacted with.
 
     Parameters
@@ -56,9 +57,10 @@ class PopularityRecommender(BaseRecommender):
     def __init__(self, weighting: str = "users") -> None:
         self.weighting = weighting
 
-    def _fit(self, X: sp.csr_array) -> None:
+    def _learn(self, X: sp.csr_array, first: bool) -> None:
         weights = None if self.weighting == "users" else X.data
-        self.item_scores_ = np.bincount(X.indices, weights, minlength=X.shape[1]).astype(np.float64)
+        sums = np.bincount(X.indices, weights, minlength=X.shape[1]).astype(np.float64)
+        self.item_scores_ = sums if first else self.item_scores_ + sums
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return np.tile(self.item_scores_.astype(X.dtype), (X.shape[0], 1))

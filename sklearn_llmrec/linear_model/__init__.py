@@ -1,6 +1,8 @@
-"""Linear item-to-item models."""
+"""Linear item-to-item models and linear baselines."""
 
+from sklearn_llmrec.linear_model._baseline import BaselineRecommender
 from sklearn_llmrec.linear_model._ease import EASE
+from sklearn_llmrec.linear_model._naive_bayes import NaiveBayesRecommender
 from sklearn_llmrec.linear_model._slim import SLIM
 
-__all__ = ["EASE", "SLIM"]
+__all__ = ["EASE", "SLIM", "BaselineRecommender", "NaiveBayesRecommender"]

@@ -15,7 +15,13 @@ from scipy.linalg import blas, lapack
 from sklearn.utils._param_validation import Interval
 from threadpoolctl import threadpool_limits
 
-from sklearn_llmrec.base import BaseRecommender, row_chunks
+from sklearn_llmrec._similar import (
+    ExplainMixin,
+    PartialFitMixin,
+    SimilarItemsMixin,
+    columns_of,
+)
+from sklearn_llmrec.base import row_chunks
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._sparse import dense_product
 
@@ -81,7 +87,7 @@ def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
     return fill_upper(A)
 
 
-class EASE(BaseRecommender):
+class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
     r"""Embarrassingly shallow autoencoder: a dense item-to-item regression in closed form.
 
     The weights solve
@@ -114,7 +120,10 @@ class EASE(BaseRecommender):
     Notes
     -----
     Fit is O(n_items^3) time and O(n_items^2) memory, whatever the number of users, and is refused with its size where
-    it would not fit. Ranking is O(nnz(row) n_items) a row.
+    it would not fit. `partial_fit` adds up Gram matrices, inverts
+    once per call, and keeps the sum; after `fit` it first recovers the sum from the weights, by one
+    more inverse.
+    Ranking is O(nnz(row) n_items) a row.
 
     References
     ----------
@@ -141,19 +150,52 @@ class EASE(BaseRecommender):
         self.n_jobs = n_jobs
 
     def _fit(self, X: sp.csr_array) -> None:
+        # partial_fit would need the Gram matrix, which is as large as the weights: recovered if ever asked for.
+        self._gram_ = None
+        self._solve(self._allocated_gram(X))
+
+    def _learn(self, X: sp.csr_array, first: bool) -> None:
+        G = self._allocated_gram(X)
+        if not first:
+            G += self._gram_of_weights() if self._gram_ is None else self._gram_
+        self._gram_ = G
+        self._solve(G.copy(order="F"))
+
+    def _gram_of_weights(self) -> NDArray[Any]:
+        """The Gram matrix that the weights were made from."""
+        P = np.asfortranarray(-self.coef_ * self._inverse_diagonal_)
+        P[np.diag_indices(len(P))] = self._inverse_diagonal_
+        G = inverse_spd(P)
+        G[np.diag_indices(len(G))] -= self._penalty_
+        return G
+
+    def _allocated_gram(self, X: sp.csr_array) -> NDArray[Any]:
         n_items = X.shape[1]
         require_memory(
             2 * n_items**2 * X.dtype.itemsize,
             f"The weight matrix of {n_items} x {n_items} items (twice, while it is inverted)",
             "Keep fewer items (min_item_interactions), pass X in float32, or use ItemKNN, whose weights are sparse.",
         )
-        P = gram(X, X.dtype)
-        P[np.diag_indices(n_items)] += X.dtype.type(self.regularization)
+        return gram(X, X.dtype)
+
+    def _solve(self, P: NDArray[Any]) -> None:
+        """Weights from the Gram matrix, which is overwritten."""
+        n_items = len(P)
+        self._penalty_ = P.dtype.type(self.regularization)
+        P[np.diag_indices(n_items)] += self._penalty_
         # The inverse is symmetric: its transpose has the same entries, in the order that products with rows want.
         B = inverse_spd(P).T
-        B /= -B.diagonal()
+        self._inverse_diagonal_ = B.diagonal().copy()
+        B /= -self._inverse_diagonal_
         B[np.diag_indices(n_items)] = 0
         self.coef_ = B
+
+    def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
+        # The column of a candidate: what speaks for it.
+        return self.coef_[:, items].T.copy()
+
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        return sp.csr_array(X * columns_of(self.coef_, X, items))
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return dense_product(X, self.coef_, n_threads=effective_n_jobs(self.n_jobs))

@@ -26,7 +26,7 @@ def coordinate_descent(
     *,
     positive: bool,
     max_iter: int,
-    tol: float,
+    tol: float | NDArray[np.float64],
 ) -> NDArray[Any]:
     """Elastic nets of many problems of k coefficients at once.
 
@@ -43,18 +43,23 @@ def coordinate_descent(
         Whether coefficients are at least zero.
     max_iter : int
         Sweeps at most.
-    tol : float
-        A sweep that changes no coefficient by more is the last.
+    tol : float or ndarray of shape (n_problems,)
+        A problem is solved when a sweep changes none of its coefficients by more.
 
     Returns
     -------
     w : ndarray of shape (k, n_problems)
     """
-    w = np.zeros_like(g)
-    left = g.T.copy()  # what is not explained yet, g - S w
-    scale = np.array([np.diagonal(S[:, j]) for j in range(S.shape[1])]).T
+    result = np.zeros_like(g)
+    live = np.arange(
+        g.shape[1]
+    )  # problems that still move; each stops by itself, whatever the others do
+    w, left = result.copy(), g.T.copy()  # `left` is what is not explained yet, g - S w
+    scale = np.diagonal(S, axis1=0, axis2=2).T
+    moving = np.ones(len(live), dtype=bool)
+    tol = np.broadcast_to(tol, len(live))
     for _ in range(max_iter):
-        largest = 0.0
+        largest = np.zeros(len(live))
         for c in range(len(S)):
             target = left[:, c] + scale[c] * w[c]
             if positive:
@@ -62,15 +67,21 @@ def coordinate_descent(
             else:
                 new = np.sign(target) * np.maximum(np.abs(target) - l1[c], 0)
             new /= scale[c] + l2
-            change = new - w[c]
-            moved = float(np.abs(change).max())
-            if moved:
-                w[c] = new
+            change = np.where(moving, new - w[c], 0)
+            if change.any():
+                w[c] += change
                 left -= change[:, None] * S[c]
-                largest = max(largest, moved)
-        if largest <= tol:
+                np.maximum(largest, np.abs(change), out=largest)
+        moving &= largest > tol[live]
+        if not moving.any():
             break
-    return w
+        if 2 * moving.sum() < len(moving):
+            result[:, live[~moving]] = w[:, ~moving]
+            S, scale, l1 = S[:, moving], scale[:, moving], l1[:, moving]
+            w, left, live = w[:, moving], left[moving], live[moving]
+            moving = np.ones(len(live), dtype=bool)
+    result[:, live] = w
+    return result
 
 
 class SLIM(ItemToItemRecommender):
@@ -87,7 +98,7 @@ class SLIM(ItemToItemRecommender):
 
     Parameters
     ----------
-    regularization : float, default=100.0
+    regularization : float, default=200.0
         The L2 penalty :math:`\lambda`, in the unit of squared values of X.
     l1_regularization : float, default=1.0
         The L1 penalty :math:`\lambda_1`, in the same unit. Larger makes the weights sparser.
@@ -149,7 +160,7 @@ class SLIM(ItemToItemRecommender):
 
     def __init__(
         self,
-        regularization: float = 100.0,
+        regularization: float = 200.0,
         *,
         l1_regularization: float = 1.0,
         n_neighbors: int | None = 200,

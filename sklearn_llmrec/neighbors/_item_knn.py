@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_llmrec._biases import Biases
 from sklearn_llmrec._item_to_item import ItemToItemRecommender
+from sklearn_llmrec._similar import StackingMixin, columns_of
 from sklearn_llmrec.neighbors._similarity import (
     METRICS,
     WEIGHTINGS,
@@ -25,7 +26,7 @@ from sklearn_llmrec.neighbors._similarity import (
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
 
 
-class ItemKNN(ItemToItemRecommender):
+class ItemKNN(StackingMixin, ItemToItemRecommender):
     r"""Item-based nearest neighbours: an item scores by how similar its neighbours in the history are.
 
     With :math:`s_{ij}` the similarity of the columns i and j of X, the score of item j for a row x is
@@ -129,7 +130,7 @@ class ItemKNN(ItemToItemRecommender):
         self.center = center
         self.n_jobs = n_jobs
 
-    def _fit(self, X: sp.csr_array) -> None:
+    def _fit_all(self, X: sp.csr_array) -> None:
         V = weighted(X, weighting_of(X, self.weighting, self.metric, self.center))
         if self.metric == "adjusted_cosine":
             V = less_means(V, row_means(V)[entry_rows(V)])
@@ -150,6 +151,15 @@ class ItemKNN(ItemToItemRecommender):
         ratings: NDArray[np.float64] = self._biases_.dense(X)
         ratings += weighted_means(left, seen, weights, weights)
         return ratings
+
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        if self._biases_ is None:
+            return super()._contributions(X, items)
+        weights = columns_of(self.weights_, X, items)
+        rows = entry_rows(X)
+        mass = np.bincount(rows, weights=np.abs(weights.data), minlength=X.shape[0])[rows]
+        left = weights.data * self._biases_.residuals(X)
+        return with_data(X, np.divide(left, mass, out=np.zeros(X.nnz), where=mass > 0))
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None

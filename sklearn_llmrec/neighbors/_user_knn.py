@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_llmrec._biases import Biases
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec._similar import StackingMixin
 from sklearn_llmrec.neighbors._similarity import (
     METRICS,
     WEIGHTINGS,
@@ -25,7 +25,7 @@ from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
 from sklearn_llmrec.utils._sparse import with_data
 
 
-class UserKNN(BaseRecommender):
+class UserKNN(StackingMixin):
     r"""User-based nearest neighbours: an item scores by how similar the users are who had it.
 
     With :math:`s_{uv}` the similarity of the row u and the row v of the fitted matrix, the score of
@@ -122,7 +122,7 @@ class UserKNN(BaseRecommender):
         self.center = center
         self.n_jobs = n_jobs
 
-    def _fit(self, X: sp.csr_array) -> None:
+    def _fit_all(self, X: sp.csr_array) -> None:
         self._weighting_ = weighting_of(X, self.weighting, self.metric, self.center)
         self._item_means_ = row_means(X.T.tocsr()) if self.metric == "adjusted_cosine" else None
         self._index_ = RowIndex(self._compared(X), self.metric, self.shrinkage)

@@ -9,6 +9,7 @@ from joblib import effective_n_jobs
 from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec._item_to_item import ItemToItemRecommender
+from sklearn_llmrec._similar import StackingMixin
 from sklearn_llmrec.neighbors._similarity import without_diagonal
 from sklearn_llmrec.utils._sparse import entry_rows, matmul_topn, with_data
 
@@ -30,7 +31,7 @@ def walk_weights(
     return sp.csr_array(into.T.tocsr())
 
 
-class P3alpha(ItemToItemRecommender):
+class P3alpha(StackingMixin, ItemToItemRecommender):
     r"""Random walk of three steps: from the user to an item, to another user, to the candidate.
 
     With :math:`P_{ui} = (x_{ui} / \sum_j x_{uj})^\alpha` and
@@ -42,9 +43,9 @@ class P3alpha(ItemToItemRecommender):
 
     Parameters
     ----------
-    n_neighbors : int, default=100
+    n_neighbors : int, default=200
         How many neighbours an item keeps.
-    alpha : float, default=0.8
+    alpha : float, default=0.7
         Exponent of the transition probabilities.
     n_jobs : int, default=None
         Threads. None means 1 unless in a joblib context, -1 all cores.
@@ -90,13 +91,13 @@ class P3alpha(ItemToItemRecommender):
     _nonnegative: ClassVar[bool] = True
 
     def __init__(
-        self, n_neighbors: int = 100, *, alpha: float = 0.8, n_jobs: int | None = None
+        self, n_neighbors: int = 200, *, alpha: float = 0.7, n_jobs: int | None = None
     ) -> None:
         self.n_neighbors = n_neighbors
         self.alpha = alpha
         self.n_jobs = n_jobs
 
-    def _fit(self, X: sp.csr_array) -> None:
+    def _fit_all(self, X: sp.csr_array) -> None:
         self._set_weights(
             walk_weights(
                 X,
@@ -121,11 +122,11 @@ class RP3beta(P3alpha):
 
     Parameters
     ----------
-    n_neighbors : int, default=100
+    n_neighbors : int, default=200
         How many neighbours an item keeps.
-    alpha : float, default=0.8
+    alpha : float, default=0.7
         Exponent of the transition probabilities.
-    beta : float, default=0.4
+    beta : float, default=0.5
         Exponent of the candidate's degree. 0 is P3alpha.
     n_jobs : int, default=None
         Threads. None means 1 unless in a joblib context, -1 all cores.
@@ -170,10 +171,10 @@ class RP3beta(P3alpha):
 
     def __init__(
         self,
-        n_neighbors: int = 100,
+        n_neighbors: int = 200,
         *,
-        alpha: float = 0.8,
-        beta: float = 0.4,
+        alpha: float = 0.7,
+        beta: float = 0.5,
         n_jobs: int | None = None,
     ) -> None:
         super().__init__(n_neighbors, alpha=alpha, n_jobs=n_jobs)

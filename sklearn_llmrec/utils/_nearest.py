@@ -30,8 +30,9 @@ def nearest(
     *,
     starts: NDArray[Any] | None = None,
     seen: sp.csr_array | None = None,
+    skip_zeros: bool = True,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Exact top-k of ``P @ V.T`` by blocks; a score of exactly zero is no evidence and left out.
+    """Exact top-k of ``P @ V.T`` by blocks.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def nearest(
         First row in `P` of each of n queries that have several vectors: the nearest counts.
     seen : csr_array of shape (n, n_items), default=None
         Its pattern is left out.
+    skip_zeros : bool, default=True
+        Whether a score of exactly zero is no evidence and left out.
 
     Returns
     -------
@@ -65,7 +68,8 @@ def nearest(
         for first in range(0, len(V), _BLOCK_ITEMS):
             block = V[first : first + _BLOCK_ITEMS]
             scores = best_of_groups(own @ block.T, inner)
-            scores[scores == 0] = -np.inf
+            if skip_zeros:
+                scores[scores == 0] = -np.inf
             if hidden is not None:
                 at, columns = hidden
                 inside = slice(*np.searchsorted(columns, [first, first + len(block)]))

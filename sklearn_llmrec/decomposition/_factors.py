@@ -1,0 +1,117 @@
+"""What factor models share: a row becomes factors, items are scored by inner products."""
+
+from abc import abstractmethod
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_llmrec._similar import SimilarItemsMixin
+from sklearn_llmrec.base import BaseRecommender, row_chunks
+from sklearn_llmrec.utils._nearest import nearest, unit_rows
+
+
+class FactorRecommender(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, SimilarItemsMixin, BaseRecommender
+):
+    """Base of factor models: `_fit` sets `components_`, `_user_factors` folds rows in.
+
+    Similar items are those of the highest cosine of their factors.
+    """
+
+    components_: NDArray[Any]
+
+    @abstractmethod
+    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
+        """Factors of rows, whether or not they were fitted."""
+
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+        return self._user_factors(X) @ self.components_
+
+    def _topk_rows(
+        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+        factors = self._user_factors(X).astype(X.dtype, copy=False)
+        V = self.components_.T.astype(X.dtype, copy=False)
+        items, values = nearest(factors, V, k, seen=seen, skip_zeros=False)
+        # A row without factors ranks nothing: the base does it.
+        items[~factors.any(axis=1)] = -1
+        return items, values
+
+    def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
+        unit = unit_rows(self.components_.T)
+        similarities: NDArray[Any] = unit[items] @ unit.T
+        return similarities
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Factors of every row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories; the rows need not be rows given to `fit`.
+
+        Returns
+        -------
+        factors : ndarray of shape (n_users, n_components)
+        """
+        check_is_fitted(self)
+        return self._user_factors(self._prepared(self._check_X(X, reset=False)))
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.components_.shape[0]
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def ridge_rows(
+    X: sp.csr_array,
+    features: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    penalties: NDArray[np.float64],
+    *,
+    common: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
+    """Ridge regression of every row's targets on the features of its columns.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n, m)
+        Its pattern says which columns a row has.
+    features : ndarray of shape (m, d)
+    targets : ndarray of shape (nnz,)
+        In the order of ``X.data``.
+    penalties : ndarray of shape (n,)
+    common : ndarray of shape (d, d), default=None
+        Added to the normal matrix of a row as often as it has entries.
+
+    Returns
+    -------
+    coefficients : ndarray of shape (n, d)
+        Zeros for rows without entries and penalty.
+    """
+    d = features.shape[1]
+    result = np.zeros((X.shape[0], d))
+    for rows in row_chunks(X.shape[0], 8 * d * d):
+        bounds = X.indptr[rows.start : rows.stop + 1]
+        normal = np.empty((rows.stop - rows.start, d, d))
+        right = np.empty((len(normal), d))
+        for place, (start, stop) in enumerate(pairwise(bounds)):
+            own = features[X.indices[start:stop]]
+            normal[place] = own.T @ own
+            if common is not None:
+                normal[place] += (stop - start) * common
+            right[place] = targets[start:stop] @ own
+        diagonal = np.arange(d)
+        normal[:, diagonal, diagonal] += np.where(np.diff(bounds) == 0, 1, penalties[rows])[:, None]
+        result[rows] = np.linalg.solve(normal, right[:, :, None])[:, :, 0]
+    return result

@@ -1,0 +1,94 @@
+"""Factor models against their normal equations and against scikit-learn."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.optimize import nnls
+from sklearn.decomposition import TruncatedSVD
+
+from sklearn_llmrec import ALSRecommender
+from sklearn_llmrec.decomposition import BiasedMF, NMFRecommender, PureSVD
+
+
+@pytest.fixture
+def ratings():
+    rng = np.random.default_rng(2)
+    P, Q = rng.normal(size=(80, 2)), rng.normal(size=(2, 30))
+    values = 3 + rng.normal(size=(80, 1)) / 2 + rng.normal(size=30) / 2 + P @ Q / 2
+    return np.clip(np.round(2 * values) / 2, 0.5, 5) * (rng.random((80, 30)) < 0.5)
+
+
+def test_pure_svd_projects_on_the_singular_vectors(ratings):
+    model = PureSVD(4, n_iter=20, random_state=0).fit(ratings)
+    svd = TruncatedSVD(4, algorithm="arpack").fit(ratings)
+    expected = svd.inverse_transform(svd.transform(ratings))
+    np.testing.assert_allclose(model.predict(ratings), expected, atol=1e-6)
+    np.testing.assert_allclose(model.transform(ratings), ratings @ model.components_.T)
+
+
+@pytest.mark.parametrize("regularization", [0.0, 0.05])
+def test_nmf_folds_rows_in_by_non_negative_least_squares(ratings, regularization):
+    model = NMFRecommender(4, regularization=regularization, tol=0.0, max_iter=50, random_state=0)
+    Q = model.fit(ratings).components_.T
+    extended = np.vstack([Q, np.sqrt(30 * regularization) * np.eye(4)])
+    for row, got in zip(ratings, model.transform(ratings)):
+        expected, _ = nnls(extended, np.concatenate([row, np.zeros(4)]))
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_biased_mf_solves_both_sides(ratings):
+    model = BiasedMF(2, regularization=0.1, max_iter=200, random_state=0).fit(ratings)
+    known = ratings != 0
+    users = model._user_factors(sp.csr_array(ratings))
+    left = known * (ratings - model.predict(ratings))
+    items = np.vstack([model.components_, model.item_bias_])
+    features = np.hstack([users[:, :-1], np.ones((80, 1))])
+    gradient = features.T @ left - 0.1 * known.sum(axis=0) * items
+    np.testing.assert_allclose(gradient, 0, atol=1e-4)
+    features = np.vstack([model.components_, np.ones(30)])
+    gradient = left @ features.T - 0.1 * known.sum(axis=1)[:, None] * users
+    np.testing.assert_allclose(gradient, 0, atol=1e-9)
+
+
+def test_factors_predict_held_out_ratings_better_than_biases(ratings):
+    from sklearn_llmrec.linear_model import BaselineRecommender
+
+    rng = np.random.default_rng(0)
+    held = (ratings != 0) & (rng.random(ratings.shape) < 0.2)
+    visible = np.where(held, 0, ratings)
+    error = {
+        type(model).__name__: np.sqrt(
+            np.mean((model.fit(visible).predict(visible) - ratings)[held] ** 2)
+        )
+        for model in (BaselineRecommender(), BiasedMF(2, random_state=0))
+    }
+    assert error["BiasedMF"] < 0.9 * error["BaselineRecommender"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ALSRecommender(3, regularization=0.1, random_state=0),
+        BiasedMF(2, random_state=0),
+        NMFRecommender(2, tol=0.0, max_iter=20),
+        PureSVD(3),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+@pytest.mark.parametrize(
+    "D",
+    [
+        np.eye(5),
+        np.array([[1.0, 2, 3], [1, 0, 0], [0, 2, 0]]),
+        np.tile([[5.0, 3, 0, 0], [0, 0, 4, 1]], (4, 1)),
+        (np.indices((7, 5)).sum(axis=0) % 2) * 3.0,
+        np.array([[1.0, 0], [0, 1], [1, 1]]),
+    ],
+    ids=["one item each", "one user has everything", "duplicate users", "equal ratings", "3 x 2"],
+)
+def test_odd_matrices(model, D):
+    X = sp.csr_array(D)
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    assert np.isfinite(model.fit(X).predict(X)).all()
+    items, scores = model.recommend(X, k=2)
+    assert ((items >= 0) == (scores > -np.inf)).all()

@@ -1,0 +1,89 @@
+"""`similar_items` and `explain` against dense definitions."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from sklearn_llmrec import ALSRecommender, ItemKNN
+from sklearn_llmrec.decomposition import BiasedMF, NMFRecommender, PureSVD
+from sklearn_llmrec.linear_model import EASE, SLIM
+from sklearn_llmrec.neighbors import P3alpha, RP3beta
+
+
+@pytest.fixture
+def X():
+    rng = np.random.default_rng(0)
+    return sp.csr_array(rng.integers(1, 6, (40, 20)) * (rng.random((40, 20)) < 0.3).astype(float))
+
+
+EXPLAINED = [
+    ItemKNN(5),
+    ItemKNN(5, metric="pearson"),
+    P3alpha(5),
+    RP3beta(5),
+    EASE(3.0),
+    SLIM(3.0),
+    ALSRecommender(4, regularization=1.0, random_state=0),
+    ALSRecommender(4, unobserved_weight=0.5, frequency_exponent=0.7, random_state=0),
+]
+
+
+@pytest.mark.parametrize("model", EXPLAINED, ids=repr)
+def test_contributions_sum_to_the_score(model, X):
+    items = np.arange(40) % 20
+    found = model.fit(X).explain(X, items)
+    scores = model._score_rows(X)[np.arange(40), items]
+    np.testing.assert_allclose(found.sum(axis=1), scores, rtol=1e-5, atol=1e-6)
+    assert not ((found.toarray() != 0) & (X.toarray() == 0)).any()
+
+
+@pytest.mark.parametrize("center", ["user", "item", "baseline"])
+def test_contributions_sum_to_what_lies_above_the_baseline(center, X):
+    model = ItemKNN(5, center=center).fit(X)
+    items = np.arange(40) % 20
+    found = model.explain(X, items).sum(axis=1)
+    beyond = (model.predict(X) - model._biases_.dense(X))[np.arange(40), items]
+    filled = np.diff(X.indptr) > 0
+    np.testing.assert_allclose(found[filled], beyond[filled], atol=1e-9)
+
+
+@pytest.mark.parametrize("model", [ItemKNN(5), RP3beta(5), EASE(3.0), SLIM(3.0)], ids=repr)
+def test_similar_items_of_weights_are_what_speaks_for_the_item(model, X):
+    model.fit(X)
+    W = model.coef_ if isinstance(model, EASE) else model.weights_.toarray()
+    items, values = model.similar_items([3, 7], k=4)
+    for item, found, got in zip([3, 7], items, values):
+        column = np.where(W[:, item] == 0, -np.inf, W[:, item])
+        column[item] = -np.inf
+        best = np.argsort(-column, kind="stable")[:4]
+        np.testing.assert_array_equal(found, np.where(column[best] == -np.inf, -1, best))
+        np.testing.assert_allclose(got, column[best])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ALSRecommender(4, regularization=1.0, random_state=0),
+        BiasedMF(3, random_state=0),
+        NMFRecommender(3, tol=0.0, max_iter=20),
+        PureSVD(3, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_similar_items_of_factors_have_the_highest_cosine(model, X):
+    Q = model.fit(X).components_
+    cosine = Q.T @ Q / np.outer(np.linalg.norm(Q, axis=0), np.linalg.norm(Q, axis=0))
+    items, values = model.similar_items(2, k=5)
+    assert 2 not in items
+    np.testing.assert_allclose(values[0], cosine[2, items[0]])
+    np.testing.assert_allclose(values[0], np.sort(np.delete(cosine[2], 2))[::-1][:5])
+
+
+def test_what_is_asked_is_checked(X):
+    model = EASE(3.0).fit(X)
+    with pytest.raises(ValueError, match="between 0 and 19"):
+        model.similar_items([20])
+    with pytest.raises(TypeError, match="column numbers"):
+        model.similar_items([0.5])
+    with pytest.raises(ValueError, match="one item per row"):
+        model.explain(X, [1, 2])
