@@ -165,6 +165,8 @@ class StackingMixin(PartialFitMixin):
     changes every similarity.
     """
 
+    _rows_: sp.csr_array
+
     def _fit_all(self, X: sp.csr_array) -> None:
         """Learn from all rows at once."""
         raise NotImplementedError

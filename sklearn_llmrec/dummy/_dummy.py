@@ -54,6 +54,8 @@ class PopularityRecommender(PartialFitMixin):
         "weighting": [StrOptions({"users", "values"})]
     }
 
+    item_scores_: NDArray[np.float64]
+
     def __init__(self, weighting: str = "users") -> None:
         self.weighting = weighting
 

@@ -145,6 +145,8 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         "n_jobs": [None, Integral],
     }
 
+    _gram_: NDArray[Any] | None
+
     def __init__(self, regularization: float = 500.0, *, n_jobs: int | None = None) -> None:
         self.regularization = regularization
         self.n_jobs = n_jobs

@@ -65,6 +65,8 @@ class NaiveBayesRecommender(PartialFitMixin):
         "smoothing": [Interval(Real, 0, None, closed="neither")]
     }
 
+    counts_: sp.csr_array
+
     def __init__(self, smoothing: float = 10.0) -> None:
         self.smoothing = smoothing
 
