@@ -30,10 +30,15 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
 }
 
 
-def backwards(messages: list[dict[str, str]]) -> str:
-    """A language model that answers with the last candidates first."""
-    n = int(messages[1]["content"].rsplit("every number from 1 to ", 1)[1].split()[0])
-    return json.dumps({"ranking": list(range(n, 0, -1))})
+class Backwards:
+    """A language model that answers with the last candidates first; its name is the same in every process."""
+
+    def __call__(self, messages: list[dict[str, str]]) -> str:
+        n = int(messages[1]["content"].rsplit("every number from 1 to ", 1)[1].split()[0])
+        return json.dumps({"ranking": list(range(n, 0, -1))})
+
+    def __repr__(self) -> str:
+        return "Backwards()"
 
 
 def _required(name: str) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def _required(name: str) -> dict[str, Any]:
             "estimators": [("knn", ItemKNN()), ("ease", EASE()), ("pop", PopularityRecommender())]
         }
     if name == "LLMReranker":
-        return {"estimator": ItemKNN(), "n_candidates": 12, "model": backwards}
+        return {"estimator": ItemKNN(), "n_candidates": 12, "model": Backwards()}
     if name.endswith("Reranker"):
         return {"estimator": ItemKNN(), "n_candidates": 12}
     return {}
