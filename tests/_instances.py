@@ -43,6 +43,8 @@ class Backwards:
 
 def _required(name: str) -> dict[str, Any]:
     """Parameters of meta-estimators, built late so that a missing member fails only its own checks."""
+    from sklearn.linear_model import LogisticRegression
+
     from sklearn_llmrec.dummy import PopularityRecommender
     from sklearn_llmrec.linear_model import EASE
     from sklearn_llmrec.neighbors import ItemKNN
@@ -52,6 +54,11 @@ def _required(name: str) -> dict[str, Any]:
     if name in ("FallbackRecommender", "SwitchRecommender", "VotingRecommender"):
         return {
             "estimators": [("knn", ItemKNN()), ("ease", EASE()), ("pop", PopularityRecommender())]
+        }
+    if name == "StackingRecommender":
+        return {
+            "estimators": [("knn", ItemKNN()), ("pop", PopularityRecommender())],
+            "final_estimator": LogisticRegression(),
         }
     if name == "LLMReranker":
         return {"estimator": ItemKNN(), "n_candidates": 12, "model": Backwards()}

@@ -235,7 +235,7 @@ def test_verbose(capsys):
         ({"estimators": [("weights", ItemKNN())]}, ValueError, "conflict with constructor"),
         ({"estimators": [("a", ItemKNN)]}, TypeError, "Member 'a' must be an instance"),
         ({"estimators": [("a", BM25Transformer())]}, TypeError, "Member 'a' must be"),
-        ({"estimators": [("a", "drop")]}, ValueError, "No member is left to vote"),
+        ({"estimators": [("a", "drop")]}, ValueError, "No member is left"),
         ({"weights": [1, 2]}, ValueError, "one number per member, 3"),
         ({"weights": [1, -2, 1]}, ValueError, "finite and >= 0"),
         ({"weights": [1, np.nan, 1]}, ValueError, "finite and >= 0"),

@@ -4,6 +4,7 @@ from sklearn_llmrec.ensemble._calibrated import CalibratedReranker
 from sklearn_llmrec.ensemble._fallback import FallbackRecommender
 from sklearn_llmrec.ensemble._mmr import MMRReranker
 from sklearn_llmrec.ensemble._rules import RuleReranker, boost, cap_per_category, reserve_slots
+from sklearn_llmrec.ensemble._stacking import StackingRecommender
 from sklearn_llmrec.ensemble._switch import SwitchRecommender
 from sklearn_llmrec.ensemble._voting import VotingRecommender
 
@@ -12,6 +13,7 @@ __all__ = [
     "FallbackRecommender",
     "MMRReranker",
     "RuleReranker",
+    "StackingRecommender",
     "SwitchRecommender",
     "VotingRecommender",
     "boost",

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.ensemble._base import _fit_single_estimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, Tags, get_tags
@@ -162,15 +162,19 @@ class BaseMembers(MetaEstimatorMixin, _BaseComposition, BaseRecommender):
             }
         )
 
+    def _voters(self) -> list[Any]:
+        """The members that are estimators, of a list that nobody has checked yet."""
+        entries = self.estimators if isinstance(self.estimators, list) else []
+        members = [entry[1] for entry in entries if isinstance(entry, tuple) and len(entry) == 2]
+        return [member for member in members if isinstance(member, BaseEstimator)]
+
     @property
     def _needs_order(self) -> bool:  # type: ignore[override]
         """Whether a member is a model of order, so that `score` hides the latest events."""
-        return any(needs_order(member) for _, member in self.estimators)
+        return any(needs_order(member) for member in self._voters())
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        # Any: what one member refuses, the whole cannot take.
-        tags.input_tags.positive_only = any(
-            needs_nonnegative(member) for _, member in self.estimators
-        )
+        # What one member refuses, the whole cannot take.
+        tags.input_tags.positive_only = any(needs_nonnegative(member) for member in self._voters())
         return tags

@@ -1,0 +1,125 @@
+"""What learns from several recommenders hides part of X itself: targets never come from outside."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from sklearn_llmrec.base import row_chunks
+from sklearn_llmrec.ensemble._members import member_scores
+from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest
+from sklearn_llmrec.utils._topk import topk
+from sklearn_llmrec.utils._validation import canonical
+
+
+@dataclass
+class Pool:
+    """Candidates of some rows, what every member says about them, and which of them were hidden.
+
+    `items` (n, p) holds -1 at the end of short rows; `votes` (n, p, m) holds the members' scores,
+    normalised over all columns; `hits` is None where there are no targets; `n_targets` counts a
+    row's hidden items, candidates or not; `lengths` a row's visible ones.
+    """
+
+    items: NDArray[np.int64]
+    votes: NDArray[np.float32]
+    lengths: NDArray[np.int64]
+    hits: NDArray[np.bool_] | None = None
+    n_targets: NDArray[np.int64] | None = None
+
+
+def _fit_hidden(member: Any, X: Any) -> Any:
+    return clone(member).fit(X)
+
+
+def hidden_fits(
+    members: list[Any], X: Any, *, latest: bool, n_jobs: int | None
+) -> tuple[list[Any], Any, sp.csr_array]:
+    """Members fitted on a visible part of X, that part, and the rest.
+
+    Raises
+    ------
+    ValueError
+        If no row has two interactions, so that nothing can be hidden.
+    """
+    visible, hidden = hide_latest(X) if latest else hide_by_hash(X)
+    hidden = canonical(hidden)
+    if not hidden.nnz:
+        raise ValueError(
+            "Nothing can be hidden to learn from: every row has fewer than two interactions. Give "
+            "weights, or rows with more."
+        )
+    fitted = Parallel(n_jobs=n_jobs)(delayed(_fit_hidden)(member, visible) for member in members)
+    return fitted, visible, hidden
+
+
+def sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray[np.int64]:
+    """Rows that have targets, at most `n_rows` of them, drawn at random."""
+    rows = np.flatnonzero(np.diff(hidden.indptr))
+    if n_rows is None or len(rows) <= n_rows:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, n_rows, replace=False))
+
+
+def union_of_tops(
+    scores: list[NDArray[Any]], held: sp.csr_array, n: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Items among the n best unseen ones of any member, -1 at the end of short rows, and as a mask."""
+    chosen = np.zeros(held.shape, dtype=bool)
+    rows = np.repeat(np.arange(held.shape[0]), np.diff(held.indptr))
+    for one in scores:
+        one = one.astype(np.float64)
+        one[rows, held.indices] = -np.inf
+        items, _ = topk(one, min(n, held.shape[1]))
+        at = np.nonzero(items >= 0)
+        chosen[at[0], items[at]] = True
+    counts = chosen.sum(axis=1)
+    result = np.full((held.shape[0], max(int(counts.max(initial=0)), 1)), -1, dtype=np.int64)
+    result[np.arange(result.shape[1]) < counts[:, None]] = np.nonzero(chosen)[1]
+    return result, chosen
+
+
+def pool_rows(
+    members: list[Any], X: Any, normalize: Any, n: int
+) -> tuple[Pool, list[NDArray[Any]]]:
+    """The pool of a chunk of rows without targets, and the normalised scores of all columns."""
+    held = canonical(X)
+    scores = [normalize(member_scores(member, X).astype(np.float64)) for member in members]
+    items, _ = union_of_tops(scores, held, n)
+    votes = np.stack(
+        [np.take_along_axis(one, np.maximum(items, 0), axis=1) for one in scores], axis=2
+    )
+    return Pool(items, votes.astype(np.float32), np.diff(held.indptr).astype(np.int64)), scores
+
+
+def pool_with_targets(
+    members: list[Any], X: Any, hidden: sp.csr_array, normalize: Any, n: int
+) -> Pool:
+    """The pool of all rows of X, in chunks, with what was hidden of them."""
+    parts, hits = [], []
+    for rows in row_chunks(X.shape[0], 8 * X.shape[1] * (len(members) + 2)):
+        part, _ = pool_rows(members, X[rows], normalize, n)
+        targets = np.zeros((part.items.shape[0], X.shape[1] + 1), dtype=bool)
+        wanted = hidden[rows]
+        targets[np.repeat(np.arange(wanted.shape[0]), np.diff(wanted.indptr)), wanted.indices] = (
+            True
+        )
+        parts.append(part)
+        hits.append(np.take_along_axis(targets, part.items % (X.shape[1] + 1), axis=1))
+    width = max(part.items.shape[1] for part in parts)
+
+    def padded(array: NDArray[Any], value: Any) -> NDArray[Any]:
+        pad = [(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
+        return np.pad(array, pad, constant_values=value)
+
+    return Pool(
+        items=np.vstack([padded(part.items, -1) for part in parts]),
+        votes=np.concatenate([padded(part.votes, 0) for part in parts]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+        hits=np.vstack([padded(hit, False) for hit in hits]),
+        n_targets=np.diff(hidden.indptr).astype(np.int64),
+    )

@@ -1,0 +1,273 @@
+"""Two stages: recommenders retrieve, a model of scikit-learn ranks."""
+
+import inspect
+from numbers import Integral
+from typing import Any, Literal
+
+import narwhals as nw
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone, is_regressor
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from sklearn_llmrec.ensemble._hidden import (
+    Pool,
+    hidden_fits,
+    pool_rows,
+    pool_with_targets,
+    sampled_rows,
+)
+from sklearn_llmrec.ensemble._item_data import item_matrix
+from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped
+from sklearn_llmrec.ensemble._normalize import normalizer
+from sklearn_llmrec.ensemble._reranker import ladder, lifted
+
+
+class StackingRecommender(BaseMembers):
+    r"""Recommenders retrieve candidates, and a classifier, regressor or ranker orders them.
+
+    In `fit` a fifth of every row is hidden (the latest events where a member is a model of order),
+    clones of the members are fitted on the rest, and the final estimator learns which of their
+    candidates were hidden: its features are out-of-fold by construction. Then the members are fitted
+    on everything. No `y` is read.
+
+    Features of a candidate, in this order (`feature_names_`): the scores of the members, normalised
+    within the row over all items; the places that they give it among the row's candidates; the
+    logarithms of the item's popularity and of the number of items in the row; the columns of
+    `item_features`; the features of the user that X carries, where `user_columns` names some.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator) tuples
+        Recommenders or Pipelines that end with one. Clones of them are fitted. A member set to
+        ``"drop"`` is left out; its parameters are set as ``name__parameter``.
+    final_estimator : estimator, default=None
+        A classifier with `predict_proba` or `decision_function`, a regressor, or a ranker whose
+        `fit` takes `group` (LightGBM and XGBoost: the number of candidates of every user). None is a
+        `HistGradientBoostingClassifier` of 100 small trees.
+    n_candidates : int, default=50
+        How many first items of each member are candidates; their union is ranked.
+    item_features : {array-like, sparse} of shape (n_items, n_features), default=None
+        Numbers about items.
+    user_columns : list of str, default=None
+        Numeric columns of the user features that X carries.
+    normalize : {"minmax", "zscore", "rank", "rrf", "borda"} or None, default="zscore"
+        Scale of the members' scores; see `VotingRecommender`.
+    learn_users : int or None, default=3000
+        How many users, drawn at random, the final estimator learns on; None takes all.
+    random_state : int, default=None
+        Seed of the draw of users; it is handed to the default final estimator too. None is 0.
+    n_jobs : int or None, default=None
+        Number of members fitted in parallel. None means 1, -1 all processors.
+    verbose : bool, default=False
+        Print how long each member took to fit.
+
+    Attributes
+    ----------
+    estimators_ : list of estimators
+        The members, fitted on all of X.
+    named_estimators_ : :class:`~sklearn.utils.Bunch`
+        The fitted members by name; ``"drop"`` for dropped ones.
+    final_estimator_ : estimator or None
+        The fitted second stage. None where no candidate was hidden, or all were, so that nothing
+        could be learned: the mean vote then decides.
+    feature_names_ : list of str
+        What its features are.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    VotingRecommender : Weights instead of a model; ``weights="learn"`` hides in the same way.
+
+    Notes
+    -----
+    Candidates stand above all other items, which follow by the mean of the normalised scores. Cost:
+    two fits of every member, and one of the final estimator on about `learn_users` times
+    `n_candidates` times the number of members rows.
+
+    References
+    ----------
+    D. H. Wolpert, "Stacked generalization", Neural Networks, 1992. P. Covington, J. Adams and
+    E. Sargin, "Deep neural networks for YouTube recommendations", RecSys 2016 (two stages).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_llmrec.ensemble import StackingRecommender
+    >>> from sklearn_llmrec.linear_model import EASE
+    >>> from sklearn_llmrec.neighbors import ItemKNN
+    >>> rng = np.random.default_rng(0)
+    >>> taste = np.arange(40)[:, None] % 2 == np.arange(12) % 2
+    >>> X = (rng.random((40, 12)) < np.where(taste, 0.6, 0.1)).astype(float)
+    >>> stack = StackingRecommender(
+    ...     [("knn", ItemKNN()), ("ease", EASE())], final_estimator=LogisticRegression()
+    ... )
+    >>> stack.fit(X).feature_names_
+    ['knn score', 'ease score', 'knn place', 'ease place', 'item popularity', 'history length']
+    >>> items, scores = stack.recommend(X, k=3)
+    >>> items.shape
+    (40, 3)
+    """
+
+    _parameter_constraints = {
+        "estimators": [list],
+        "final_estimator": [HasMethods(["fit"]), None],
+        "n_candidates": [Interval(Integral, 1, None, closed="left")],
+        "item_features": ["array-like", "sparse matrix", None],
+        "user_columns": [list, None],
+        "normalize": [StrOptions({"minmax", "zscore", "rank", "rrf", "borda"}), None],
+        "learn_users": [Interval(Integral, 1, None, closed="left"), None],
+        "random_state": [Interval(Integral, 0, None, closed="left"), None],
+        "n_jobs": [int, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimators: list[tuple[str, Any]],
+        *,
+        final_estimator: Any | None = None,
+        n_candidates: int = 50,
+        item_features: ArrayLike | Any | None = None,
+        user_columns: list[str] | None = None,
+        normalize: Literal["minmax", "zscore", "rank", "rrf", "borda"] | None = "zscore",
+        learn_users: int | None = 3000,
+        random_state: int | None = None,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.estimators = estimators
+        self.final_estimator = final_estimator
+        self.n_candidates = n_candidates
+        self.item_features = item_features
+        self.user_columns = user_columns
+        self.normalize = normalize
+        self.learn_users = learn_users
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _fit(self, X: Any) -> None:
+        names, members = self._checked_members()
+        kept = [i for i, member in enumerate(members) if not is_dropped(member)]
+        names, members = [names[i] for i in kept], [members[i] for i in kept]
+        self._item_features_ = (
+            None
+            if self.item_features is None
+            else item_matrix(self.item_features, "item_features", X.shape[1])
+        )
+        seed = self.random_state or 0
+        self._log_popularity_ = np.log1p(self.item_popularity_)
+        fitted, visible, hidden = hidden_fits(
+            members, X, latest=self._needs_order, n_jobs=self.n_jobs
+        )
+        rows = sampled_rows(hidden, self.learn_users, seed)
+        pool = pool_with_targets(
+            fitted, visible[rows], hidden[rows], normalizer(self.normalize), self.n_candidates
+        )
+        self.feature_names_ = self._names(names)
+        self._fit_final(pool, visible[rows], seed)
+        self._fit_members(X, n_jobs=self.n_jobs, verbose=self.verbose)
+        self._empty_row_scores_ = self.item_popularity_
+        if not self.user_columns:
+            empty = sp.csr_array((1, X.shape[1]), dtype=X.dtype)
+            self._empty_row_scores_ = self._score_rows(empty)[0]
+
+    def _fallback_scores(self) -> NDArray[Any]:
+        return self._empty_row_scores_
+
+    def _names(self, members: list[str]) -> list[str]:
+        columns = 0 if self._item_features_ is None else self._item_features_.shape[1]
+        return [
+            *(f"{name} score" for name in members),
+            *(f"{name} place" for name in members),
+            "item popularity",
+            "history length",
+            *(f"item feature {i}" for i in range(columns)),
+            *(self.user_columns or ()),
+        ]
+
+    def _user_features(self, X: Any) -> NDArray[np.float64]:
+        if not self.user_columns:
+            return np.zeros((X.shape[0], 0))
+        table = getattr(X, "user_features", None)
+        if table is None:
+            raise ValueError(
+                f"user_columns={self.user_columns!r} names columns of the user features, and X "
+                "carries none: pass an Interactions with user_features."
+            )
+        frame = nw.from_native(table, eager_only=True)
+        return np.column_stack([frame[name].to_numpy() for name in self.user_columns]).astype(float)
+
+    def _features(self, pool: Pool, X: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Features of all candidates, row after row, and where in the pool they stand."""
+        valid = pool.items >= 0
+        rows, _ = np.nonzero(valid)
+        items = pool.items[valid]
+        votes = np.where(valid[:, :, None], pool.votes, -np.inf)
+        places = np.argsort(np.argsort(-votes, axis=1, kind="stable"), axis=1, kind="stable")
+        parts: list[Any] = [
+            pool.votes[valid],
+            1 / (1 + places[valid]),
+            self._log_popularity_[items][:, None],
+            np.log1p(pool.lengths[rows])[:, None],
+        ]
+        if self._item_features_ is not None:
+            own = self._item_features_[items]
+            parts.append(own.toarray() if sp.issparse(own) else own)
+        parts.append(self._user_features(X)[rows])
+        return np.hstack(parts).astype(np.float32), valid
+
+    def _fit_final(self, pool: Pool, X: Any, seed: int) -> None:
+        """Fit the second stage on what was hidden."""
+        assert pool.hits is not None
+        features, valid = self._features(pool, X)
+        targets = pool.hits[valid].astype(np.int64)
+        final = self.final_estimator
+        if final is None:
+            final = HistGradientBoostingClassifier(
+                max_iter=100, max_leaf_nodes=15, learning_rate=0.1, random_state=seed
+            )
+        final = clone(final)
+        if "group" in inspect.signature(final.fit).parameters:
+            sizes = valid.sum(axis=1)
+            self.final_estimator_ = final.fit(features, targets, group=sizes[sizes > 0])
+            return
+        if targets.min(initial=1) == targets.max(initial=0) or not len(targets):
+            self.final_estimator_ = None
+            return
+        self.final_estimator_ = final.fit(features, targets)
+
+    def _final_scores(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        final = self.final_estimator_
+        if final is None or not len(features):
+            return np.zeros(len(features))
+        if not is_regressor(final) and hasattr(final, "predict_proba"):
+            return np.asarray(final.predict_proba(features)[:, 1], dtype=np.float64)
+        if not is_regressor(final) and hasattr(final, "decision_function"):
+            return np.asarray(final.decision_function(features), dtype=np.float64)
+        return np.asarray(final.predict(features), dtype=np.float64).ravel()
+
+    def _scores(self, X: Any) -> NDArray[Any]:
+        # Members have filled rows without history; features of users rank for those too.
+        return np.asarray(self._score_rows(X), dtype=X.dtype)
+
+    def _score_rows(self, X: Any) -> NDArray[Any]:
+        pool, scores = pool_rows(self.estimators_, X, normalizer(self.normalize), self.n_candidates)
+        features, valid = self._features(pool, X)
+        ranked = np.full(pool.items.shape, -np.inf)
+        ranked[valid] = self._final_scores(features)
+        # Trees give equal scores to many: the mean vote decides among them.
+        votes = pool.votes.mean(axis=2)
+        order = np.lexsort((pool.items, -np.round(votes, 6), -np.round(ranked, 9)), axis=1)
+        items = np.take_along_axis(pool.items, order, axis=1)
+        # One scale for all rows: places between 1 and 0 by the row's own number of candidates.
+        ends = np.where(np.arange(items.shape[1]) == 0, 1.0, 0.0)
+        steps = ladder(np.where(items < 0, -np.inf, ends))
+        return lifted(np.mean(scores, axis=0), items, steps)
