@@ -181,7 +181,7 @@ def test_features_of_items_and_users_reach_the_second_stage(X):
     rng = np.random.default_rng(0)
     held = Interactions(X, user_features=pd.DataFrame({"age": rng.integers(18, 80, 400)}))
     items = rng.normal(size=(60, 2))
-    final = HistGradientBoostingClassifier(max_iter=5)
+    final = HistGradientBoostingClassifier(max_iter=5, random_state=0)
     model = stacking(final, item_features=items, user_columns=["age"]).fit(held)
     assert model.feature_names_[-3:] == ["item feature 0", "item feature 1", "age"]
     assert model.final_estimator_.n_features_in_ == len(model.feature_names_) == 11
