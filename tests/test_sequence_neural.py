@@ -126,6 +126,18 @@ def test_losses_and_their_gradients_against_autograd(name, monkeypatch):
         assert torch.allclose(a, b, atol=1e-5)
 
 
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    from sklearn_llmrec.sequence._layers import Dropout
+
+    x, dropout = torch.ones(97, 103, requires_grad=True), Dropout(0.2)
+    dropped = dropout(x)
+    assert abs(float((dropped == 0).float().mean()) - 0.2) < 0.02
+    assert abs(float(dropped.detach().mean()) - 1) < 0.02
+    (gradient,) = torch.autograd.grad(dropped.sum(), x)
+    assert torch.equal(gradient, dropped)
+    assert torch.equal(dropout.eval()(x), x)
+
+
 def test_sampled_softmax_estimates_the_whole():
     from sklearn_llmrec.sequence import _losses
 
