@@ -65,7 +65,7 @@ def same(a, b):
 def test_a_planted_chain_is_learned(kind):
     # A masked model learns from a fifth of the events an epoch, and histories as long as those.
     max_iter, length = (120, 5) if kind is BERT4Rec else (15, 2)
-    model = kind(**{**SMALL, "max_iter": max_iter}).fit(chains())
+    model = kind(**{**SMALL, "max_iter": max_iter, "dropout": 0.0}).fit(chains())
     history, following = pairs(length=length)
     items, _ = model.recommend(history, k=1)
     assert (items.ravel() == following).mean() >= 0.9
@@ -209,6 +209,22 @@ def test_resumed_is_uninterrupted(kind, tmp_path, monkeypatch):
     assert same(longer, kind(**{**params, "max_iter": 8}).fit(X))
     clone(longer).set_params(dropout=0.3).fit(X)  # other parameters, another file
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_resumed_without_a_seed_goes_on_with_the_one_it_had(tmp_path, monkeypatch):
+    X, params = chains(), {**SMALL, "early_stopping": True, "random_state": None}
+    held = []
+    original = SASRec._held_out
+
+    def held_out(self, sequences, seed):
+        held.append(seed)
+        return original(self, sequences, seed)
+
+    monkeypatch.setattr(SASRec, "_held_out", held_out)
+    first = SASRec(**{**params, "max_iter": 2}, checkpoint=tmp_path).fit(X)
+    second = SASRec(**{**params, "max_iter": 3}, checkpoint=tmp_path).fit(X)
+    assert held[0] == held[1]
+    assert second.loss_curve_[:2] == first.loss_curve_
 
 
 def test_a_seed_is_a_model_and_the_global_generator_is_left_alone():

@@ -235,23 +235,27 @@ class SequenceNetworkRecommender(BaseRecommender):
 
         name = type(self).__name__
         sequences = fit_sequences(X, self.order, name)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        device = training.choose_device(self.device)
         start = self._start_vectors(X.shape[1])
+        file = self._checkpoint_file(sequences, self.weights_ if go_on else None, validate)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        progress = training.Progress.load(file, seed)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(progress.seed)
             network = self._network(X.shape[1])
         if go_on:
             training.from_numpy(network, self.weights_, copy=True)
         elif start is not None:
             with torch.no_grad():
                 network.items[:, : start.shape[1]] = torch.from_numpy(start)
-        learned, holdout = self._held_out(sequences, seed) if validate else (sequences, None)
+        learned, holdout = (sequences, None)
+        if validate:
+            learned, holdout = self._held_out(sequences, progress.seed)
         if not (learned.lengths > 1).any():
             raise ValueError(
                 f"No row of X has two events to learn an order from: {name} needs histories."
             )
         counts = np.bincount(learned.items, minlength=X.shape[1])
+        device = training.choose_device(self.device)
         trainer = training.Trainer(
             network=network.to(device),
             batches=self._batches(learned),
@@ -262,11 +266,11 @@ class SequenceNetworkRecommender(BaseRecommender):
             mask=self._masks,
             holdout=holdout,
             patience=self.n_iter_no_change,
-            checkpoint=self._checkpoint_file(sequences, network, validate),
+            checkpoint=file,
             report=self._report,
             epochs=partial(iterations, self, X=X),
         )
-        progress = trainer.run(training.Progress(seed=seed), max_iter)
+        progress = trainer.run(progress, max_iter)
         self.weights_ = training.to_numpy(network)
         self.loss_curve_ = [*(self.loss_curve_ if go_on else []), *progress.losses]
         self.validation_scores_ = [
@@ -317,17 +321,21 @@ class SequenceNetworkRecommender(BaseRecommender):
             return self.loss
         return "softmax" if n_items <= _FULL_SOFTMAX_ITEMS else "sampled_softmax"
 
-    def _checkpoint_file(self, sequences: Sequences, network: Any, validate: bool) -> Path | None:
+    def _checkpoint_file(
+        self, sequences: Sequences, start: dict[str, NDArray[Any]] | None, validate: bool
+    ) -> Path | None:
+        """The file of this training: named after all that its outcome depends on but how long it goes on."""
         if self.checkpoint is None:
             return None
-        from sklearn_llmrec.sequence._training import fingerprint, to_numpy
+        from sklearn_llmrec.sequence._training import fingerprint
 
-        fixed = {k: v for k, v in self.get_params().items() if k not in self._free}
-        seed = self.random_state if isinstance(self.random_state, Integral) else None
-        # Without a fixed seed the start differs from run to run, and the file says with which seed it began.
-        start: list[NDArray[Any]] = [] if seed is None else list(to_numpy(network).values())
         name = type(self).__name__
-        key = fingerprint(name, fixed, seed, validate, sequences.items, sequences.bounds, *start)
+        fixed = {k: v for k, v in self.get_params().items() if k not in self._free}
+        # Without a fixed seed the file says with which seed the training began.
+        seed = self.random_state if isinstance(self.random_state, Integral) else None
+        given = [] if self.item_embeddings is None else [np.asarray(self.item_embeddings)]
+        given += [] if start is None else list(start.values())
+        key = fingerprint(name, fixed, seed, validate, sequences.items, sequences.bounds, *given)
         return Path(self.checkpoint) / f"{name}-{key}.npz"
 
     def _report(self, progress: Any) -> None:

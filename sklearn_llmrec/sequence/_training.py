@@ -124,8 +124,10 @@ class Progress:
         part.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> "Progress":
-        """Read what `save` wrote."""
+    def load(cls, path: Path | None, seed: int) -> "Progress":
+        """Read what `save` wrote; a new one with this seed where there is nothing."""
+        if path is None or not path.exists():
+            return cls(seed=seed)
         with np.load(path, allow_pickle=False) as file:
             progress = cls(**json.loads(str(file["facts"])))
             for key in file.files:
@@ -193,8 +195,7 @@ class Trainer:
             weight_decay=self.regularization,
             fused=True,
         )
-        if self.checkpoint is not None and self.checkpoint.exists():
-            progress = Progress.load(self.checkpoint)
+        if progress.weights:
             from_numpy(self.network, progress.weights, copy=True)
             _restore_optimizer(optimizer, progress.optimizer)
         devices = [device] if device.type == "cuda" else []
