@@ -24,6 +24,7 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
     "NMFRecommender": {"n_components": 3, "tol": 0.0, "max_iter": 20},
     "PureSVD": {"n_components": 5},
     "ALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
+    "FeatureALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
     "GloVeRecommender": {"n_components": 2, "max_iter": 3},
     "Item2Vec": {"n_components": 2},
     "RecencyDecayTransformer": {"order": "values"},

@@ -5,6 +5,7 @@ from sklearn_llmrec.text._cleaner import TextCleaner
 from sklearn_llmrec.text._cold_start import ContentColdStart
 from sklearn_llmrec.text._content_knn import ContentItemKNN
 from sklearn_llmrec.text._encoder import SentenceEncoder
+from sklearn_llmrec.text._feature_als import FeatureALSRecommender
 from sklearn_llmrec.text._l3ae import L3AE
 from sklearn_llmrec.text._llm_reranker import LLMReranker
 from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
@@ -14,6 +15,7 @@ __all__ = [
     "BilinearContentRecommender",
     "ContentColdStart",
     "ContentItemKNN",
+    "FeatureALSRecommender",
     "LLMReranker",
     "SentenceEncoder",
     "TextCleaner",

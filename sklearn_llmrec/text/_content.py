@@ -86,12 +86,12 @@ class ContentMixin:
         if isinstance(self.encoder, str) and self.encoder == "passthrough":
             vectors = content
         else:
-            self.encoder_ = _unfitted(self.encoder)
+            self.encoder_ = unfitted(self.encoder)
             vectors = self.encoder_.fit_transform(content)
         return as_vectors(vectors, X.shape[1])
 
 
-def _unfitted(encoder: Any) -> Any:
+def unfitted(encoder: Any) -> Any:
     if encoder is None:
         return _LatentWords()
     if isinstance(encoder, (str, os.PathLike)):
@@ -160,7 +160,9 @@ def item_content(model: Any, X: Any) -> Any:
                 f"item is needed, in the order of the columns."
             )
         width = getattr(given, "shape", (0,))[1:]
-        return given if width and width != (1,) else as_texts(given, "item_texts")
+        if width and (width != (1,) or _reads_tables(model.encoder)):
+            return given
+        return as_texts(given, "item_texts")
     if features is not None:
         if _reads_tables(model.encoder):
             return features
