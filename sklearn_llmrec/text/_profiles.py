@@ -60,6 +60,9 @@ def clusters(U: NDArray[Any], weights: NDArray[Any], n_clusters: int) -> NDArray
 
     The first centre is the mean; each further one is the vector that is worst served so far.
     """
+    # In float64: on blocks this small the float32 kernels of OpenBLAS may raise "invalid value" for
+    # lanes that they do not use.
+    U, weights = U.astype(np.float64, copy=False), weights.astype(np.float64, copy=False)
     centers = unit_rows((weights @ U)[None])
     labels = np.zeros(len(U), dtype=np.int64)
     for size in range(2, min(n_clusters, len(U)) + 1):
