@@ -8,7 +8,7 @@ from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
 from sklearn_llmrec import ALSRecommender, Interactions
 from sklearn_llmrec.text import FeatureALSRecommender
 
-KWARGS = {"n_components": 6, "regularization": 1.0, "random_state": 0}
+KWARGS = {"n_components": 6, "confidence": 1.0, "regularization": 1.0, "random_state": 0}
 
 
 def planted(n_users=90, n_items=45, seed=0):

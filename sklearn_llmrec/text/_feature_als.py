@@ -47,9 +47,9 @@ class FeatureALSRecommender(BaseRecommender):
         What a feature of value one weighs, in interactions.
     n_components : int, default=64
         Number of factors.
-    confidence : float, default=1.0
+    confidence : float, default=2.0
         How much a unit of X adds to the weight of an interaction.
-    regularization : float, default=20.0
+    regularization : float, default=40.0
         The L2 penalty on factors.
     max_iter : int, default=15
         Sweeps over users and items.
@@ -126,8 +126,8 @@ class FeatureALSRecommender(BaseRecommender):
         user_encoder: Any = None,
         feature_weight: float = 1.0,
         n_components: int = 64,
-        confidence: float = 1.0,
-        regularization: float = 20.0,
+        confidence: float = 2.0,
+        regularization: float = 40.0,
         max_iter: int = 15,
         random_state: int | RandomState | None = None,
         n_jobs: int | None = None,
