@@ -20,6 +20,7 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
             "SequenceRNNRecommender",
         )
     },
+    "BPRRecommender": {"n_components": 4},
     "BiasedMF": {"n_components": 2, "max_iter": 3},
     "NMFRecommender": {"n_components": 3, "tol": 0.0, "max_iter": 20},
     "PureSVD": {"n_components": 5},

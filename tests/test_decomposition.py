@@ -7,7 +7,7 @@ from scipy.optimize import nnls
 from sklearn.decomposition import TruncatedSVD
 
 from sklearn_llmrec import ALSRecommender
-from sklearn_llmrec.decomposition import BiasedMF, NMFRecommender, PureSVD
+from sklearn_llmrec.decomposition import BiasedMF, BPRRecommender, NMFRecommender, PureSVD
 
 
 @pytest.fixture
@@ -65,9 +65,26 @@ def test_factors_predict_held_out_ratings_better_than_biases(ratings):
     assert error["BiasedMF"] < 0.9 * error["BaselineRecommender"]
 
 
+def test_bpr_folds_rows_in_by_the_expanded_loss(ratings):
+    model = BPRRecommender(4, user_regularization=0.2, random_state=0).fit(ratings)
+    np.testing.assert_array_equal(model.components_, model.fit(ratings).components_)
+    Q = model.components_.T
+    for row, got in zip(ratings, model.transform(ratings)):
+        own = np.flatnonzero(row)
+        normal, right = 0.2 * len(own) * np.eye(4), np.zeros(4)
+        for i in own:
+            difference = Q[i] - Q
+            normal += 0.25 * difference.T @ difference / len(Q)
+            right += 0.5 * difference.mean(axis=0)
+        np.testing.assert_allclose(got, np.linalg.solve(normal, right), rtol=1e-6)
+    expected = model.transform(ratings) @ Q.T + model.item_bias_
+    np.testing.assert_allclose(model.predict(ratings), expected)
+
+
 @pytest.mark.parametrize(
     "model",
     [
+        BPRRecommender(3, random_state=0),
         ALSRecommender(3, regularization=0.1, random_state=0),
         BiasedMF(2, random_state=0),
         NMFRecommender(2, tol=0.0, max_iter=20),

@@ -162,17 +162,22 @@ def test_blocks_and_threads_change_nothing(X, metric, monkeypatch):
     np.testing.assert_array_equal(whole.toarray(), cut.toarray())
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5])
 @pytest.mark.parametrize("beta", [None, 0.0, 0.7])
-def test_random_walks_are_products_of_transition_probabilities(beta):
+def test_random_walks_are_products_of_transition_probabilities(beta, gamma):
     rng = np.random.default_rng(1)
     D = rng.random((40, 25)) * (rng.random((40, 25)) < 0.3)
     to_item = (D / D.sum(axis=1, keepdims=True)) ** 0.9
     to_user = (D / D.sum(axis=0)) ** 0.9
     walks = to_user.T @ to_item
     np.fill_diagonal(walks, 0)
-    model = P3alpha(6, alpha=0.9) if beta is None else RP3beta(6, alpha=0.9, beta=beta)
-    weights = model.fit(D).weights_.toarray() * D.sum(axis=0) ** (beta or 0)
-    check_neighbors(weights.T, walks.T, 6)
+    model = P3alpha(6, alpha=0.9) if beta is None else RP3beta(6, alpha=0.9, beta=beta, gamma=gamma)
+    weights = model.fit(D).weights_.toarray()
+    plain = weights != 0
+    discounted = np.where(plain, walks / D.sum(axis=0) ** (beta or 0), 0)
+    sums = discounted.sum(axis=1, keepdims=True) ** (gamma if beta is not None else 0)
+    np.testing.assert_allclose(weights, discounted / np.where(sums == 0, 1, sums))
+    check_neighbors(np.where(plain, walks, 0).T, walks.T, 6)
     with pytest.raises(ValueError, match="Negative values"):
         model.fit(-D)
 

@@ -25,22 +25,28 @@ class FactorRecommender(
     """
 
     components_: NDArray[Any]
+    # What is added to the score of every item, or None.
+    item_bias_: NDArray[Any] | None = None
 
     @abstractmethod
     def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
         """Factors of rows, whether or not they were fitted."""
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        return self._user_factors(X) @ self.components_
+        scores: NDArray[Any] = self._user_factors(X) @ self.components_
+        return scores if self.item_bias_ is None else scores + self.item_bias_
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         factors = self._user_factors(X).astype(X.dtype, copy=False)
         V = self.components_.T.astype(X.dtype, copy=False)
+        empty = (np.diff(X.indptr) == 0) | ~factors.any(axis=1)
+        if self.item_bias_ is not None:
+            factors = np.column_stack([factors, np.ones(len(factors), dtype=X.dtype)])
+            V = np.column_stack([V, self.item_bias_.astype(X.dtype, copy=False)])
         items, values = nearest(factors, V, k, seen=seen, skip_zeros=False)
-        # A row without factors ranks nothing: the base does it.
-        items[~factors.any(axis=1)] = -1
+        items[empty] = -1  # a row without items or factors ranks nothing: the base does it
         return items, values
 
     def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:

@@ -102,14 +102,16 @@ class NMFRecommender(FactorRecommender):
     def _fit(self, X: sp.csr_array) -> None:
         nmf = NMF(
             min(self.n_components, *X.shape),
-            init="nndsvda",
+            init="random",
             alpha_W=self.regularization,
             l1_ratio=0.0,
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=check_random_state(self.random_state),
         )
-        nmf.fit(X)
+        # The error of an exact factorisation, which nobody reads, is the root of a rounded zero.
+        with np.errstate(invalid="ignore"):
+            nmf.fit(X)
         self.components_ = np.ascontiguousarray(nmf.components_.astype(X.dtype, copy=False))
         self.n_iter_ = nmf.n_iter_
 

@@ -15,7 +15,7 @@ from sklearn_llmrec.utils._sparse import entry_rows, matmul_topn, with_data
 
 
 def walk_weights(
-    X: sp.csr_array, alpha: float, beta: float, k: int, *, n_threads: int
+    X: sp.csr_array, alpha: float, beta: float, gamma: float, k: int, *, n_threads: int
 ) -> sp.csr_array:
     """Weights of walks item, user, candidate; each candidate keeps its k best, itself left out."""
     values = X.data.astype(np.float64)
@@ -27,7 +27,9 @@ def walk_weights(
     into = without_diagonal(into, k)
     # The degree of the candidate scales its whole row: it changes scores, not the choice of neighbours.
     degree = np.where(items == 0, 1, items) ** beta
-    into.data = (into.data / degree[entry_rows(into)]).astype(X.dtype)
+    discounted = into.data / degree[entry_rows(into)]
+    sums = np.bincount(into.indices, weights=discounted, minlength=X.shape[1]) ** gamma
+    into.data = (discounted / sums[into.indices]).astype(X.dtype)
     return sp.csr_array(into.T.tocsr())
 
 
@@ -43,9 +45,9 @@ class P3alpha(StackingMixin, ItemToItemRecommender):
 
     Parameters
     ----------
-    n_neighbors : int, default=200
+    n_neighbors : int, default=100
         How many neighbours an item keeps.
-    alpha : float, default=0.7
+    alpha : float, default=0.8
         Exponent of the transition probabilities.
     n_jobs : int, default=None
         Threads. None means 1 unless in a joblib context, -1 all cores.
@@ -91,7 +93,7 @@ class P3alpha(StackingMixin, ItemToItemRecommender):
     _nonnegative: ClassVar[bool] = True
 
     def __init__(
-        self, n_neighbors: int = 200, *, alpha: float = 0.7, n_jobs: int | None = None
+        self, n_neighbors: int = 100, *, alpha: float = 0.8, n_jobs: int | None = None
     ) -> None:
         self.n_neighbors = n_neighbors
         self.alpha = alpha
@@ -103,6 +105,7 @@ class P3alpha(StackingMixin, ItemToItemRecommender):
                 X,
                 self.alpha,
                 getattr(self, "beta", 0.0),
+                getattr(self, "gamma", 0.0),
                 self.n_neighbors,
                 n_threads=effective_n_jobs(self.n_jobs),
             )
@@ -114,20 +117,23 @@ class RP3beta(P3alpha):
 
     The score of :class:`P3alpha`, divided by a power of the candidate's degree:
 
-    .. math:: \hat{x}_j = \sum_{i \in N(j)} x_i
-       \frac{\sum_u P_{iu} P_{uj}}{(\sum_u x_{uj})^\beta},
+    .. math:: \hat{x}_j = \sum_{i \in N(j)} x_i \frac{w_{ij}}{(\sum_l w_{il})^\gamma}, \qquad
+       w_{ij} = \frac{\sum_u P_{iu} P_{uj}}{(\sum_u x_{uj})^\beta},
 
     where N(j) are the `n_neighbors` items from which most walks reach the *candidate* j: chosen per
     candidate, the discount cannot crowd popular candidates out of the neighbourhoods.
 
     Parameters
     ----------
-    n_neighbors : int, default=200
+    n_neighbors : int, default=100
         How many neighbours an item keeps.
-    alpha : float, default=0.7
+    alpha : float, default=0.8
         Exponent of the transition probabilities.
-    beta : float, default=0.5
-        Exponent of the candidate's degree. 0 is P3alpha.
+    beta : float, default=0.4
+        Exponent of the candidate's degree. With 0, and `gamma` 0, this is P3alpha.
+    gamma : float, default=0.5
+        Exponent of the sum of a history item's weights: how far items that stand in many
+        neighbourhoods are kept from dominating. 0 is the published method.
     n_jobs : int, default=None
         Threads. None means 1 unless in a joblib context, -1 all cores.
 
@@ -167,15 +173,18 @@ class RP3beta(P3alpha):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **P3alpha._parameter_constraints,
         "beta": [Interval(Real, 0, None, closed="left")],
+        "gamma": [Interval(Real, 0, None, closed="left")],
     }
 
     def __init__(
         self,
-        n_neighbors: int = 200,
+        n_neighbors: int = 100,
         *,
-        alpha: float = 0.7,
-        beta: float = 0.5,
+        alpha: float = 0.8,
+        beta: float = 0.4,
+        gamma: float = 0.5,
         n_jobs: int | None = None,
     ) -> None:
         super().__init__(n_neighbors, alpha=alpha, n_jobs=n_jobs)
         self.beta = beta
+        self.gamma = gamma
