@@ -9,6 +9,7 @@ from sklearn_llmrec.text._feature_als import FeatureALSRecommender
 from sklearn_llmrec.text._l3ae import L3AE
 from sklearn_llmrec.text._llm_reranker import LLMReranker
 from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
+from sklearn_llmrec.text._sentiment import SentimentWeighter
 
 __all__ = [
     "L3AE",
@@ -18,6 +19,7 @@ __all__ = [
     "FeatureALSRecommender",
     "LLMReranker",
     "SentenceEncoder",
+    "SentimentWeighter",
     "TextCleaner",
     "TextEmbeddingRecommender",
 ]
