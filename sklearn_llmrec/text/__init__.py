@@ -10,6 +10,7 @@ from sklearn_llmrec.text._l3ae import L3AE
 from sklearn_llmrec.text._llm_reranker import LLMReranker
 from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 from sklearn_llmrec.text._sentiment import SentimentWeighter
+from sklearn_llmrec.text._word_vectors import WordVectorEncoder
 
 __all__ = [
     "L3AE",
@@ -22,4 +23,5 @@ __all__ = [
     "SentimentWeighter",
     "TextCleaner",
     "TextEmbeddingRecommender",
+    "WordVectorEncoder",
 ]
