@@ -85,7 +85,8 @@ def measure(library, job, train, test, args, folder):
     if done.returncode:
         print(f"{library} {job} failed: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
         return None
-    row = json.loads(done.stdout.splitlines()[-1])
+    # Libraries print on their own; the row is the line that the worker marked.
+    row = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("ROW "))[4:])
     quality = ranking_metrics(
         test, np.load(lists).astype(np.int64), metrics=["ndcg@10", "recall@10", "map@10"]
     )
@@ -108,7 +109,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--envs", type=Path, default=HERE.parent / ".peers")
-    parser.add_argument("--out", type=Path, help="also write the rows as JSON lines")
+    parser.add_argument("--out", type=Path, help="also append the rows, as JSON lines")
     args = parser.parse_args()
     train, test = random_split(movielens_1m(args.data))
     train, test = sp.csr_array(train), sp.csr_array(test)
@@ -127,8 +128,9 @@ def main():
                 if row is not None:
                     rows.append(row)
                     print(json.dumps(row), flush=True)
-    if args.out:
-        args.out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+                    if args.out:
+                        with args.out.open("a") as file:
+                            file.write(json.dumps(row) + "\n")
     print(f"\n{len(rows)} rows; train {train.nnz}, test {test.nnz} interactions\n")
     print(table(rows))
 

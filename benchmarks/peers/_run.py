@@ -1,4 +1,4 @@
-"""What every worker shares: loading, timing, peak memory, one JSON line on standard output."""
+"""What every worker shares: loading, timing, peak memory, one marked JSON line on standard output."""
 
 import json
 import os
@@ -62,4 +62,4 @@ def run(library, version, fit, recommend):
         "rank_cpu_s": round(rank_cpu, 3),
         "peak_mb_above_data": round(peak_mb() - loaded),
     }
-    print(json.dumps(row))
+    print(f"\nROW {json.dumps(row)}")
