@@ -5,7 +5,13 @@ import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import ElasticNet
 
-from sklearn_llmrec.linear_model import EASE, SLIM, _ease
+from sklearn_llmrec.linear_model import (
+    EASE,
+    SLIM,
+    BaselineRecommender,
+    NaiveBayesRecommender,
+    _ease,
+)
 from sklearn_llmrec.neighbors import ItemKNN
 
 
@@ -83,3 +89,30 @@ def test_odd_matrices(model, D):
     assert np.isfinite(model.fit(X).predict(X)).all()
     items, scores = model.recommend(X, k=2)
     assert ((items >= 0) == (scores > -np.inf)).all()
+
+
+def test_naive_bayes_is_the_product_of_its_probabilities():
+    rng = np.random.default_rng(0)
+    D = (rng.random((40, 12)) < 0.4).astype(float)
+    model = NaiveBayesRecommender(0.7).fit(3 * D)
+    counts = D.T @ D
+    together = counts - np.diag(np.diag(counts))
+    evidence = together.sum(axis=0)
+    pi, added = evidence / evidence.sum(), 0.7 * evidence.mean()
+    for row, got in zip(D, model.predict(D)):
+        expected = np.log(np.diag(counts))
+        for i in np.flatnonzero(row):
+            given = (together[i] + added * pi[i]) / (evidence + added)
+            expected = expected + np.log(given) - np.log(pi[i])
+        np.testing.assert_allclose(got, expected)
+    np.testing.assert_array_equal(model.counts_.toarray(), counts)
+
+
+def test_baseline_solves_its_normal_equations():
+    rng = np.random.default_rng(0)
+    R = rng.integers(1, 6, (30, 12)) * (rng.random((30, 12)) < 0.5).astype(float)
+    model = BaselineRecommender(3.0, item_regularization=2.0, max_iter=200).fit(R)
+    left = (R != 0) * (R - model.predict(R))
+    np.testing.assert_allclose(left.sum(axis=0), 2.0 * model.item_bias_, atol=1e-6)
+    users = model.predict(R)[:, 0] - model.mean_ - model.item_bias_[0]
+    np.testing.assert_allclose(left.sum(axis=1), 3.0 * users, atol=1e-6)

@@ -31,9 +31,9 @@ class BiasedMF(SimilarItemsMixin, BaseRecommender):
 
     Parameters
     ----------
-    n_components : int, default=16
+    n_components : int, default=32
         Number of factors.
-    regularization : float, default=0.06
+    regularization : float, default=0.1
         The L2 penalty :math:`\lambda`, per rating.
     max_iter : int, default=20
         Sweeps over users and items.
@@ -87,9 +87,9 @@ class BiasedMF(SimilarItemsMixin, BaseRecommender):
 
     def __init__(
         self,
-        n_components: int = 16,
+        n_components: int = 32,
         *,
-        regularization: float = 0.06,
+        regularization: float = 0.1,
         max_iter: int = 20,
         random_state: int | RandomState | None = None,
     ) -> None:

@@ -9,23 +9,25 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec._similar import PartialFitMixin
-from sklearn_llmrec.utils._sparse import with_data
+from sklearn_llmrec.utils._sparse import entry_rows, with_data
 
 
 class NaiveBayesRecommender(PartialFitMixin):
     r"""The probability of an item given the history, its items taken as independent given the item.
 
-    With :math:`n_{ij}` users who have i and j, and :math:`p_i = n_i / n`,
+    With :math:`n_{ij}` users who have i and j, :math:`N_j = \sum_{i \ne j} n_{ij}` and
+    :math:`\pi_i = N_i / \sum_l N_l`,
 
     .. math:: \hat{x}_j = \log n_j + \sum_{i \in x} \log P(i \mid j),
-       \qquad P(i \mid j) = \frac{n_{ij} + \alpha p_i}{n_j + \alpha},
+       \qquad P(i \mid j) = \frac{n_{ij} + \alpha \bar N \pi_i}{N_j + \alpha \bar N},
 
     less a term that is the same for all j. Values of X do not count, only which items there are.
 
     Parameters
     ----------
-    smoothing : float, default=10.0
-        How many users of average taste every item is given, :math:`\alpha`.
+    smoothing : float, default=1.0
+        How much average taste is added to what is known of every item, :math:`\alpha`: 1 is as
+        much as is known of an item on average, :math:`\bar N`.
 
     Attributes
     ----------
@@ -67,7 +69,7 @@ class NaiveBayesRecommender(PartialFitMixin):
 
     counts_: sp.csr_array
 
-    def __init__(self, smoothing: float = 10.0) -> None:
+    def __init__(self, smoothing: float = 1.0) -> None:
         self.smoothing = smoothing
 
     def _learn(self, X: sp.csr_array, first: bool) -> None:
@@ -76,14 +78,17 @@ class NaiveBayesRecommender(PartialFitMixin):
         counts = counts if first else sp.csr_array(self.counts_ + counts)
         counts.sort_indices()
         self.counts_ = counts
-        popularity = self.item_popularity_
-        # log P(i | j) of a pair that never met, less log p_i, which is the same for all j.
-        self._never_met_ = np.log(self.smoothing) - np.log(popularity + self.smoothing)
+        met = counts.copy()
+        met.setdiag(0)
+        met.eliminate_zeros()
+        evidence = np.bincount(met.indices, weights=met.data, minlength=met.shape[0])
+        added = self.smoothing * (evidence.mean() or 1.0)
+        # log P(i | j) of a pair that never met, less log pi_i, which is the same for all j.
+        self._never_met_ = np.log(added) - np.log(evidence + added)
         # An item that nobody has is as likely as half a user.
-        self._prior_ = np.log(np.maximum(popularity, 0.5))
-        share = popularity / self.n_users_fit_
-        rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-        self._met_ = with_data(counts, np.log1p(counts.data / (self.smoothing * share[rows])))
+        self._prior_ = np.log(np.maximum(self.item_popularity_, 0.5))
+        share = evidence / max(evidence.sum(), 1.0)
+        self._met_ = with_data(met, np.log1p(met.data / (added * share[entry_rows(met)])))
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         scores: NDArray[np.float64] = (with_data(X, np.ones(X.nnz)) @ self._met_).toarray()
