@@ -94,6 +94,7 @@ def test_odd_matrices(model, D):
 def test_naive_bayes_is_the_product_of_its_probabilities():
     rng = np.random.default_rng(0)
     D = (rng.random((40, 12)) < 0.4).astype(float)
+    D = D[D.any(axis=1)]
     model = NaiveBayesRecommender(0.7).fit(3 * D)
     counts = D.T @ D
     together = counts - np.diag(np.diag(counts))
