@@ -137,6 +137,11 @@ def test_what_is_no_column_of_texts_is_refused(encoder, texts, error, words):
         encoder.fit(texts)
 
 
+def test_progress_counts_texts(encoder, capsys):
+    encoder.set_params(verbose=True).fit_transform(["abba", "cab", "cab"])
+    assert "2/2" in capsys.readouterr().err
+
+
 def test_pickle_and_feature_names(encoder):
     encoder.fit(["abba"])
     twin = pickle.loads(pickle.dumps(encoder))

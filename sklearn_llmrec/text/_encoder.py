@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -221,13 +222,16 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         )
         if not missing:
             return known
-        for start in self._progress(range(0, len(missing), _BLOCK)):
-            block = missing[start : start + _BLOCK]
-            vectors = self._embed(block)
-            keys = [unique[text] for text in block]
-            if cache is not None:
-                cache.put(keys, vectors)
-            known.update(zip(keys, vectors, strict=True))
+        with self._progress(len(missing)) as progress:
+            for start in range(0, len(missing), _BLOCK):
+                block = missing[start : start + _BLOCK]
+                vectors = self._embed(block)
+                keys = [unique[text] for text in block]
+                if cache is not None:
+                    cache.put(keys, vectors)
+                known.update(zip(keys, vectors, strict=True))
+                if progress is not None:
+                    progress.update(len(block))
         return known
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
@@ -268,12 +272,13 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         name = f"{self.model_hash_}-{text_key(settings).hex()[:12]}.sqlite"
         return EmbeddingCache(folder.expanduser() / name)
 
-    def _progress(self, blocks: range) -> Any:
+    def _progress(self, n_texts: int) -> Any:
+        """A progress bar as a context, or a context of None."""
         if not self.verbose:
-            return blocks
+            return nullcontext()
         from tqdm.auto import tqdm
 
-        return tqdm(blocks, desc="Embedding texts", unit_scale=_BLOCK, unit=" texts")
+        return tqdm(total=n_texts, desc="Embedding texts", unit=" texts")
 
     @property
     def _n_features_out(self) -> int:
