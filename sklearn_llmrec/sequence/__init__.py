@@ -8,11 +8,13 @@ from sklearn_llmrec.sequence._recurrent import (
     SequenceLSTMRecommender,
     SequenceRNNRecommender,
 )
+from sklearn_llmrec.sequence._repeat import RepeatRecommender
 from sklearn_llmrec.sequence._sasrec import SASRec
 
 __all__ = [
     "BERT4Rec",
     "MarkovRecommender",
+    "RepeatRecommender",
     "SASRec",
     "SequenceGRURecommender",
     "SequenceKNN",
