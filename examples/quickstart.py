@@ -95,7 +95,8 @@ def main():
     start = time.perf_counter()
     data = load_online_retail(repeats="keep")
     items = data["items"]
-    past, future = time_split(data.interactions, test_size=0.2)
+    # float32 halves the memory and the time of every model, and stays float32 throughout.
+    past, future = time_split(data.interactions.astype("float32"), test_size=0.2)
     fit, validation = time_split(past, test_size=0.2)
     print(
         f"{data.interactions.shape[0]} customers, {data.interactions.shape[1]} products; {past.nnz} purchases before "
