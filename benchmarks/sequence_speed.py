@@ -47,7 +47,7 @@ def fit_seconds(model, X):
 
 
 def training(options):
-    X = _data.movielens_1m(options.data)
+    X = _data.movielens_1m(options.data)[: options.users]
     recent = event_sequences(X).tail(51)
     matrix = sp.csr_array(
         (1.0 + np.arange(len(recent.items)), recent.items, recent.bounds), X.shape
@@ -103,6 +103,7 @@ def ranking(options):
 if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--users", type=int, default=6040, help="only the first so many")
     parser.add_argument("--rectools", help="a Python interpreter that has RecTools")
     _data.add_data_option(parser)
     options = parser.parse_args()

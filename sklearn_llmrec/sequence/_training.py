@@ -39,7 +39,7 @@ def to_numpy(network: torch.nn.Module) -> Weights:
 def from_numpy(network: torch.nn.Module, weights: Weights, *, copy: bool) -> None:
     """Put arrays into a network, as they are or copied."""
     arrays = {name: np.require(array, requirements=["C", "W"]) for name, array in weights.items()}
-    tensors = {name: torch.from_numpy(a.copy() if copy else a) for name, a in arrays.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     network.load_state_dict(tensors, assign=not copy)
 
 
