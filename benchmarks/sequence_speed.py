@@ -15,6 +15,7 @@ from argparse import ArgumentParser
 import _data
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 from sklearn_llmrec.sequence import SASRec, SequenceGRURecommender, SequenceLSTMRecommender
 from sklearn_llmrec.utils._order import event_sequences
@@ -23,7 +24,7 @@ RECTOOLS = """
 import json, logging, sys, time, warnings
 warnings.simplefilter("ignore")
 import numpy as np, pandas as pd, torch
-torch.set_num_threads(2)
+torch.set_num_threads(int(sys.argv[2]))
 from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -69,7 +70,7 @@ def training(options):
         for name, model in models.items():
             seconds[name].append(fit_seconds(model, matrix))
         if options.rectools:
-            command = [options.rectools, "-c", RECTOOLS, path]
+            command = [options.rectools, "-c", RECTOOLS, path, str(torch.get_num_threads())]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
             seconds["RecTools SASRec, bce, 1 negative"].append(json.loads(out.splitlines()[-1]))
     print("| training | sequences/s (median of fits) | fit s | CPU s |\n|---|---|---|---|")
