@@ -9,8 +9,10 @@ its SASRec on the same sequences (its defaults, BCE with one negative), alternat
 
 import json
 import subprocess
+import tempfile
 import time
 from argparse import ArgumentParser
+from pathlib import Path
 
 import _data
 import numpy as np
@@ -63,7 +65,7 @@ def training(options):
     seconds = {name: [] for name in models}
     if options.rectools:
         seconds["RecTools SASRec, bce, 1 negative"] = []
-        path = "/tmp/sequence_speed.npy"
+        path = str(Path(tempfile.mkdtemp()) / "events.npy")
         np.save(path, np.column_stack([recent.rows, recent.items]))
     SASRec(**fixed).fit(matrix[:200])  # the first call of a process prepares torch
     for _ in range(options.repeat):
