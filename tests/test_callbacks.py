@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from sklearn_llmrec import ALSRecommender
 from sklearn_llmrec.dummy import PopularityRecommender
+from sklearn_llmrec.metrics import ranking_scorer
 from sklearn_llmrec.utils._callbacks import iterations
 
 pytest.importorskip("sklearn.callback")
@@ -67,3 +69,19 @@ def test_a_failed_fit_still_tears_down():
         model.fit(np.full((3, 3), np.nan))
     assert recorder.heard == ["setup", "begin fit", "teardown"]
     assert not hasattr(model, "n_features_in_")
+
+
+def test_a_score_monitor_follows_als():
+    from sklearn.callback import ScoringMonitor
+
+    rng = np.random.default_rng(0)
+    taste = np.arange(40)[:, None] % 2 == np.arange(20) % 2
+    X = sp.csr_array((rng.random((40, 20)) < np.where(taste, 0.6, 0.1)).astype(float))
+    monitor = ScoringMonitor(scoring=ranking_scorer(["ndcg@10"]))
+    model = ALSRecommender(2, max_iter=4, regularization=0.1, random_state=0)
+    model.set_callbacks(monitor).fit(X)
+    assert model.n_iter_ == 4
+    log = monitor.get_logs()
+    scores = [entry["ndcg@10"] for entry in log.data if "ndcg@10" in entry]
+    assert len(scores) >= 4
+    assert scores[-1] == pytest.approx(model.score(X))

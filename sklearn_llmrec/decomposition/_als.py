@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_llmrec._similar import ExplainMixin
 from sklearn_llmrec.decomposition._factors import FactorRecommender
+from sklearn_llmrec.utils._callbacks import iterations
 from sklearn_llmrec.utils._sparse import _kernel_csr, entry_rows, with_data
 
 
@@ -185,13 +186,18 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
             P = 0.01 * rng.random((X.shape[0], self.n_components), dtype=X.dtype)
             Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)
             threads = kernel.num_threads
-            for sweep in range(self.max_iter):
+
+            def fitted() -> dict[str, Any]:
+                learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
+                return {**learned, "components_": np.ascontiguousarray(Q.T)}
+
+            for sweep in iterations(self, self.max_iter, X=X, fitted=fitted):
+                self.n_iter_ = sweep + 1
                 kernel.solver(users, P, self._with_penalties(Q), kernel.regularization, threads)
                 kernel.solver(items, Q, self._with_penalties(P), kernel.regularization, threads)
                 if self.verbose:
                     print(f"[ALSRecommender] sweep {sweep + 1} of {self.max_iter}")
         self.components_ = np.ascontiguousarray(Q.T)
-        self.n_iter_ = self.max_iter
 
     def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
         weights, _ = self._weights(X, self._mean_frequency_)

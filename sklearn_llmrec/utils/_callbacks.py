@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # scikit-learn before 1.9
@@ -60,15 +62,17 @@ def iterations(
     iteration : int
     """
     context = getattr(estimator, "_callback_fit_ctx", None)
+    # ScoringMonitor scores only what comes with a y; one-dimensional, it is ignored by `score` and our scorers.
+    y = None if X is None else np.zeros(X.shape[0])
     for iteration in range(n):
         if context is None:
             yield iteration
         else:
             task = context.subcontext(task_name="iteration")
-            task.call_on_fit_task_begin(estimator=estimator, X=X)
+            task.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
             yield iteration
             if task.call_on_fit_task_end(
-                estimator=estimator, X=X, reconstruction_attributes=fitted
+                estimator=estimator, X=X, y=y, reconstruction_attributes=fitted
             ):
                 return
         if stop is not None and stop():
