@@ -65,6 +65,11 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
                 f"{error} X has exactly the transposed shape of the matrix given to fit: rows are users and columns "
                 "are items, so pass X.T."
             ) from error
+        if "could not convert string" in str(error):
+            raise ValueError(
+                f"{error}. {name} takes a numeric user-by-item matrix; build one from a table of events with "
+                "Interactions.from_frame(df, user=..., item=...)."
+            ) from error
         raise
     if not sp.issparse(X) or not isinstance(X, sp.csr_array):
         X = sp.csr_array(X)

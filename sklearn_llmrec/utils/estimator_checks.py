@@ -263,7 +263,7 @@ def check_bad_input(estimator: Any) -> None:
         (dense[:, :-1], "features"),
         (dense.T, "transposed"),
         (dense[0], "1D array"),
-        (dense.astype(str).astype(object) + "a", "convert|numeric|string"),
+        (dense.astype(str).astype(object) + "a", "could not convert string.*from_frame"),
     ]
     for wrong, words in cases:
         _refused(
