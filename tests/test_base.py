@@ -1,5 +1,7 @@
 """What the base class promises beyond the common checks."""
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -23,6 +25,7 @@ from sklearn_llmrec.base import BaseRecommender, row_chunks
 from sklearn_llmrec.dummy import PopularityRecommender, RandomRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.preprocessing import BM25Transformer
+from sklearn_llmrec.sequence import SASRec
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +214,10 @@ def test_a_subclass_needs_two_methods(X):
     )
     with pytest.raises(TypeError, match="abstract"):
         BaseRecommender()
+
+
+def test_an_estimator_without_its_extra_says_so_at_fit(X, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    times = sp.csr_array(X * np.arange(1, 41))
+    with pytest.raises(ImportError, match=r"torch is needed here.*sklearn-llmrec\[deep\]"):
+        SASRec().fit(times)

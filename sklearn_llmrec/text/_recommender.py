@@ -265,13 +265,13 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         --------
         >>> import numpy as np
         >>> from sklearn_llmrec import TextEmbeddingRecommender
-        >>> titles = ["tea cup", "tea pot", "garden spade", "garden rake", "board game"]
-        >>> X = np.array([[1, 1, 1, 1, 0], [0, 0, 0, 0, 1]])
+        >>> titles = ["tea cup", "tea pot", "tea set", "garden spade", "garden rake", "board game"]
+        >>> X = np.array([[1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1]])
         >>> model = TextEmbeddingRecommender(titles, n_interests=2).fit(X)
         >>> for interest in model.user_interests(X[:1], n_terms=1)[0]:
         ...     print(interest.terms, sorted(interest.items))
-        ['tea'] [0, 1]
-        ['garden'] [2, 3]
+        ['tea'] [0, 1, 2]
+        ['garden'] [3, 4]
         """
         check_is_fitted(self)
         histories = canonical(self._check_X(X, reset=False))
