@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sklearn_llmrec._interactions import Interactions
-    from sklearn_llmrec.base import recommend
+    from sklearn_llmrec._recommend import recommend
     from sklearn_llmrec.decomposition import ALSRecommender
     from sklearn_llmrec.ensemble import VotingRecommender
     from sklearn_llmrec.neighbors import ItemKNN, UserKNN
@@ -28,7 +28,7 @@ _WHERE = {
     "UserKNN": "neighbors",
     "VotingRecommender": "ensemble",
     "check_recommender": "utils.estimator_checks",
-    "recommend": "base",
+    "recommend": "_recommend",
 }
 _SUBPACKAGES = (
     "base",

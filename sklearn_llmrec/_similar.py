@@ -7,7 +7,9 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.base import BaseRecommender, restored_on_error, row_chunks
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.utils._atomic import restored_on_error
+from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical, check_k, check_targets
 

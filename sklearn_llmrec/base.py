@@ -4,21 +4,18 @@ A recommender is a multi-output estimator whose samples are users and whose outp
 fits (`_fit`) and how it scores a chunk of rows (`_score_rows`); everything else lives here.
 """
 
-import copy
 from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
-import sklearn
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_llmrec.utils._atomic import restored_on_error
+from sklearn_llmrec.utils._blocks import best_of_block, check_candidates, row_chunks
 from sklearn_llmrec.utils._callbacks import (
     CallbackSupportMixin,
     begin_fit,
@@ -26,89 +23,12 @@ from sklearn_llmrec.utils._callbacks import (
     with_callbacks,
 )
 from sklearn_llmrec.utils._memory import require_memory
-from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical, check_k, check_matrix, check_targets
 
-__all__ = ["BaseRecommender", "recommend"]
+__all__ = ["BaseRecommender"]
 
-# Blocks beyond the caches gain nothing, so a chunk stays below working_memory and below this.
-_CHUNK_BYTES = 32 * 2**20
 # What a row costs in a sparse top-k, about: it needs no dense scores, so its chunks are long.
 _FAST_ROW_BYTES = 2**10
-
-
-@contextmanager
-def restored_on_error(estimator: Any) -> Iterator[None]:
-    """Leave the estimator as it was when the block fails, whatever the block had already set."""
-    before = dict(estimator.__dict__)
-    try:
-        yield
-    except BaseException:
-        estimator.__dict__.clear()
-        estimator.__dict__.update(before)
-        raise
-
-
-def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
-    """Slices over rows such that a chunk of `row_bytes` a row stays within scikit-learn's ``working_memory``."""
-    limit = min(sklearn.get_config()["working_memory"] * 2**20, _CHUNK_BYTES)
-    size = max(1, int(limit // max(row_bytes, 1)))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
-
-
-def best_of_block(
-    scores: NDArray[Any], k: int, seen: sp.csr_array | None, candidates: Any | None
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Top k of a dense block of scores (overwritten) after removing what is seen and what is no candidate."""
-    if seen is not None:
-        rows = np.repeat(np.arange(scores.shape[0]), np.diff(seen.indptr))
-        scores[rows, seen.indices] = -np.inf
-    if candidates is None:
-        return topk(scores, k)
-    if sp.issparse(candidates):
-        allowed = np.zeros(scores.shape, dtype=bool)
-        rows = np.repeat(np.arange(scores.shape[0]), np.diff(candidates.indptr))
-        allowed[rows, candidates.indices] = True
-        scores[~allowed] = -np.inf
-        return topk(scores, k)
-    width = min(k, len(candidates))
-    items, values = topk(np.ascontiguousarray(scores[:, candidates]), width)
-    items = np.where(items < 0, -1, candidates[items])
-    pad = ((0, 0), (0, k - width))
-    return np.pad(items, pad, constant_values=-1), np.pad(values, pad, constant_values=-np.inf)
-
-
-def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
-    """Candidates as a sorted index array, a boolean csr_array of `shape`, or None.
-
-    Raises
-    ------
-    ValueError
-        If indices are out of range, or the matrix has another shape.
-    TypeError
-        If they are neither integers nor a sparse matrix.
-    """
-    if candidates is None:
-        return None
-    if sp.issparse(candidates):
-        if candidates.shape != shape:
-            raise ValueError(
-                f"candidates has shape {candidates.shape} and X has shape {shape}: both must be equal."
-            )
-        return canonical(sp.csr_array(candidates).astype(bool))
-    candidates = np.asarray(candidates)
-    if candidates.ndim != 1 or not np.issubdtype(candidates.dtype, np.integer):
-        raise TypeError(
-            "candidates must be one array of column numbers for all rows, or a boolean sparse matrix of the shape of "
-            f"X; got an array of dtype {candidates.dtype} and {candidates.ndim} dimensions."
-        )
-    if candidates.size and not (candidates.min() >= 0 and candidates.max() < shape[1]):
-        raise ValueError(
-            f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
-            f"columns 0 to {shape[1] - 1}."
-        )
-    return np.unique(candidates)
 
 
 class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
@@ -399,121 +319,3 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 candidates[some] if sp.issparse(candidates) else candidates,
             )
         return items, scores
-
-
-def _generic_recommend(
-    estimator: Any, X: Any, seen: sp.csr_array | None, k: int, candidates: Any
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Rank what `predict` of any multi-output estimator returns, chunk by chunk."""
-    n_rows = X.shape[0]
-    parts = []
-    width = getattr(estimator, "n_features_in_", X.shape[1])
-    for rows in row_chunks(n_rows, 8 * width):
-        block = np.array(estimator.predict(X[rows]))
-        if block.ndim != 2:
-            raise ValueError(
-                f"{type(estimator).__name__}.predict returned an array of {block.ndim} dimensions: recommend needs one "
-                "score per item, so a recommender or a multi-output estimator fitted on item columns."
-            )
-        if not np.issubdtype(block.dtype, np.floating):
-            block = block.astype(np.float64)
-        shape = (n_rows, block.shape[1])
-        if seen is not None and seen.shape != shape:
-            raise ValueError(
-                f"X has {seen.shape[1]} columns and the estimator scores {shape[1]} items: what is seen cannot be told "
-                "from X, so pass exclude_seen=False."
-            )
-        allowed = check_candidates(candidates, shape)
-        parts.append(
-            best_of_block(
-                block,
-                check_k(k, shape[1]),
-                None if seen is None else canonical(sp.csr_array(seen[rows])),
-                allowed[rows] if sp.issparse(allowed) else allowed,
-            )
-        )
-    items, scores = zip(*parts, strict=True)
-    return np.vstack(items), np.vstack(scores)
-
-
-def recommend(
-    estimator: Any,
-    X: Any,
-    k: int = 10,
-    *,
-    exclude_seen: bool = True,
-    candidates: ArrayLike | sp.sparray | None = None,
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """The k best items for every row, from any fitted estimator that scores items.
-
-    A `Pipeline` hides every method that scikit-learn does not know, and so does a fitted search; this function does
-    for them, and for any multi-output estimator of scikit-learn, what the method does for a recommender. What is seen
-    is read from `X` as given, before any step of a Pipeline.
-
-    Parameters
-    ----------
-    estimator : object
-        A fitted recommender, a Pipeline that ends with one, a fitted search over either, or any estimator whose
-        `predict` returns one score per item.
-    X : {array-like, sparse} of shape (n_users, n_items)
-        Histories.
-    k : int, default=10
-        Length of the lists.
-    exclude_seen : bool, default=True
-        Whether items of the row itself are left out.
-    candidates : array-like of int or boolean sparse of shape (n_users, n_items), default=None
-        What may be recommended: column numbers for all rows, or a matrix row by row.
-
-    Returns
-    -------
-    items : ndarray of shape (n_users, k), int64
-        Column numbers, best first; -1 where fewer than k items are allowed.
-    scores : ndarray of shape (n_users, k)
-        Their scores; ``-inf`` beside item -1.
-
-    Raises
-    ------
-    ValueError
-        If k is above the number of items, or the estimator does not return one score per item.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import Normalizer
-    >>> from sklearn_llmrec import ItemKNN, recommend
-    >>> X = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 1, 0]])
-    >>> pipeline = make_pipeline(Normalizer(), ItemKNN()).fit(X)
-    >>> items, scores = recommend(pipeline, X[1:2], k=1)
-    >>> items
-    array([[2]])
-    """
-    if isinstance(estimator, BaseRecommender) or (
-        not isinstance(estimator, Pipeline) and callable(getattr(estimator, "recommend", None))
-    ):
-        result: tuple[NDArray[np.int64], NDArray[Any]] = estimator.recommend(
-            X, k, exclude_seen=exclude_seen, candidates=candidates
-        )
-        return result
-    if hasattr(estimator, "best_estimator_"):
-        return recommend(
-            estimator.best_estimator_, X, k, exclude_seen=exclude_seen, candidates=candidates
-        )
-    if not hasattr(X, "shape"):
-        X = np.asarray(X)
-    seen = sp.csr_array(X) if exclude_seen else None
-    if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
-        last = estimator.steps[-1][1]
-        if isinstance(last, BaseRecommender):
-            check_is_fitted(last)
-            given = last._check_X(estimator[:-1].transform(X), reset=False)
-            return last._recommend(given, seen, k, candidates)
-        if hasattr(last, "best_estimator_"):
-            inner = copy.copy(estimator)
-            inner.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], last.best_estimator_)]
-            return recommend(inner, X, k, exclude_seen=exclude_seen, candidates=candidates)
-    elif isinstance(estimator, Pipeline):
-        return recommend(
-            estimator.steps[-1][1], X, k, exclude_seen=exclude_seen, candidates=candidates
-        )
-    return _generic_recommend(estimator, X, seen, k, candidates)

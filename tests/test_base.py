@@ -21,11 +21,12 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 
 from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN, UserKNN, recommend
-from sklearn_llmrec.base import BaseRecommender, row_chunks
+from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.dummy import PopularityRecommender, RandomRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.preprocessing import BM25Transformer
 from sklearn_llmrec.sequence import SASRec
+from sklearn_llmrec.utils._blocks import row_chunks
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec import Interactions, ItemKNN, VotingRecommender
-from sklearn_llmrec.base import recommend
+from sklearn_llmrec._recommend import recommend
 from sklearn_llmrec.sequence import MarkovRecommender, SequenceKNN, SessionKNN
 from sklearn_llmrec.sequence._knn import _pair_blocks
 from sklearn_llmrec.utils._order import event_sequences

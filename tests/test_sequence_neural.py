@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec import Interactions, ItemKNN, VotingRecommender
-from sklearn_llmrec.base import recommend
+from sklearn_llmrec._recommend import recommend
 from sklearn_llmrec.sequence import (
     BERT4Rec,
     SASRec,

@@ -12,7 +12,8 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._similar import SimilarItemsMixin
-from sklearn_llmrec.base import BaseRecommender, row_chunks
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._nearest import nearest, unit_rows
 
 

@@ -9,9 +9,9 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from sklearn_llmrec.base import row_chunks
 from sklearn_llmrec.ensemble._members import member_scores
 from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest
+from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical
 

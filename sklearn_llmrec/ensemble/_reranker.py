@@ -11,7 +11,8 @@ from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval
 
-from sklearn_llmrec.base import BaseRecommender, recommend
+from sklearn_llmrec._recommend import recommend
+from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.ensemble._members import member_scores, needs_nonnegative, needs_order
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical

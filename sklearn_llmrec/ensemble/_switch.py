@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import StrOptions
 
-from sklearn_llmrec.base import recommend
+from sklearn_llmrec._recommend import recommend
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._reranker import same_pattern
 from sklearn_llmrec.utils._validation import canonical

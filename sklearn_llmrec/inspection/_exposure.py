@@ -84,7 +84,7 @@ class ExposureDisplay:
         -------
         display : ExposureDisplay
         """
-        from sklearn_llmrec.base import recommend
+        from sklearn_llmrec._recommend import recommend
 
         X = as_rows(X)
         exposures = {}

@@ -21,7 +21,7 @@ from sklearn_llmrec._similar import (
     SimilarItemsMixin,
     columns_of,
 )
-from sklearn_llmrec.base import row_chunks
+from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._sparse import dense_product
 

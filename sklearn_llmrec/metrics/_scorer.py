@@ -142,7 +142,7 @@ class _RankingScorer(Scorer):
     def _lists(
         self, estimator: Any, visible: Any, targets: sp.csr_array, profile: sp.csr_array
     ) -> Ranking:
-        from sklearn_llmrec.base import recommend
+        from sklearn_llmrec._recommend import recommend
 
         n_items = targets.shape[1]
         k = max(one.k for one in self._asked)

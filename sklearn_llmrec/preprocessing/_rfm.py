@@ -10,8 +10,8 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
-from sklearn_llmrec.base import restored_on_error
 from sklearn_llmrec.preprocessing._base import check_events, row_extremes, row_numbers, row_sums
+from sklearn_llmrec.utils._atomic import restored_on_error
 
 _NAMES = ("recency", "frequency", "monetary")
 _QUANTILES = (0.2, 0.4, 0.6, 0.8)

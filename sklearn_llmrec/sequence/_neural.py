@@ -14,8 +14,10 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.base import BaseRecommender, best_of_block, restored_on_error, row_chunks
+from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.sequence._batches import Batch, next_item_batches
+from sklearn_llmrec.utils._atomic import restored_on_error
+from sklearn_llmrec.utils._blocks import best_of_block, row_chunks
 from sklearn_llmrec.utils._callbacks import iterations
 from sklearn_llmrec.utils._optional import require
 from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences

@@ -17,7 +17,7 @@ from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
-from sklearn_llmrec.base import recommend
+from sklearn_llmrec._recommend import recommend
 
 __all__ = ["EXPECTED_FAILED_CHECKS", "check_recommender", "recommender_checks"]
 

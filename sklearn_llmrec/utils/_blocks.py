@@ -1,0 +1,77 @@
+"""Blocks of rows that fit the memory, and the best of a block of scores."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import sklearn
+from numpy.typing import NDArray
+
+from sklearn_llmrec.utils._topk import topk
+from sklearn_llmrec.utils._validation import canonical
+
+# Blocks beyond the caches gain nothing, so a chunk stays below working_memory and below this.
+_CHUNK_BYTES = 32 * 2**20
+
+
+def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
+    """Slices over rows such that a chunk of `row_bytes` a row stays within scikit-learn's ``working_memory``."""
+    limit = min(sklearn.get_config()["working_memory"] * 2**20, _CHUNK_BYTES)
+    size = max(1, int(limit // max(row_bytes, 1)))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def best_of_block(
+    scores: NDArray[Any], k: int, seen: sp.csr_array | None, candidates: Any | None
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Top k of a dense block of scores (overwritten) after removing what is seen and what is no candidate."""
+    if seen is not None:
+        rows = np.repeat(np.arange(scores.shape[0]), np.diff(seen.indptr))
+        scores[rows, seen.indices] = -np.inf
+    if candidates is None:
+        return topk(scores, k)
+    if sp.issparse(candidates):
+        allowed = np.zeros(scores.shape, dtype=bool)
+        rows = np.repeat(np.arange(scores.shape[0]), np.diff(candidates.indptr))
+        allowed[rows, candidates.indices] = True
+        scores[~allowed] = -np.inf
+        return topk(scores, k)
+    width = min(k, len(candidates))
+    items, values = topk(np.ascontiguousarray(scores[:, candidates]), width)
+    items = np.where(items < 0, -1, candidates[items])
+    pad = ((0, 0), (0, k - width))
+    return np.pad(items, pad, constant_values=-1), np.pad(values, pad, constant_values=-np.inf)
+
+
+def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
+    """Candidates as a sorted index array, a boolean csr_array of `shape`, or None.
+
+    Raises
+    ------
+    ValueError
+        If indices are out of range, or the matrix has another shape.
+    TypeError
+        If they are neither integers nor a sparse matrix.
+    """
+    if candidates is None:
+        return None
+    if sp.issparse(candidates):
+        if candidates.shape != shape:
+            raise ValueError(
+                f"candidates has shape {candidates.shape} and X has shape {shape}: both must be equal."
+            )
+        return canonical(sp.csr_array(candidates).astype(bool))
+    candidates = np.asarray(candidates)
+    if candidates.ndim != 1 or not np.issubdtype(candidates.dtype, np.integer):
+        raise TypeError(
+            "candidates must be one array of column numbers for all rows, or a boolean sparse matrix of the shape of "
+            f"X; got an array of dtype {candidates.dtype} and {candidates.ndim} dimensions."
+        )
+    if candidates.size and not (candidates.min() >= 0 and candidates.max() < shape[1]):
+        raise ValueError(
+            f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
+            f"columns 0 to {shape[1] - 1}."
+        )
+    return np.unique(candidates)
