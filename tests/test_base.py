@@ -73,7 +73,7 @@ def test_searches_curves_and_workers(X):
     assert np.isfinite(test).all()
     one = cross_validate(ItemKNN(), X, cv=3)["test_score"]
     two = cross_validate(ItemKNN(), X, cv=3, n_jobs=2)["test_score"]
-    np.testing.assert_array_equal(one, two)
+    np.testing.assert_allclose(one, two, rtol=1e-12)  # workers may add in another order
     assert cross_val_predict(EASE(), X, X, cv=3).shape == X.shape
 
 
