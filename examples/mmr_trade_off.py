@@ -1,4 +1,4 @@
-"""What diversity costs: nDCG against the diversity of lists for several settings of MMRReranker.
+"""What diversity costs: nDCG against the diversity of lists, for settings of MMRReranker and DPPReranker.
 
     python examples/mmr_trade_off.py [figure.png]
 
@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import numpy as np
 
 from sklearn_llmrec.datasets import make_interactions
-from sklearn_llmrec.ensemble import MMRReranker
+from sklearn_llmrec.ensemble import DPPReranker, MMRReranker
 from sklearn_llmrec.inspection import TradeOffDisplay
 from sklearn_llmrec.model_selection import holdout_split
 from sklearn_llmrec.neighbors import ItemKNN
@@ -22,8 +22,11 @@ data = make_interactions(n_users=500, n_items=200, random_state=0)
 X, y = holdout_split(data.interactions, random_state=0)
 topics = np.eye(8)[np.asarray(data["items"]["topic"])]
 models = {
-    f"diversity {d}": MMRReranker(ItemKNN(), diversity=d, item_features=topics).fit(X)
-    for d in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+    f"MMR {d}": MMRReranker(ItemKNN(), diversity=d, item_features=topics).fit(X)
+    for d in (0.0, 0.1, 0.2, 0.3, 0.4, 0.8)
+} | {
+    f"DPP {d}": DPPReranker(ItemKNN(), diversity=d, item_features=topics).fit(X)
+    for d in (0.02, 0.06, 0.1, 0.3)
 }
 display = TradeOffDisplay.from_estimator(
     models, X, y, x_metric="diversity@10", y_metric="ndcg@10", item_features=topics

@@ -1,6 +1,7 @@
 """Rerankers against brute force, and what they must never do."""
 
 import pickle
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from sklearn_llmrec import Interactions
 from sklearn_llmrec.dummy import PopularityRecommender
 from sklearn_llmrec.ensemble import (
     CalibratedReranker,
+    DPPReranker,
     MMRReranker,
     RuleReranker,
     boost,
@@ -40,6 +42,7 @@ def rerankers(features):
     return [
         MMRReranker(EASE(), item_features=features, n_candidates=15),
         MMRReranker(EASE(), n_candidates=15),
+        DPPReranker(EASE(), item_features=features, n_candidates=15),
         CalibratedReranker(EASE(), n_candidates=15),
         RuleReranker(EASE(), rules=[boost(features[:, 0])], n_candidates=15),
     ]
@@ -218,3 +221,74 @@ def test_a_search_reaches_the_base_and_the_reranker(X):
     grid = {"diversity": [0.0, 0.9], "estimator__regularization": [1.0, 100.0]}
     search = GridSearchCV(MMRReranker(EASE()), grid, cv=2).fit(X)
     assert search.best_params_["diversity"] == 0.0
+
+
+def volume_kernel(features, ridge=0.01):
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    similar = (1 - ridge) * (1 + unit @ unit.T) / 2
+    np.fill_diagonal(similar, 1)
+    return similar
+
+
+def test_dpp_equals_greedy_determinants(X, features):
+    d, n, k = 0.3, 12, 6
+    base = EASE().fit(X)
+    pool, values = base.recommend(X, k=n)
+    similar = volume_kernel(features)
+    model = DPPReranker(base, diversity=d, item_features=features, n_candidates=n).fit(X)
+    got, _ = model.recommend(X, k)
+    for row in range(X.shape[0]):
+        r = (values[row] - values[row].min()) / np.ptp(values[row])
+        chosen: list[int] = []
+
+        while len(chosen) < k:
+            value = {}
+            for p in set(range(n)) - set(chosen):
+                items = pool[row, [*chosen, p]]
+                _, volume = np.linalg.slogdet(similar[np.ix_(items, items)])
+                value[p] = (1 - d) * r[[*chosen, p]].sum() + d * volume
+            chosen.append(max(value, key=value.__getitem__))
+        assert_array_equal(got[row], pool[row, chosen])
+
+
+def test_dpp_is_near_the_best_of_all_sets(X, features):
+    n, k = 9, 3
+    base = EASE().fit(X)
+    pool, _ = base.recommend(X, k=n)
+    similar = volume_kernel(features)
+    model = DPPReranker(base, diversity=1.0, item_features=features, n_candidates=n).fit(X)
+    got, _ = model.recommend(X, k)
+    for row in range(X.shape[0]):
+
+        def volume(items):
+            return np.linalg.slogdet(similar[np.ix_(items, items)])[1]
+
+        sets = [volume(list(items)) for items in combinations(pool[row], k)]
+        # Greedy is no exact search; every set is counted to see how far from the best it ends.
+        assert volume(got[row]) > np.quantile(sets, 0.5)
+        assert volume(got[row]) >= max(sets) - 0.5
+
+
+def test_dpp_has_no_use_for_copies_and_reads_what_mmr_reads(X, monkeypatch):
+    kinds = np.eye(4)[np.arange(40) % 4]
+    items, _ = DPPReranker(EASE(), diversity=1.0, item_features=kinds).fit(X).recommend(X, 4)
+    assert (np.sort(items % 4, axis=1) == np.arange(4)).all()
+    # Past the rank of the features relevance and evenness go on.
+    items, _ = DPPReranker(EASE(), diversity=1.0, item_features=kinds).fit(X).recommend(X, 8)
+    assert all((np.bincount(line % 4, minlength=4) == 2).all() for line in items)
+    base = EASE().fit(X).recommend(X, 6)[0]
+    assert_array_equal(DPPReranker(EASE(), diversity=0.0).fit(X).recommend(X, 6)[0], base)
+    dense = DPPReranker(EASE(), item_features=X.toarray().T).fit(X).recommend(X, 6)[0]
+    monkeypatch.setattr("sklearn_llmrec.ensemble._dpp._DENSE_VALUES", 0)
+    for source in (None, sp.csr_array(X.T), sp.csr_matrix(X.T)):
+        model = DPPReranker(EASE(), item_features=source).fit(X)
+        assert_array_equal(model.recommend(X, 6)[0], dense)
+
+
+def test_dpp_trades_relevance_for_diversity(X, features):
+    lists = [
+        DPPReranker(EASE(), diversity=d, item_features=features).fit(X).recommend(X, 5)[0]
+        for d in (0, 0.05, 0.3, 1)
+    ]
+    spread = [diversity_at_k(items, features, k=5) for items in lists]
+    assert (np.diff(spread) > 0).all()

@@ -1,6 +1,7 @@
 """Recommenders made of recommenders."""
 
 from sklearn_llmrec.ensemble._calibrated import CalibratedReranker
+from sklearn_llmrec.ensemble._dpp import DPPReranker
 from sklearn_llmrec.ensemble._fallback import FallbackRecommender
 from sklearn_llmrec.ensemble._mmr import MMRReranker
 from sklearn_llmrec.ensemble._rules import RuleReranker, boost, cap_per_category, reserve_slots
@@ -10,6 +11,7 @@ from sklearn_llmrec.ensemble._voting import VotingRecommender
 
 __all__ = [
     "CalibratedReranker",
+    "DPPReranker",
     "FallbackRecommender",
     "MMRReranker",
     "RuleReranker",
