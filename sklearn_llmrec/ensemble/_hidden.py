@@ -32,14 +32,14 @@ class Pool:
     n_targets: NDArray[np.int64] | None = None
 
 
-def _fit_hidden(member: Any, X: Any) -> Any:
-    return clone(member).fit(X)
+def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
+    return clone(member).fit(X, **params)
 
 
 def hidden_fits(
-    members: list[Any], X: Any, *, latest: bool, n_jobs: int | None
+    members: list[Any], params: list[dict[str, Any]], X: Any, *, latest: bool, n_jobs: int | None
 ) -> tuple[list[Any], Any, sp.csr_array]:
-    """Members fitted on a visible part of X, that part, and the rest.
+    """Members fitted, with parameters of their own, on a visible part of X; that part; and the rest.
 
     Raises
     ------
@@ -53,7 +53,9 @@ def hidden_fits(
             "Nothing can be hidden to learn from: every row has fewer than two interactions. Give "
             "weights, or rows with more."
         )
-    fitted = Parallel(n_jobs=n_jobs)(delayed(_fit_hidden)(member, visible) for member in members)
+    fitted = Parallel(n_jobs=n_jobs)(
+        delayed(_fit_hidden)(member, visible, own) for member, own in zip(members, params)
+    )
     return fitted, visible, hidden
 
 

@@ -11,7 +11,7 @@ from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.ensemble._routing import RoutesFitMixin
 
 
 def is_dropped(member: Any) -> bool:
@@ -59,7 +59,7 @@ def member_scores(member: Any, X: Any) -> NDArray[Any]:
     return scores.astype(X.dtype, copy=False)
 
 
-class BaseMembers(MetaEstimatorMixin, _BaseComposition, BaseRecommender):
+class BaseMembers(MetaEstimatorMixin, _BaseComposition, RoutesFitMixin):
     """A recommender made of named recommenders, in the manner of `sklearn.ensemble.VotingClassifier`."""
 
     estimators: list[tuple[str, Any]]
@@ -132,6 +132,11 @@ class BaseMembers(MetaEstimatorMixin, _BaseComposition, BaseRecommender):
             )
         return names, members
 
+    def _kept_members(self) -> tuple[list[str], list[Any]]:
+        """Names and members as given, without dropped ones."""
+        kept = [pair for pair in zip(*self._checked_members()) if not is_dropped(pair[1])]
+        return [name for name, _ in kept], [member for _, member in kept]
+
     def _fit_members(
         self,
         X: Any,
@@ -148,7 +153,7 @@ class BaseMembers(MetaEstimatorMixin, _BaseComposition, BaseRecommender):
                 clone(members[i]),
                 X if rows is None else X[rows[n]],
                 None,
-                {},
+                self._params_for(names[i], X, None if rows is None else rows[n]),
                 message_clsname=type(self).__name__,
                 message=f"({n + 1} of {len(kept)}) Processing {names[i]}" if verbose else None,
             )
@@ -162,10 +167,13 @@ class BaseMembers(MetaEstimatorMixin, _BaseComposition, BaseRecommender):
             }
         )
 
+    def _routed_members(self) -> dict[str, Any]:
+        entries = self.estimators if isinstance(self.estimators, list) else []
+        return {e[0]: e[1] for e in entries if isinstance(e, tuple) and len(e) == 2}
+
     def _voters(self) -> list[Any]:
         """The members that are estimators, of a list that nobody has checked yet."""
-        entries = self.estimators if isinstance(self.estimators, list) else []
-        members = [entry[1] for entry in entries if isinstance(entry, tuple) and len(entry) == 2]
+        members = self._routed_members().values()
         return [member for member in members if isinstance(member, BaseEstimator)]
 
     @property

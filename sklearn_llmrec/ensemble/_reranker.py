@@ -12,8 +12,8 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_llmrec._recommend import recommend
-from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.ensemble._members import member_scores, needs_nonnegative, needs_order
+from sklearn_llmrec.ensemble._routing import RoutesFitMixin
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical
 
@@ -77,7 +77,7 @@ def ladder(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(places < n_valid, steps, -np.inf)
 
 
-class BaseReranker(MetaEstimatorMixin, BaseRecommender):
+class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     """Base class of estimators that reorder the first `n_candidates` items of a recommender.
 
     A subclass implements `_rerank`, and `_fit_reranker` where it learns something. Candidates are
@@ -118,8 +118,11 @@ class BaseReranker(MetaEstimatorMixin, BaseRecommender):
 
     # -- how it works -----------------------------------------------------------------------------
 
+    def _routed_members(self) -> dict[str, Any]:
+        return {"estimator": self.estimator}
+
     def _fit(self, X: Any) -> None:
-        self.estimator_ = clone(self.estimator).fit(X)
+        self.estimator_ = clone(self.estimator).fit(X, **self._params_for("estimator", X))
         self._fit_reranker(X)
         empty = sp.csr_array((1, X.shape[1]), dtype=X.dtype)
         self._empty_row_scores_ = self._score_rows(empty)[0]

@@ -20,7 +20,7 @@ from sklearn_llmrec.ensemble._hidden import (
     sampled_rows,
 )
 from sklearn_llmrec.ensemble._item_data import item_matrix
-from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped
+from sklearn_llmrec.ensemble._members import BaseMembers
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._reranker import ladder, lifted
 
@@ -154,9 +154,7 @@ class StackingRecommender(BaseMembers):
         self.verbose = verbose
 
     def _fit(self, X: Any) -> None:
-        names, members = self._checked_members()
-        kept = [i for i, member in enumerate(members) if not is_dropped(member)]
-        names, members = [names[i] for i in kept], [members[i] for i in kept]
+        names, members = self._kept_members()
         self._item_features_ = (
             None
             if self.item_features is None
@@ -165,7 +163,11 @@ class StackingRecommender(BaseMembers):
         seed = self.random_state or 0
         self._log_popularity_ = np.log1p(self.item_popularity_)
         fitted, visible, hidden = hidden_fits(
-            members, X, latest=self._needs_order, n_jobs=self.n_jobs
+            members,
+            [self._params_for(name, X) for name in names],
+            X,
+            latest=self._needs_order,
+            n_jobs=self.n_jobs,
         )
         rows = sampled_rows(hidden, self.learn_users, seed)
         pool = pool_with_targets(

@@ -143,11 +143,11 @@ class VotingRecommender(BaseMembers):
         self.verbose = verbose
 
     def _fit(self, X: Any) -> None:
-        members = [member for member in self._checked_members()[1] if not is_dropped(member)]
+        self._checked_members()
         given = None if isinstance(self.weights, str) else self._checked_weights()
         self.activity_bounds_ = self._checked_bounds(X)
         if given is None:
-            given = self._learned(members, X)
+            given = self._learned(X)
         self._fit_members(X, n_jobs=self.n_jobs, verbose=self.verbose)
         self.weights_ = given
 
@@ -193,10 +193,15 @@ class VotingRecommender(BaseMembers):
             )
         return weights / weights.sum(axis=-1, keepdims=True)
 
-    def _learned(self, members: list[Any], X: Any) -> NDArray[np.float64]:
+    def _learned(self, X: Any) -> NDArray[np.float64]:
         """Weights, one row per activity group where there are groups, learned on hidden interactions."""
+        names, members = self._kept_members()
         fitted, visible, hidden = hidden_fits(
-            members, X, latest=self._needs_order, n_jobs=self.n_jobs
+            members,
+            [self._params_for(name, X) for name in names],
+            X,
+            latest=self._needs_order,
+            n_jobs=self.n_jobs,
         )
         rows = sampled_rows(hidden, self.learn_users, 0)
         pool = pool_with_targets(

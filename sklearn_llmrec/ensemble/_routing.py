@@ -1,0 +1,75 @@
+"""scikit-learn's metadata routing for recommenders made of recommenders."""
+
+from typing import Any, Self
+
+from sklearn.utils import Bunch
+from sklearn.utils._metadata_requests import _raise_for_params
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import _check_method_params
+
+from sklearn_llmrec.base import BaseRecommender
+
+
+class RoutesFitMixin(BaseRecommender):
+    """`fit` hands metadata, one value per user, to the members that ask for it.
+
+    A subclass says by `_routed_members` who they are, and reads `_params_for` while it fits.
+    """
+
+    def _routed_members(self) -> dict[str, Any]:
+        """Members by name; nobody has checked them yet."""
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
+        """Fit the members, and what is learned from them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            The interactions: one row per user, one column per item, a value per interaction.
+        y : array-like or sparse, default=None
+            Ignored; a two-dimensional `y` must have the shape of `X`. Nothing is ever learned from it.
+        **fit_params : dict
+            Metadata with one value per user, such as `sample_weight`, for the `fit` of members that
+            ask for it by ``set_fit_request``. Needs
+            ``sklearn.set_config(enable_metadata_routing=True)``.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If X is no finite matrix of at least two columns and one interaction, a parameter is out
+            of range, or metadata are given where routing is not enabled. The estimator then is as
+            it was before.
+        TypeError
+            If no member asks for a metadatum.
+        """
+        _raise_for_params(fit_params, self, "fit")
+        routed = process_routing(self, "fit", **fit_params) if fit_params else Bunch()
+        self._routed_params = routed
+        try:
+            return super().fit(X, y)
+        finally:
+            del self._routed_params
+
+    def _params_for(self, name: str, X: Any, rows: Any = None) -> dict[str, Any]:
+        """What member `name` gets beside X in its `fit`; `rows` where it gets some of them only."""
+        params = self._routed_params.get(name, {}).get("fit", {})
+        checked: dict[str, Any] = _check_method_params(X, params, indices=rows)
+        return checked
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Who asks for what.
+
+        Returns
+        -------
+        routing : MetadataRouter
+        """
+        router = MetadataRouter(owner=type(self).__name__)
+        for name, member in self._routed_members().items():
+            mapping = MethodMapping().add(caller="fit", callee="fit")
+            router.add(method_mapping=mapping, **{name: member})
+        return router
