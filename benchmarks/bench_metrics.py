@@ -5,11 +5,13 @@
 
 Without --large: nDCG@10, recall@10 and MAP@10 from ready top-10 lists, input validation included. The lists are the
 most popular unseen items with noise; the matrices are two sparse .npz files, or synthetic of the size of MovieLens-1M.
-With --large: every metric that lists allow, per user, for 138,493 users, 26,744 items, 100 items a list and 4 million
-targets. Prints the median of the runs, and the peak of the process above the loaded data.
+With --large: every metric that lists allow, each per user where it is, for 138,493 users, 26,744 items, 100 items a
+list, 4 million targets, 16 million interactions seen and 20 features of items; then each metric alone, once. Prints
+the median of the runs, and the peak of the process above the loaded data.
 """
 
 import argparse
+import gc
 import resource
 import statistics
 import time
@@ -18,7 +20,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_llmrec.metrics import get_ranking_scorer_names, ranking_metrics
+from sklearn_llmrec.metrics._hits import pattern_without
+from sklearn_llmrec.metrics._registry import parse
 from sklearn_llmrec.utils._topk import topk
+from sklearn_llmrec.utils._validation import canonical
 
 
 def random_matrix(n_users, n_items, nnz, rng):
@@ -48,6 +53,16 @@ def skewed_lists(n_users, n_items, k, rng):
     return (start[:, None] + np.arange(k) * 7) % n_items
 
 
+def as_matrix(items, n_items):
+    """Users by recommended items."""
+    indptr = np.arange(0, items.size + 1, items.shape[1])
+    return canonical(
+        sp.csr_array(
+            (np.ones(items.size, np.int8), items.ravel(), indptr), shape=(len(items), n_items)
+        )
+    )
+
+
 def measure(label, function, repeat):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wall, cpu = [], []
@@ -64,6 +79,40 @@ def measure(label, function, repeat):
     return result
 
 
+def large(rng, repeat):
+    """Every list metric for as many users and items as MovieLens-20M has."""
+    n_users, n_items, k = 138_493, 26_744, 100
+    items = skewed_lists(n_users, n_items, k, rng)
+    # Lists hold nothing that their user has had, as a recommender's.
+    X = pattern_without(random_matrix(n_users, n_items, 16_000_000, rng), as_matrix(items, n_items))
+    y = pattern_without(random_matrix(n_users, n_items, 4_200_000, rng), X)
+    genres = sp.random_array((n_items, 20), density=0.1, rng=rng, format="csr")
+    names = [name.replace("@k", f"@{k}") for name in get_ranking_scorer_names() if name != "auc"]
+    of_all = [name for name in names if not parse(name).metric.per_user]
+    per_user = [name for name in names if name not in of_all]
+    options = {
+        "seen": X,
+        "popularity": np.bincount(X.indices, minlength=n_items),
+        "n_users": n_users,
+        "item_features": genres,
+    }
+    print(
+        f"{n_users} users x {k} of {n_items} items, {y.nnz} targets, {X.nnz} seen, 20 features; "
+        f"{len(per_user)} metrics per user and {len(of_all)} of all users: {', '.join(names)}"
+    )
+    gc.collect()
+    measure(
+        "every list metric",
+        lambda: (
+            ranking_metrics(y, items, per_user, per_user=True, **options),
+            ranking_metrics(y, items, of_all, **options),
+        ),
+        repeat,
+    )
+    for name in names:
+        measure(name, lambda name=name: ranking_metrics(y, items, name, **options), 1)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -74,40 +123,7 @@ def main():
     args = parser.parse_args()
     rng = np.random.default_rng(0)
     if args.large:
-        n_users, n_items, k = 138_493, 26_744, 100
-        y = random_matrix(n_users, n_items, 4_200_000, rng)
-        items = skewed_lists(n_users, n_items, k, rng)
-        popularity = np.bincount(y.indices, minlength=n_items)
-        names = [
-            name.replace("@k", f"@{k}")
-            for name in get_ranking_scorer_names()
-            if name.endswith("@k")
-            and name not in {"diversity@k", "miscalibration@k", "new_items@k"}
-        ]
-        names = [
-            [name for name in names if "coverage" not in name and name[:4] not in ("gini", "entr")],
-            [name for name in names if "coverage" in name or name[:4] in ("gini", "entr")],
-        ]
-        print(
-            f"{n_users} users x {k} of {n_items} items, {y.nnz} targets; {len(names[0])} metrics per user"
-        )
-        options = {"popularity": popularity, "n_users": n_users}
-        measure(
-            "every list metric",
-            lambda: [
-                ranking_metrics(y, items, part, per_user=i == 0, **options)
-                for i, part in enumerate(names)
-            ],
-            args.repeat or 3,
-        )
-        genres = sp.random_array((n_items, 20), density=0.1, rng=rng, format="csr")
-        measure(
-            "diversity over 20 genres",
-            lambda: ranking_metrics(
-                y, items, f"diversity@{k}", per_user=True, item_features=genres
-            ),
-            args.repeat or 3,
-        )
+        large(rng, args.repeat or 3)
         return
     if args.files:
         X, y = (sp.csr_array(sp.load_npz(path)) for path in args.files)

@@ -44,15 +44,15 @@ JOBS = {
 }
 
 
-def interpreter(library, envs):
+def interpreter(library, envs, packages=PACKAGES):
     """The Python of the library's own environment; ours is the one that runs this."""
-    if library not in PACKAGES:
+    if library not in packages:
         return sys.executable
     folder = envs / library
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES[library]], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *packages[library]], check=True)
     return python
 
 
