@@ -1,4 +1,4 @@
-"""Popularity on any data has the same figure by every route: functions, scorer, score, searches, compare."""
+"""A model has the same figure by every route: functions, scorer, score, searches, compare, displays."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from sklearn_llmrec import Interactions, recommend
 from sklearn_llmrec.dummy import PopularityRecommender
 from sklearn_llmrec.metrics import ndcg_at_k, ranking_metrics, ranking_scorer
 from sklearn_llmrec.model_selection import SameRows, compare, holdout_split
+from sklearn_llmrec.sequence import SequenceKNN
 
 
 def random_pair(seed, n_users, n_items, density, kind):
@@ -97,3 +98,72 @@ def test_popularity_where_people_buy_again():
     assert figure == pytest.approx(scorer(model, X, y), rel=1e-12)
     assert figure == pytest.approx(again["ndcg@10"]["PopularityRecommender"], rel=1e-12)
     assert figure != pytest.approx(model.score(X, y), rel=1e-3)
+
+
+def timed_histories(n_users=60, n_items=40):
+    """Walks through the items, whose next item the last one tells."""
+    rng = np.random.default_rng(0)
+    start = rng.integers(n_items, size=n_users)
+    items = (start[:, None] + np.cumsum(rng.integers(1, 3, (n_users, 12)), axis=1)) % n_items
+    X = sp.csr_array(
+        (np.ones(items.size), (np.repeat(np.arange(n_users), 12), items.ravel())),
+        shape=(n_users, n_items),
+    )
+    X.sum_duplicates()
+    times = np.empty(X.nnz, dtype=np.int64)
+    for row in range(n_users):
+        part = slice(X.indptr[row], X.indptr[row + 1])
+        times[part] = [list(items[row]).index(column) for column in X.indices[part]]
+    return Interactions(X, timestamps=times)
+
+
+@pytest.mark.parametrize("wrap", ["bare", "pipeline", "search"])
+def test_a_model_of_order_is_asked_for_the_latest_by_every_route(wrap):
+    X = timed_histories()
+    model = SequenceKNN()
+    if wrap == "pipeline":
+        model = make_pipeline(FunctionTransformer(accept_sparse=True), model)
+    if wrap == "search":
+        model = GridSearchCV(model, {}, cv=SameRows())
+    fitted = model.fit(X)
+    figure = SequenceKNN().fit(X).score(X)
+    latest = ranking_scorer("ndcg@10", holdout="latest")
+    by_hash = ranking_scorer("ndcg@10", holdout="hash")
+    assert latest(fitted, X) == pytest.approx(figure, rel=1e-12)
+    assert by_hash(fitted, X) != pytest.approx(figure, rel=1e-3)
+    routes = {
+        "scorer": ranking_scorer("ndcg@10")(fitted, X),
+        "scorer of several": ranking_scorer(["auc", "ndcg@10"])(fitted, X)["ndcg@10"],
+        "per user": np.nanmean(ranking_scorer("ndcg@10").per_user(fitted, X)["ndcg@10"]),
+        "compare": compare({"a": fitted}, X, prefit=True)["ndcg@10"]["a"],
+        "compare, one fold": compare({"a": model}, X, cv=SameRows())["ndcg@10"]["a"],
+    }
+    for route, value in routes.items():
+        assert value == pytest.approx(figure, rel=1e-12), route
+
+
+def test_models_of_both_kinds_answer_one_question():
+    X = timed_histories()
+    models = {"order": SequenceKNN().fit(X), "none": PopularityRecommender().fit(X)}
+    latest = ranking_scorer("ndcg@10", holdout="latest")
+    both = compare(models, X, prefit=True)["ndcg@10"]
+    assert both["none"] == pytest.approx(latest(models["none"], X), rel=1e-12)
+    assert both["order"] == pytest.approx(latest(models["order"], X), rel=1e-12)
+    alone = compare({"none": models["none"]}, X, prefit=True)["ndcg@10"]["none"]
+    assert alone == pytest.approx(models["none"].score(X), rel=1e-12)
+    folds = compare(models, X, cv=3)
+    named = compare(models, X, cv=3, holdout="latest")
+    np.testing.assert_array_equal(folds.per_user["ndcg@10"], named.per_user["ndcg@10"])
+
+
+def test_displays_ask_what_score_asks():
+    pytest.importorskip("matplotlib").use("Agg")
+    from sklearn_llmrec.inspection import InteractionCurveDisplay, MetricAtKDisplay
+
+    X = timed_histories()
+    model = SequenceKNN().fit(X)
+    curve = MetricAtKDisplay.from_estimator({"a": model}, X, ks=[10]).curves["a"]
+    assert curve[0, 0] == pytest.approx(model.score(X), rel=1e-12)
+    grown = InteractionCurveDisplay.from_estimator({"a": SequenceKNN()}, X, train_sizes=[1.0])
+    compared = compare({"a": SequenceKNN()}, X)["ndcg@10"]["a"]
+    assert grown.curves["a"][0, 0] == pytest.approx(compared, rel=1e-12)

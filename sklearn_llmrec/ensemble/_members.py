@@ -6,35 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.ensemble._base import _fit_single_estimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_llmrec.ensemble._routing import RoutesFitMixin
+from sklearn_llmrec.utils._last_step import needs_order
 
 
 def is_dropped(member: Any) -> bool:
     """Whether a member was set to ``"drop"``."""
     return isinstance(member, str) and member == "drop"
-
-
-def last_step(estimator: Any) -> Any:
-    """The recommender at the end of Pipelines and fitted searches."""
-    while True:
-        if isinstance(estimator, Pipeline):
-            estimator = estimator.steps[-1][1]
-        elif hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif hasattr(estimator, "param_grid") or hasattr(estimator, "param_distributions"):
-            estimator = estimator.estimator
-        else:
-            return estimator
-
-
-def needs_order(estimator: Any) -> bool:
-    """Whether a member is a model of order."""
-    return bool(getattr(last_step(estimator), "_needs_order", False))
 
 
 def needs_nonnegative(estimator: Any) -> bool:

@@ -12,8 +12,9 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_llmrec._recommend import recommend
-from sklearn_llmrec.ensemble._members import member_scores, needs_nonnegative, needs_order
+from sklearn_llmrec.ensemble._members import member_scores, needs_nonnegative
 from sklearn_llmrec.ensemble._routing import RoutesFitMixin
+from sklearn_llmrec.utils._last_step import needs_order
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical
 

@@ -11,6 +11,7 @@ from sklearn_llmrec.metrics._hits import check_matrix
 from sklearn_llmrec.metrics._intervals import bootstrap_interval
 from sklearn_llmrec.metrics._registry import METRICS, parse
 from sklearn_llmrec.metrics._scorer import ranking_scorer
+from sklearn_llmrec.metrics._scoring import common_holdout
 from sklearn_llmrec.model_selection._measure import (
     Measured,
     figure,
@@ -50,9 +51,11 @@ def of_estimators(
     estimators: Any, X: Any, y: Any, metrics: list[str], **settings: Any
 ) -> dict[str, Measured]:
     """The values of all metrics under every fitted model."""
+    models = named(estimators)
+    settings["holdout"] = common_holdout(settings["holdout"], models.values())
     scorer = ranking_scorer(metrics, **settings)
     X = as_rows(X)
-    return {name: measure(scorer, model, X, y) for name, model in named(estimators).items()}
+    return {name: measure(scorer, model, X, y) for name, model in models.items()}
 
 
 def of_predictions(y_true: Any, y_pred: Any, metrics: list[str], seen: Any) -> dict[str, Measured]:

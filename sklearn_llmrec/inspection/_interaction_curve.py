@@ -127,10 +127,10 @@ class InteractionCurveDisplay:
             item_features=item_features,
             random_state=random_state,
         )
-        visible, y = scorer._visible_and_targets(as_rows(X), y)
+        models, values = named(estimators), []
+        visible, y = scorer.hide(as_rows(X), y, models.values())
         rank = np.random.default_rng(random_state).permutation(visible.nnz)
         sizes = np.maximum(1, np.rint(shares * visible.nnz)).astype(np.int64)
-        models, values = named(estimators), []
         for size in sizes:
             thinned = part(visible, rank < size)
             for model in models.values():

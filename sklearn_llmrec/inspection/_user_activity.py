@@ -18,7 +18,7 @@ from sklearn_llmrec.inspection._common import (
     words,
 )
 from sklearn_llmrec.metrics._scorer import ranking_scorer
-from sklearn_llmrec.model_selection._measure import Measured
+from sklearn_llmrec.model_selection._measure import Measured, named
 
 
 class UserActivityDisplay:
@@ -116,8 +116,9 @@ class UserActivityDisplay:
             "item_features": item_features,
             "random_state": random_state,
         }
-        visible, y = ranking_scorer(metric, **settings)._visible_and_targets(as_rows(X), y)
-        measured = of_estimators(estimators, visible, y, [metric], **settings)
+        models = named(estimators)
+        visible, y = ranking_scorer(metric, **settings).hide(as_rows(X), y, models.values())
+        measured = of_estimators(models, visible, y, [metric], **settings)
         activity = np.diff(visible.indptr)
         display = cls._of(measured, activity, metric, n_groups, confidence, random_state)
         return display.plot(ax=ax, **kwargs)

@@ -125,7 +125,7 @@ class _RatingScorer(Scorer):
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator; the error is negated."""
-        visible, targets = self._visible_and_targets(as_rows(X), y)
+        visible, targets = self.hide(as_rows(X), y, [estimator])
         rows = np.flatnonzero(np.diff(targets.indptr))
         if not len(rows):
             raise ValueError("No row of y holds a rating: there is nothing to measure.")

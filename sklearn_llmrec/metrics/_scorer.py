@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from sklearn_llmrec.metrics._exposure import check_features, check_popularity
@@ -18,19 +17,9 @@ from sklearn_llmrec.metrics._registry import (
     unknown_name,
 )
 from sklearn_llmrec.metrics._scoring import Scorer, as_rows
+from sklearn_llmrec.utils._last_step import last_step
 
 __all__ = ["get_ranking_scorer_names", "ranking_scorer"]
-
-
-def final_recommender(estimator: Any) -> Any:
-    """What ranks in the end: the last step of a Pipeline, the best estimator of a search."""
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(estimator, Pipeline):
-            estimator = estimator.steps[-1][1]
-        else:
-            return estimator
 
 
 class _RankingScorer(Scorer):
@@ -55,7 +44,7 @@ class _RankingScorer(Scorer):
         item_features: Any,
     ) -> None:
         super().__init__(metrics, holdout, random_state)
-        self._asked = parse_all(metrics)
+        self.asked = parse_all(metrics)
         validate_parameter_constraints(
             {"exclude_seen": ["boolean"]},
             {"exclude_seen": exclude_seen},
@@ -71,15 +60,15 @@ class _RankingScorer(Scorer):
     @property
     def greater_is_better(self) -> dict[str, bool]:
         """By name, whether a larger value of the metric is better; where not, the score is negated."""
-        return {one.label: one.metric.greater_is_better for one in self._asked}
+        return {one.label: one.metric.greater_is_better for one in self.asked}
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> Any:
         """Score a fitted estimator: a float for one name, a dict for a list or groups."""
         X = as_rows(X)
-        ranking, visible, rows = self._ranking(estimator, X, y)
+        ranking, visible, rows = self.rank(estimator, X, y)
         scores: dict[str, float] = {}
         groups = [] if self.groups is None else list(self._groups(X, visible, rows))
-        for one in self._asked:
+        for one in self.asked:
             sign = 1 if one.metric.greater_is_better else -1
             if one.metric.per_user:
                 values = one.values(ranking)
@@ -103,25 +92,25 @@ class _RankingScorer(Scorer):
         ValueError
             If a metric is one number for all users.
         """
-        for one in self._asked:
+        for one in self.asked:
             if not one.metric.per_user:
                 raise ValueError(
                     f"{one.label!r} is one number for all users, without a value per user."
                 )
         X = as_rows(X)
-        ranking, _, rows = self._ranking(estimator, X, y)
+        ranking, _, rows = self.rank(estimator, X, y)
         result = {}
-        for one in self._asked:
+        for one in self.asked:
             result[one.label] = np.full(X.shape[0], np.nan)
             result[one.label][rows] = one.values(ranking)
         return result
 
     def _needs(self, what: str) -> bool:
-        return any(what in one.metric.needs for one in self._asked)
+        return any(what in one.metric.needs for one in self.asked)
 
-    def _ranking(self, estimator: Any, X: Any, y: Any) -> tuple[Ranking, Any, NDArray[np.intp]]:
+    def rank(self, estimator: Any, X: Any, y: Any) -> tuple[Ranking, Any, NDArray[np.intp]]:
         """The lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
-        visible, targets = self._visible_and_targets(X, y)
+        visible, targets = self.hide(X, y, [estimator])
         profile = check_matrix(visible, "X")
         if self.exclude_seen:
             targets = pattern_without(targets, profile)
@@ -131,7 +120,7 @@ class _RankingScorer(Scorer):
                 "already holds does not count unless exclude_seen=False."
             )
         rows = np.arange(visible.shape[0])
-        if all("targets" in one.metric.needs for one in self._asked):
+        if all("targets" in one.metric.needs for one in self.asked):
             rows = np.flatnonzero(np.diff(targets.indptr))
         if len(rows) < visible.shape[0]:
             visible, targets, profile = visible[rows], targets[rows], profile[rows]
@@ -145,11 +134,11 @@ class _RankingScorer(Scorer):
         from sklearn_llmrec._recommend import recommend
 
         n_items = targets.shape[1]
-        k = max(one.k for one in self._asked)
-        if any(one.metric.name == "r_precision" for one in self._asked):
+        k = max(one.k for one in self.asked)
+        if any(one.metric.name == "r_precision" for one in self.asked):
             k = max(k, int(np.diff(targets.indptr).max()))
         if k > n_items:
-            worst = max(self._asked, key=lambda one: one.k)
+            worst = max(self.asked, key=lambda one: one.k)
             raise ValueError(f"{worst.label!r} ranks {worst.k} items, and X has {n_items} columns.")
         items = np.empty((targets.shape[0], 0), dtype=np.int64)
         if k:
@@ -163,7 +152,7 @@ class _RankingScorer(Scorer):
     def _describe(self, ranking: Ranking, estimator: Any) -> None:
         """Add popularity and features where a metric reads them."""
         if self._needs("popularity"):
-            last = final_recommender(estimator)
+            last = last_step(estimator)
             popularity = getattr(last, "item_popularity_", None)
             if popularity is None:
                 raise ValueError(
@@ -251,8 +240,9 @@ def ranking_scorer(
         Names with cut-offs, such as ``"ndcg@10"``; `get_ranking_scorer_names` lists them. Several are computed from one
         ranking and returned as a dict: pass ``refit="ndcg@10"`` to the search.
     holdout : {"hash", "random", "latest"}, default=None
-        What is hidden without `y`: chosen by a hash of the row (None is "hash"; as `score` of most recommenders), at
-        random, or the latest.
+        What is hidden without `y`: chosen by a hash of the row, at random, or the latest. None hides what `score` of
+        the recommender hides: the latest for models of order, else by hash. Name it where a search has candidates of
+        both kinds.
     exclude_seen : bool, default=True
         Whether items of the visible row are neither recommended nor count as targets.
     random_state : int, default=0

@@ -1,5 +1,6 @@
 """What all scorers share: hiding in the rows as given, and saying what they are."""
 
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
@@ -8,12 +9,20 @@ import scipy.sparse as sp
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
 from sklearn_llmrec.metrics._hits import check_matrix
+from sklearn_llmrec.utils._last_step import needs_order
 from sklearn_llmrec.utils._validation import check_targets
 
 _HOLDOUTS = {"hash", "random", "latest"}
 
 
-def _hidden(X: Any, holdout: str | None, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:
+def common_holdout(holdout: str | None, estimators: Iterable[Any]) -> str:
+    """What is hidden for all of several estimators: the latest if one is a model of order, as its `score` does."""
+    if holdout is not None:
+        return holdout
+    return "latest" if any(needs_order(one) for one in estimators) else "hash"
+
+
+def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:
     """Visible and hidden entries of the rows as given."""
     from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest, holdout_split
 
@@ -57,10 +66,12 @@ class Scorer:
         ]
         return f"{self._function}({self.metrics!r}{''.join(options)})"
 
-    def _visible_and_targets(self, X: Any, y: Any) -> tuple[Any, sp.csr_array]:
+    def hide(self, X: Any, y: Any, estimators: Iterable[Any]) -> tuple[Any, sp.csr_array]:
+        """What the estimators may see of `X` and must predict; without `y`, a part of `X` is hidden."""
         y = check_targets(y, X.shape)
         if y is None:
-            X, y = _hidden(X, self.holdout, self.random_state, self.exclude_seen)
+            holdout = common_holdout(self.holdout, estimators)
+            X, y = _hidden(X, holdout, self.random_state, self.exclude_seen)
         return X, check_matrix(y, "y")
 
 

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from sklearn_llmrec.metrics._hits import check_matrix
 from sklearn_llmrec.metrics._scorer import ranking_scorer
+from sklearn_llmrec.metrics._scoring import common_holdout
 from sklearn_llmrec.model_selection._comparison import Comparison, Run, gathered
 from sklearn_llmrec.model_selection._measure import figure, measure, named
 from sklearn_llmrec.utils._validation import check_targets
@@ -117,7 +118,8 @@ def compare(
     prefit : bool, default=False
         Whether the estimators are fitted already and only measured.
     holdout : {"hash", "random", "latest"}, default=None
-        What is hidden without `y`, as in `ranking_scorer`; the same for all models.
+        What is hidden without `y`, as in `ranking_scorer`; the same for all models. None is the latest if one of the
+        models is a model of order, else by hash.
     exclude_seen : bool, default=True
         Whether items of the visible row are neither recommended nor count as targets.
     item_features : {array-like, sparse} of shape (n_items, n_features), default=None
@@ -194,7 +196,7 @@ def compare(
         raise ValueError(f"reference must be one of {list(models)}, got {reference!r}.")
     scorer = ranking_scorer(
         [metrics] if isinstance(metrics, str) else metrics,
-        holdout=holdout,
+        holdout=common_holdout(holdout, models.values()),
         exclude_seen=exclude_seen,
         random_state=random_state,
         item_features=item_features,
@@ -205,7 +207,7 @@ def compare(
     y = None if y is None else check_matrix(y, "y")
     labels, user = _users(X, groups)
     if y is None and cv is None and not prefit:
-        X, y = scorer._visible_and_targets(X, None)
+        X, y = scorer.hide(X, None, models.values())
     folds = _folds(X, cv, prefit)
     if return_estimator is None:
         settings["return_estimator"] = len(folds) == 1

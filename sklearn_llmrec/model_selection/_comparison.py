@@ -237,10 +237,10 @@ def gathered(
     settings: dict[str, Any],
 ) -> Comparison:
     """The runs of all models as a table, sorted by the first metric."""
-    first = scorer._asked[0]
+    first = scorer.asked[0]
     per_user: dict[str, Floats] = {}
     means: dict[str, Floats] = {}
-    for one in scorer._asked:
+    for one in scorer.asked:
         parts: Any = [[run.measured[one.label] for run in of_model] for of_model in runs.values()]
         if one.metric.per_user:
             values = np.array([_per_user(part, tests, user, len(labels)) for part in parts])
@@ -256,7 +256,7 @@ def gathered(
     if first.label in per_user:
         n_users = int(np.count_nonzero(~np.isnan(per_user[first.label]).all(axis=0)))
     summaries, references = {}, {}
-    for one in scorer._asked:
+    for one in scorer.asked:
         ranked = means[one.label][order]
         best = _best(ranked, one.metric.greater_is_better)
         best = best if reference is None else names.index(reference)
@@ -270,7 +270,7 @@ def gathered(
             summaries[one.label] = _one_number(ranked, best, len(measured))
     return Comparison(
         names=names,
-        metrics=[one.label for one in scorer._asked],
+        metrics=[one.label for one in scorer.asked],
         per_user=per_user,
         users=labels,
         reference=references,

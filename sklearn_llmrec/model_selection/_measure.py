@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec.metrics._hits import make_ranking
 from sklearn_llmrec.metrics._registry import mean, parse_all
-from sklearn_llmrec.metrics._scorer import final_recommender
+from sklearn_llmrec.utils._last_step import last_step
 
 # By name of a metric: one value per row (NaN where it is not defined), or one number for all rows.
 Measured = dict[str, NDArray[np.float64] | float]
@@ -42,7 +42,7 @@ def named(models: Any, what: str = "estimators") -> dict[str, Any]:
 
 
 def _class_name(estimator: Any) -> str:
-    return type(final_recommender(estimator)).__name__
+    return type(last_step(estimator)).__name__
 
 
 def _numbered(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -56,8 +56,8 @@ def _numbered(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 def measure(scorer: Any, estimator: Any, X: Any, y: Any = None) -> Measured:
     """What a `ranking_scorer` averages: the values of every row of `X`, none negated."""
-    ranking, _, rows = scorer._ranking(estimator, X, y)
-    return _values(scorer._asked, ranking, rows, X.shape[0])
+    ranking, _, rows = scorer.rank(estimator, X, y)
+    return _values(scorer.asked, ranking, rows, X.shape[0])
 
 
 def measure_lists(metrics: Any, y_true: Any, y_pred: Any, seen: Any = None) -> Measured:

@@ -1,0 +1,23 @@
+"""What ranks in the end, behind Pipelines and searches."""
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+
+def last_step(estimator: Any) -> Any:
+    """The recommender at the end of Pipelines and searches, fitted or not."""
+    while True:
+        if isinstance(estimator, Pipeline):
+            estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif hasattr(estimator, "param_grid") or hasattr(estimator, "param_distributions"):
+            estimator = estimator.estimator
+        else:
+            return estimator
+
+
+def needs_order(estimator: Any) -> bool:
+    """Whether it is a model of order, whose `score` hides the latest."""
+    return bool(getattr(last_step(estimator), "_needs_order", False))
