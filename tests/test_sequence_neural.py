@@ -259,6 +259,27 @@ def test_early_stopping_keeps_the_best_epoch():
     assert same(model, again.fit(chains()))
 
 
+def test_the_outcome_is_the_mean_of_the_latest_weights(monkeypatch):
+    from sklearn_llmrec.sequence._training import Trainer, to_numpy
+
+    met, step = [], Trainer._step
+
+    def recording(self, *given):
+        found = step(self, *given)
+        met.append(to_numpy(self.network))
+        return found
+
+    monkeypatch.setattr(Trainer, "_step", recording)
+    model = SequenceGRURecommender(**SMALL).fit(chains())
+    assert len(met) == 48
+    # With shares 9 / (n + 8), step n counts in proportion to n (n + 1) ... (n + 7).
+    n = np.arange(1, len(met) + 1)
+    share = np.prod(n[:, None] + np.arange(8), axis=1)
+    for name, found in model.weights_.items():
+        mean = np.average([weights[name] for weights in met], axis=0, weights=share)
+        np.testing.assert_allclose(found, mean, atol=1e-5)
+
+
 def test_warm_start_and_partial_fit_go_on():
     X = chains()
     model = SequenceGRURecommender(**{**SMALL, "max_iter": 3}, warm_start=True).fit(X)

@@ -24,12 +24,12 @@ from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_
 from sklearn_llmrec.utils._validation import canonical
 
 # Up to this many items a softmax over all of them is worth its cost.
-_FULL_SOFTMAX_ITEMS = 1000
+_FULL_SOFTMAX_ITEMS = 5000
 
 _PARAMETERS = """loss : {"auto", "softmax", "sampled_softmax", "bce", "gbce"}, default="auto"
         What is minimised: cross-entropy over the whole catalogue, over the positive and sampled negatives with the
         correction for how they are sampled, or binary cross-entropy, plain or calibrated. "auto" is "softmax" up to
-        1,000 items and "sampled_softmax" above.
+        5,000 items and "sampled_softmax" above.
     n_negatives : int, default=512
         Negatives of a batch, shared by all its positions; "softmax" has none.
     batch_size : int, default=128

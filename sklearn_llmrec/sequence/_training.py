@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.optim.swa_utils import AveragedModel
 
 from sklearn_llmrec.sequence._batches import Batch, history_batches
 from sklearn_llmrec.sequence._losses import Loss
@@ -19,6 +20,8 @@ from sklearn_llmrec.utils._order import Sequences
 
 # Gradients longer than this are shortened to it.
 _MAX_GRADIENT = 1.0
+# The mean of weights gives step n the weight (a + 1) / (n + a): about the last tenth of all steps counts.
+_AVERAGING = 8
 _ENCODE_ROWS = 256
 
 Weights = dict[str, NDArray[Any]]
@@ -97,6 +100,7 @@ class Progress:
     losses: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     weights: Weights = field(default_factory=dict)
+    average: Weights = field(default_factory=dict)
     best: Weights = field(default_factory=dict)
     optimizer: Weights = field(default_factory=dict)
     seed: int = 0
@@ -115,7 +119,7 @@ class Progress:
             "seed": self.seed,
         }
         arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts))}
-        for kind in ("weights", "best", "optimizer"):
+        for kind in ("weights", "average", "best", "optimizer"):
             arrays |= {f"{kind}/{name}": array for name, array in getattr(self, kind).items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -135,6 +139,12 @@ class Progress:
                 if name:
                     getattr(progress, kind)[name] = file[key]
         return progress
+
+
+def _running_mean(averaged: Any, current: Any, n_averaged: Any) -> None:
+    """Polynomial-decay averaging: no horizon to choose, it grows with the training."""
+    share = (_AVERAGING + 1) / (float(n_averaged) + 1 + _AVERAGING)
+    torch._foreach_lerp_(averaged, current, share)
 
 
 def fingerprint(*parts: Any) -> str:
@@ -169,8 +179,9 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Weights) -> None
 class Trainer:
     """One training: a network, what it learns from, and when it stops.
 
-    Every epoch draws from generators seeded by the seed and its number, so going on after an epoch is the same as
-    never having stopped.
+    The outcome is the running mean of the weights over about the last tenth of the steps: sampled negatives and large
+    steps leave noise in the weights that a mean takes out. Every epoch draws from generators seeded by the seed and
+    its number, so going on after an epoch is the same as never having stopped.
     """
 
     network: Any
@@ -195,24 +206,26 @@ class Trainer:
             weight_decay=self.regularization,
             fused=True,
         )
+        average = AveragedModel(self.network, multi_avg_fn=_running_mean)
         if progress.weights:
             from_numpy(self.network, progress.weights, copy=True)
+            from_numpy(average, progress.average, copy=True)
             _restore_optimizer(optimizer, progress.optimizer)
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             left = 0 if self._stalled(progress) else max_iter - progress.epoch
-            fitted = partial(self._so_far, progress)
+            fitted = partial(self._so_far, progress, average)
             for _ in self.epochs(left, fitted=fitted, stop=partial(self._stalled, progress)):
-                self._epoch(progress, optimizer)
+                self._epoch(progress, optimizer, average)
                 self.report(progress)
-        if progress.best and progress.best_epoch < progress.epoch:
-            from_numpy(self.network, progress.best, copy=True)
+        if progress.epoch:
+            from_numpy(self.network, progress.best or to_numpy(average.module), copy=True)
         return progress
 
-    def _so_far(self, progress: Progress) -> dict[str, Any]:
+    def _so_far(self, progress: Progress, average: AveragedModel) -> dict[str, Any]:
         """Attributes of an estimator that stopped now."""
         return {
-            "weights_": to_numpy(self.network),
+            "weights_": to_numpy(average.module),
             "loss_curve_": progress.losses,
             "validation_scores_": progress.scores,
             "best_epoch_": progress.epoch,
@@ -222,22 +235,26 @@ class Trainer:
     def _stalled(self, progress: Progress) -> bool:
         return bool(progress.scores) and progress.epoch - progress.best_epoch >= self.patience
 
-    def _epoch(self, progress: Progress, optimizer: torch.optim.Optimizer) -> None:
+    def _epoch(
+        self, progress: Progress, optimizer: torch.optim.Optimizer, average: AveragedModel
+    ) -> None:
         rng = np.random.default_rng([progress.seed, progress.epoch])
         torch.manual_seed(int(rng.integers(2**62)))
         self.network.train()
         total, count = 0.0, 0
         for batch in self.batches(rng):
             loss, n_targets = self._step(batch, optimizer, rng)
+            average.update_parameters(self.network)
             total, count = total + loss * n_targets, count + n_targets
         progress.epoch += 1
         progress.losses.append(total / max(1, count))
         if self.holdout is not None:
-            progress.scores.append(self.holdout.ndcg(self.network, self.max_length, self.mask))
+            progress.scores.append(self.holdout.ndcg(average.module, self.max_length, self.mask))
             if progress.best_epoch == progress.epoch:
-                progress.best = to_numpy(self.network)
+                progress.best = to_numpy(average.module)
         if self.checkpoint is not None:
             progress.weights = to_numpy(self.network)
+            progress.average = to_numpy(average)
             progress.optimizer = _optimizer_state(optimizer)
             progress.save(self.checkpoint)
 
