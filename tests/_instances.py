@@ -45,6 +45,11 @@ class Backwards:
         return "Backwards()"
 
 
+def shared_letters(prompt: str, texts: list[str]) -> list[float]:
+    """In the place of a model that gives likelihoods: how much of a text stands in the prompt."""
+    return [len({*prompt} & {*text}) - len(text) for text in texts]
+
+
 def _required(name: str) -> dict[str, Any]:
     """Parameters of meta-estimators, built late so that a missing member fails only its own checks."""
     from sklearn.linear_model import LogisticRegression
@@ -66,6 +71,8 @@ def _required(name: str) -> dict[str, Any]:
         }
     if name == "LLMReranker":
         return {"estimator": ItemKNN(), "n_candidates": 12, "model": Backwards()}
+    if name == "LikelihoodReranker":
+        return {"estimator": ItemKNN(), "n_candidates": 12, "model": shared_letters}
     if name.endswith("Reranker"):
         return {"estimator": ItemKNN(), "n_candidates": 12}
     return {}

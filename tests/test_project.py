@@ -13,7 +13,7 @@ import sklearn_llmrec
 from sklearn_llmrec.utils.discovery import all_recommenders
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "pandas", "polars", "pyarrow", "matplotlib", "sentence_transformers")
+HEAVY = ("torch", "pandas", "polars", "pyarrow", "matplotlib", "sentence_transformers", "transformers")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_one_version(project):
 
 def test_extras_are_those_promised(project):
     extras = project["project"]["optional-dependencies"]
-    assert set(extras) == {"text", "deep", "plot", "all", "test", "docs"}
-    assert Requirement(extras["all"][0]).extras == {"text", "deep", "plot"}
+    assert set(extras) == {"text", "deep", "llm", "plot", "all", "test", "docs"}
+    assert Requirement(extras["all"][0]).extras == {"text", "deep", "llm", "plot"}
 
 
 def test_hints_name_extras_that_exist(project):
@@ -85,7 +85,7 @@ def test_minimum_versions_are_the_lower_bounds(project):
 def test_development_versions_satisfy_the_project(project):
     pins = _pins(ROOT / "constraints.txt")
     assert pins["torch"] == "2.13.0"
-    for extra in ("text", "deep", "plot", "all", "test"):
+    for extra in ("text", "deep", "llm", "plot", "all", "test"):
         lines = project["project"]["optional-dependencies"][extra]
         for requirement in map(Requirement, [*project["project"]["dependencies"], *lines]):
             if requirement.name != "sklearn-llmrec":

@@ -7,6 +7,7 @@ from sklearn_llmrec.text._content_knn import ContentItemKNN
 from sklearn_llmrec.text._encoder import SentenceEncoder
 from sklearn_llmrec.text._feature_als import FeatureALSRecommender
 from sklearn_llmrec.text._l3ae import L3AE
+from sklearn_llmrec.text._likelihood_reranker import LikelihoodReranker
 from sklearn_llmrec.text._llm_reranker import LLMReranker
 from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 from sklearn_llmrec.text._sentiment import SentimentWeighter
@@ -19,6 +20,7 @@ __all__ = [
     "ContentItemKNN",
     "FeatureALSRecommender",
     "LLMReranker",
+    "LikelihoodReranker",
     "SentenceEncoder",
     "SentimentWeighter",
     "TextCleaner",

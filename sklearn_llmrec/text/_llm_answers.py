@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 _FENCE = re.compile(r"^```(?:json)?\s*\n(.*?)\n?```$", re.DOTALL)
 
 
@@ -76,3 +78,22 @@ def read_reasons(answer: str, n: int) -> list[str | None]:
     return [
         " ".join(text.split()) if isinstance(text, str) and text.strip() else None for text in texts
     ]
+
+
+def read_gains(answer: str, n: int) -> list[int]:
+    """Positions 0 to n - 1 by falling gain, equal ones as they came.
+
+    Raises
+    ------
+    UnreadableAnswer
+        If there are not n finite numbers to read.
+    """
+    try:
+        gains = np.asarray(json.loads(answer), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UnreadableAnswer("no list of numbers") from error
+    if gains.shape != (n,) or not np.isfinite(gains).all():
+        raise UnreadableAnswer("not one finite number per candidate")
+    # A trace of rounding must not decide between texts that are equally likely.
+    order: list[int] = np.argsort(-np.round(gains, 4), kind="stable").tolist()
+    return order

@@ -184,8 +184,8 @@ class AnswerCache:
 class Session:
     """One call of a reranker: its deadline, its answers, and what happened."""
 
-    complete: Callable[[Messages, float, Callable[[str], None]], str]
-    key: Callable[[Messages], bytes]
+    complete: Callable[[Any, float, Callable[[str], None]], str]
+    key: Callable[[Any], bytes]
     cache: AnswerCache
     deadline: float
     n_jobs: int
@@ -200,7 +200,7 @@ class Session:
         with self.lock:
             self.counts[name] += n
 
-    def _one(self, messages: Messages, key: bytes) -> str:
+    def _one(self, question: Any, key: bytes) -> str:
         if self.failures >= _DEAD_AFTER:
             raise ChatFailed("failed", "the endpoint is dead")
         answer = self.cache.get(key)
@@ -208,7 +208,7 @@ class Session:
             self.count("cached")
             return answer
         try:
-            answer = self.complete(messages, self.deadline, self.count)
+            answer = self.complete(question, self.deadline, self.count)
         except ChatFailed as failure:
             with self.lock:
                 if failure.kind == "failed":
@@ -219,12 +219,12 @@ class Session:
         self.cache.put(key, answer)
         return answer
 
-    def ask(self, chats: list[Messages]) -> list[str | ChatFailed]:
-        """Answers to chats, several at a time, each question once, before the deadline."""
-        keys = [self.key(messages) for messages in chats]
-        new = {key: chat for key, chat in zip(keys, chats) if key not in self.answers}
+    def ask(self, questions: list[Any]) -> list[str | ChatFailed]:
+        """Answers to questions, several at a time, each asked once, before the deadline."""
+        keys = [self.key(question) for question in questions]
+        new = {key: asked for key, asked in zip(keys, questions) if key not in self.answers}
         pool = ThreadPoolExecutor(max_workers=self.n_jobs)
-        futures = {key: pool.submit(self._one, chat, key) for key, chat in new.items()}
+        futures = {key: pool.submit(self._one, asked, key) for key, asked in new.items()}
         for key, future in futures.items():
             left = max(self.deadline - time.monotonic(), 0)
             try:

@@ -1,54 +1,25 @@
 """A language model at the end of the pipeline, without trusting it."""
 
-import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.ensemble._item_data import feature_column
-from sklearn_llmrec.ensemble._reranker import BaseReranker
-from sklearn_llmrec.text._llm_answers import UnreadableAnswer, read_ranking, read_reasons
-from sklearn_llmrec.text._llm_client import AnswerCache, ChatFailed, Endpoint, Session
+from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
+from sklearn_llmrec.text._llm_base import LanguageModelReranker
+from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
-from sklearn_llmrec.text._texts import as_texts
-from sklearn_llmrec.utils._validation import canonical
-
-# The session of the call under way: the estimator itself changes in fit only.
-_SESSION: ContextVar[Session | None] = ContextVar("_SESSION", default=None)
 
 
-def row_history(X: Any, row: Any, n: int) -> NDArray[np.int64]:
-    """The n last items of a row by time; without times those of the largest values."""
-    begin, end = X.indptr[row], X.indptr[row + 1]
-    items, values = X.indices[begin:end], X.data[begin:end]
-    times = getattr(X, "timestamps", None)
-    key = values if times is None else times[begin:end]
-    order = np.argsort(key, kind="stable")[-n:]
-    return items[order][values[order] != 0].astype(np.int64)
-
-
-class RerankResult(NamedTuple):
-    """Lists, and what the model did for them."""
-
-    items: NDArray[np.int64]
-    scores: NDArray[Any]
-    counts: Counter[str]
-    seconds: float
-
-
-class LLMReranker(BaseReranker):
+class LLMReranker(LanguageModelReranker):
     r"""Rerank the first items of a recommender with a language model.
 
     The model sees the texts of the history and of the candidates, numbered, and answers with the
@@ -115,6 +86,10 @@ class LLMReranker(BaseReranker):
     n_features_in_ : int
         Number of items.
 
+    See Also
+    --------
+    LikelihoodReranker : By what a local model finds likely, instead of what it says.
+
     Notes
     -----
     Empty rows are not sent. Titles and histories of users go to the endpoint: see that you may send
@@ -144,19 +119,14 @@ class LLMReranker(BaseReranker):
     """
 
     _parameter_constraints = {
-        **BaseReranker._parameter_constraints,
+        **LanguageModelReranker._parameter_constraints,
         "model": [str, callable, None],
         "base_url": [str],
-        "item_texts": ["array-like", str, None],
-        "blend": [Interval(Real, 0, 1, closed="both")],
         "instructions": [str, None],
-        "n_history": [Interval(Integral, 1, None, closed="left")],
-        "budget": [Interval(Real, 0, None, closed="neither"), None],
         "timeout": [Interval(Real, 0, None, closed="neither")],
         "max_retries": [Interval(Integral, 0, None, closed="left")],
         "backoff": [Interval(Real, 0, None, closed="left")],
         "max_tokens": [Interval(Integral, 1, None, closed="left")],
-        "cache": [str, PathLike, None],
         "api_key_env": [str],
         "n_jobs": [Interval(Integral, 1, None, closed="left"), None],
     }
@@ -200,18 +170,9 @@ class LLMReranker(BaseReranker):
         self.include_seen = include_seen
         self.n_jobs = n_jobs
 
-    def _fit_reranker(self, X: Any) -> None:
-        self.item_texts_ = texts_of_items(self.item_texts, X)
-
     # -- the call under way -----------------------------------------------------------------------
 
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        """The session of the outermost call; it warns at its end of what went wrong."""
-        outer = _SESSION.get()
-        if outer is not None:
-            yield outer
-            return
+    def _new_session(self, deadline: float) -> Session:
         endpoint = Endpoint(
             base_url=self.base_url,
             model=self.model if isinstance(self.model, str) else "",
@@ -225,83 +186,21 @@ class LLMReranker(BaseReranker):
         complete: Callable[[Messages, float, Callable[[str], None]], str] = endpoint.ask
         name = self.base_url
         if not isinstance(asked, str):
-            name = f"{getattr(asked, '__module__', '')}.{getattr(asked, '__qualname__', asked)}"
+            name = function_name(asked)
             complete = partial(_ask_function, asked)
-        session = Session(
+        return Session(
             complete=complete,
             key=lambda messages: name.encode() + b"\0" + endpoint.payload(messages),
             cache=AnswerCache(self.cache),
-            deadline=time.monotonic() + (np.inf if self.budget is None else self.budget),
+            deadline=deadline,
             n_jobs=self.n_jobs or 1,
         )
-        token = _SESSION.set(session)
-        try:
-            yield session
-        finally:
-            _SESSION.reset(token)
-        kept = session.counts["base_order"]
-        if kept:
-            why = ", ".join(f"{n} {reason}" for reason, n in sorted(session.reasons.items()))
-            warnings.warn(
-                f"LLMReranker kept the order of the base for {kept} of {session.counts['rows']} "
-                f"rows ({why}).",
-                UserWarning,
-                stacklevel=3,
-            )
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Scores of all items for every row, seen items included.
+    def _question(self, history: list[str], candidates: list[str]) -> Messages:
+        return rank_messages(history, candidates, self.instructions)
 
-        Parameters
-        ----------
-        X : {array-like, sparse} of shape (n_users, n_items)
-            Histories; the rows need not be rows given to `fit`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_users, n_items), dtype of X
-            Finite; higher is better. Candidates stand above all other items.
-        """
-        check_is_fitted(self)
-        with self._session():
-            return super().predict(X)
-
-    def _recommend(
-        self, X: Any, seen: Any, k: int, candidates: Any
-    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        with self._session():
-            return super()._recommend(X, seen, k, candidates)
-
-    def rerank(self, X: Any, k: int = 10, *, exclude_seen: bool = True) -> RerankResult:
-        """`recommend`, with what the model did.
-
-        Parameters
-        ----------
-        X : {array-like, sparse} of shape (n_users, n_items)
-            Histories.
-        k : int, default=10
-            Length of the lists.
-        exclude_seen : bool, default=True
-            Whether items of the row itself are left out.
-
-        Returns
-        -------
-        result : RerankResult
-            `items` and `scores` as from `recommend`; `seconds`; and `counts`, a `Counter`: `rows`
-            that had candidates and a history, `requests` sent, `retries`, answers `cached` on disk,
-            rows `answered`; candidates `omitted` and `repeated` and numbers `invented`; rows in
-            `base_order`, by reason `unreadable`, `refused`, `failed`, `out_of_budget`, `no_model`.
-        """
-        check_is_fitted(self)
-        start = time.monotonic()
-        with self._session() as session:
-            items, scores = self.recommend(X, k, exclude_seen=exclude_seen)
-        return RerankResult(
-            items=items,
-            scores=scores,
-            counts=session.counts + session.reasons,
-            seconds=time.monotonic() - start,
-        )
+    def _read(self, answer: str, n: int) -> tuple[list[int], Counter[str]]:
+        return read_ranking(answer, n)
 
     def explain(self, X: Any, items: ArrayLike) -> list[list[Bunch]]:
         """A reason in words for every recommended item, written by the model.
@@ -340,57 +239,10 @@ class LLMReranker(BaseReranker):
             for line, reasons in zip(lists, read)
         ]
 
-    # -- how it works -----------------------------------------------------------------------------
 
-    def _texts(self, items: Sequence[int] | NDArray[np.int64]) -> list[str]:
-        return [self.item_texts_[item] for item in items]
-
-    def _history(self, X: Any, row: Any) -> list[str]:
-        return self._texts(row_history(X, row, self.n_history))
-
-    def _asked(self, session: Session, chats: list[Messages]) -> list[str | ChatFailed]:
-        if self.model is None:
-            return [ChatFailed("no_model", "there is no model")] * len(chats)
-        return session.ask(chats)
-
-    def _outcome(self, session: Session, answer: str | ChatFailed, n: int, read: Any) -> Any:
-        """What `read` finds in an answer, or None, counted."""
-        session.count("rows")
-        if isinstance(answer, str):
-            try:
-                found = read(answer, n)
-            except UnreadableAnswer:
-                answer = ChatFailed("unreadable", "the answer is not what was asked for")
-            else:
-                session.count("answered")
-                return found
-        session.count("base_order")
-        session.reasons[answer.kind] += 1
-        return None
-
-    def _rerank(
-        self, X: Any, items: NDArray[np.int64], values: NDArray[np.float64], depth: int
-    ) -> NDArray[np.int64]:
-        sizes = (items >= 0).sum(axis=1)
-        asked = np.flatnonzero((np.diff(canonical(X).indptr) > 0) & (sizes > 1))
-        if not len(asked) or self.blend == 0:
-            return items
-        chats = [
-            rank_messages(
-                self._history(X, row), self._texts(items[row, : sizes[row]]), self.instructions
-            )
-            for row in asked
-        ]
-        result = items.copy()
-        with self._session() as session:
-            for row, answer in zip(asked, self._asked(session, chats)):
-                found = self._outcome(session, answer, sizes[row], read_ranking)
-                if found is not None:
-                    order, wrong = found
-                    for name, n in wrong.items():
-                        session.count(name, n)
-                    result[row, : sizes[row]] = items[row, blended(order, self.blend)]
-        return result
+def function_name(function: Any) -> str:
+    """What a function is called in the keys of a cache."""
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}"
 
 
 def _ask_function(
@@ -399,33 +251,3 @@ def _ask_function(
     """A function in the place of an endpoint."""
     count("requests")
     return str(function(messages))
-
-
-def blended(order: list[int], blend: float) -> NDArray[np.int64]:
-    """Positions by the weighted mean of their place in the base and in `order`; ties as in the base."""
-    places = np.empty(len(order))
-    places[order] = np.arange(len(order))
-    mean = (1 - blend) * np.arange(len(order)) + blend * places
-    return np.argsort(np.round(mean, 9), kind="stable")
-
-
-def texts_of_items(item_texts: Any, X: Any) -> list[str]:
-    """One text per item: given, from a column of item features, from ids, or a number.
-
-    Raises
-    ------
-    ValueError
-        If there is not one text per item.
-    """
-    n_items = X.shape[1]
-    if isinstance(item_texts, str):
-        texts = as_texts(feature_column(X, item_texts, n_items), "item_texts")
-    elif item_texts is not None:
-        texts = as_texts(item_texts, "item_texts")
-    elif getattr(X, "item_ids", None) is not None:
-        texts = [str(label) for label in X.item_ids]
-    else:
-        texts = [""] * n_items
-    if len(texts) != n_items:
-        raise ValueError(f"item_texts must hold one text per item, {n_items}; got {len(texts)}.")
-    return [text or f"item {number}" for number, text in enumerate(texts)]

@@ -70,3 +70,8 @@ def likelihood_prefix(history: Sequence[str]) -> str:
     if not history:
         return UNCONDITIONAL
     return CONDITIONAL.format(history="\n".join(one_line(text) for text in history))
+
+
+def likelihood_text(text: str) -> str:
+    """The text of a candidate whose likelihood is measured, to its end, as it would stand in a history."""
+    return one_line(text) + "\n"

@@ -5,6 +5,8 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
+from sklearn_llmrec.ensemble._item_data import feature_column
+
 
 def is_missing(value: Any) -> bool:
     """Whether a value stands for no text: None, NaN, NaT or pandas' NA."""
@@ -72,3 +74,25 @@ def as_texts(X: Any, name: str = "X") -> list[str]:
                 f"{type(value).__name__}."
             )
     return texts
+
+
+def texts_of_items(item_texts: Any, X: Any) -> list[str]:
+    """One text per item: given, from a column of item features, from ids, or a number.
+
+    Raises
+    ------
+    ValueError
+        If there is not one text per item.
+    """
+    n_items = X.shape[1]
+    if isinstance(item_texts, str):
+        texts = as_texts(feature_column(X, item_texts, n_items), "item_texts")
+    elif item_texts is not None:
+        texts = as_texts(item_texts, "item_texts")
+    elif getattr(X, "item_ids", None) is not None:
+        texts = [str(label) for label in X.item_ids]
+    else:
+        texts = [""] * n_items
+    if len(texts) != n_items:
+        raise ValueError(f"item_texts must hold one text per item, {n_items}; got {len(texts)}.")
+    return [text or f"item {number}" for number, text in enumerate(texts)]
