@@ -13,7 +13,15 @@ import sklearn_llmrec
 from sklearn_llmrec.utils.discovery import all_recommenders
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "pandas", "polars", "pyarrow", "matplotlib", "sentence_transformers", "transformers")
+HEAVY = (
+    "torch",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "matplotlib",
+    "sentence_transformers",
+    "transformers",
+)
 
 
 @pytest.fixture(scope="module")
