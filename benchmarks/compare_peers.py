@@ -29,6 +29,7 @@ PACKAGES = {
     "implicit": ["implicit==0.7.3", "threadpoolctl"],
     "skrecsys": ["skrecsys==0.9.0"],
     "irspack": ["irspack==0.5.2"],
+    "surprise": ["scikit-surprise==1.1.5", "numpy<2"],
 }
 JOBS = {
     "popularity": ["sklearn_llmrec"],

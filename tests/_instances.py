@@ -26,6 +26,7 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
     "BiasedMF": {"n_components": 2, "max_iter": 3},
     "NMFRecommender": {"n_components": 3, "tol": 0.0, "max_iter": 20},
     "PureSVD": {"n_components": 5},
+    "SVDpp": {"n_components": 2, "max_iter": 3},
     "ALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
     "FeatureALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
     "GloVeRecommender": {"n_components": 2, "max_iter": 3},

@@ -7,7 +7,7 @@ from scipy.optimize import nnls
 from sklearn.decomposition import TruncatedSVD
 
 from sklearn_llmrec import ALSRecommender
-from sklearn_llmrec.decomposition import BiasedMF, BPRRecommender, NMFRecommender, PureSVD
+from sklearn_llmrec.decomposition import BiasedMF, BPRRecommender, NMFRecommender, PureSVD, SVDpp
 
 
 @pytest.fixture
@@ -50,6 +50,63 @@ def test_biased_mf_solves_both_sides(ratings):
     np.testing.assert_allclose(gradient, 0, atol=1e-9)
 
 
+def _svdpp_objective(model, ratings):
+    """Koren's objective, dense, as the docstring states it."""
+    known = ratings != 0
+    lengths = known.sum(axis=1)
+    implied = (known / np.sqrt(lengths)[:, None]) @ model.implicit_components_.T
+    users = model._user_factors(sp.csr_array(ratings))
+    squares = (users[:, :-1] - implied) ** 2
+    item_squares = (model.components_**2).sum(axis=0) + model.item_bias_**2
+    penalty = lengths @ (squares.sum(axis=1) + users[:, -1] ** 2)
+    penalty += known.sum(axis=0) @ item_squares
+    penalty += (lengths @ known) @ (model.implicit_components_**2).sum(axis=0)
+    errors = known * (ratings - model.predict(ratings))
+    return (errors**2).sum() + model.regularization * penalty
+
+
+def test_svdpp_descends_to_where_its_objective_is_flat(ratings):
+    steps = [
+        _svdpp_objective(SVDpp(2, max_iter=n, random_state=0).fit(ratings), ratings)
+        for n in (1, 2, 5, 20)
+    ]
+    assert steps == sorted(steps, reverse=True)
+    model = SVDpp(2, max_iter=200, random_state=0).fit(ratings)
+    best = _svdpp_objective(model, ratings)
+    rng = np.random.default_rng(0)
+    for name in ("components_", "implicit_components_", "item_bias_"):
+        at = getattr(model, name)
+        assert np.abs(at).max() > 0
+        way = rng.standard_normal(at.shape)
+        ends = []
+        for step in (1e-4, -1e-4):
+            setattr(model, name, at + step * way)
+            ends.append(_svdpp_objective(model, ratings))
+        setattr(model, name, at)
+        assert min(ends) > best
+        assert abs(ends[0] - ends[1]) < 1e-3 * (sum(ends) - 2 * best)
+
+
+def test_svdpp_reads_which_items_were_rated():
+    """Users rate two genres alike; only the choice of items says which of two more items they like."""
+    rng = np.random.default_rng(0)
+    n, d = 300, 20
+    genre = rng.integers(2, size=n)
+    shown = rng.random((n, 2 * d)) < 0.3
+    shown[:, :d] &= genre[:, None] == 0
+    shown[:, d:] &= genre[:, None] == 1
+    X = np.hstack([3.0 * shown, np.where(genre == 0, 5, 1)[:, None] * np.ones((n, 1))])
+    X[:, -1] *= np.arange(n) < 200
+    test = np.arange(n) >= 200
+    error = {
+        kind: np.abs(
+            kind(2, random_state=0).fit(X).predict(X)[test, -1] - np.where(genre == 0, 5, 1)[test]
+        ).mean()
+        for kind in (BiasedMF, SVDpp)
+    }
+    assert error[SVDpp] < 0.8 * error[BiasedMF]
+
+
 def test_factors_predict_held_out_ratings_better_than_biases(ratings):
     from sklearn_llmrec.linear_model import BaselineRecommender
 
@@ -60,9 +117,14 @@ def test_factors_predict_held_out_ratings_better_than_biases(ratings):
         type(model).__name__: np.sqrt(
             np.mean((model.fit(visible).predict(visible) - ratings)[held] ** 2)
         )
-        for model in (BaselineRecommender(), BiasedMF(2, random_state=0))
+        for model in (
+            BaselineRecommender(),
+            BiasedMF(2, random_state=0),
+            SVDpp(2, random_state=0),
+        )
     }
     assert error["BiasedMF"] < 0.9 * error["BaselineRecommender"]
+    assert error["SVDpp"] < 0.9 * error["BaselineRecommender"]
 
 
 def test_bpr_folds_rows_in_by_the_expanded_loss(ratings):
@@ -87,6 +149,7 @@ def test_bpr_folds_rows_in_by_the_expanded_loss(ratings):
         BPRRecommender(3, random_state=0),
         ALSRecommender(3, regularization=0.1, random_state=0),
         BiasedMF(2, random_state=0),
+        SVDpp(2, random_state=0),
         NMFRecommender(2, tol=0.0, max_iter=20),
         PureSVD(3),
     ],

@@ -6,6 +6,7 @@ from sklearn_llmrec.decomposition._bpr import BPRRecommender
 from sklearn_llmrec.decomposition._item_vectors import GloVeRecommender, Item2Vec
 from sklearn_llmrec.decomposition._nmf import NMFRecommender
 from sklearn_llmrec.decomposition._svd import PureSVD
+from sklearn_llmrec.decomposition._svdpp import SVDpp
 
 __all__ = [
     "ALSRecommender",
@@ -15,4 +16,5 @@ __all__ = [
     "Item2Vec",
     "NMFRecommender",
     "PureSVD",
+    "SVDpp",
 ]

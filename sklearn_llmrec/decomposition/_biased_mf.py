@@ -55,6 +55,7 @@ class BiasedMF(SimilarItemsMixin, BaseRecommender):
 
     See Also
     --------
+    SVDpp : Reads from which items were rated, too.
     sklearn_llmrec.linear_model.BaselineRecommender : The biases without the factors.
     ALSRecommender : Factors that rank, from what was chosen and what was not.
 
@@ -99,23 +100,35 @@ class BiasedMF(SimilarItemsMixin, BaseRecommender):
         self.random_state = random_state
 
     def _fit(self, X: sp.csr_array) -> None:
-        self.mean_ = float(X.data.mean(dtype=np.float64))
-        rng = check_random_state(self.random_state)
-        self.components_ = 0.1 * rng.standard_normal((self.n_components, X.shape[1]))
-        self.item_bias_ = Biases(X).item
+        self._start(X)
         T = X.T.tocsr()
         for _ in range(self.max_iter):
             users = self._user_factors(X)
             items = self._ridge(T, users[:, :-1], users[:, -1])
             self.components_ = np.ascontiguousarray(items[:, :-1].T)
             self.item_bias_ = items[:, -1]
+            self._after_sweep(X, users)
+
+    def _start(self, X: sp.csr_array) -> None:
+        """Set what the first sweep begins with."""
+        self.mean_ = float(X.data.mean(dtype=np.float64))
+        rng = check_random_state(self.random_state)
+        self.components_ = 0.1 * rng.standard_normal((self.n_components, X.shape[1]))
+        self.item_bias_ = Biases(X).item
+
+    def _after_sweep(self, X: sp.csr_array, users: NDArray[np.float64]) -> None:
+        """Learn what there is beside the factors, which were just solved for; `users` as given to the items."""
 
     def _ridge(
-        self, X: sp.csr_array, factors: NDArray[np.float64], biases: NDArray[np.float64]
+        self,
+        X: sp.csr_array,
+        factors: NDArray[np.float64],
+        biases: NDArray[np.float64],
+        explained: NDArray[np.float64] | float = 0.0,
     ) -> NDArray[np.float64]:
-        """Factors and bias of every row, given those of the columns."""
+        """Factors and bias of every row, given those of the columns, for what is left of the ratings."""
         features = np.column_stack([factors, np.ones(len(factors))])
-        targets = X.data.astype(np.float64) - self.mean_ - biases[X.indices]
+        targets = X.data.astype(np.float64) - self.mean_ - biases[X.indices] - explained
         return ridge_rows(X, features, targets, self.regularization * np.diff(X.indptr))
 
     def _user_factors(self, X: sp.csr_array) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from sklearn_llmrec._similar import SimilarItemsMixin
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._nearest import nearest, unit_rows
+from sklearn_llmrec.utils._sparse import entry_rows
 
 
 class FactorRecommender(
@@ -122,3 +123,14 @@ def ridge_rows(
         normal[:, diagonal, diagonal] += np.where(np.diff(bounds) == 0, 1, penalties[rows])[:, None]
         result[rows] = np.linalg.solve(normal, right[:, :, None])[:, :, 0]
     return result
+
+
+def entry_products(
+    X: sp.csr_array, users: NDArray[np.float64], items: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The inner product of its user's and its item's factors at every stored entry of X."""
+    rows = entry_rows(X)
+    products = np.empty(X.nnz)
+    for some in row_chunks(X.nnz, 16 * users.shape[1]):
+        products[some] = np.einsum("nd,nd->n", users[rows[some]], items[X.indices[some]])
+    return products
