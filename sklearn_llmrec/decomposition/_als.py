@@ -1,4 +1,4 @@
-"""ALS: weighted matrix factorisation for implicit feedback, on implicit's kernels."""
+"""ALS: weighted matrix factorisation for implicit feedback."""
 
 from itertools import pairwise
 from numbers import Integral, Real
@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from implicit.cpu.als import AlternatingLeastSquares
 from joblib import effective_n_jobs
 from numpy.random import RandomState
 from numpy.typing import NDArray
@@ -16,8 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_llmrec._similar import ExplainMixin
 from sklearn_llmrec.decomposition._factors import FactorRecommender
+from sklearn_llmrec.decomposition._row_systems import RowSystems
 from sklearn_llmrec.utils._callbacks import iterations
-from sklearn_llmrec.utils._sparse import _kernel_csr, entry_rows, with_data
+from sklearn_llmrec.utils._sparse import entry_rows, with_data
+
+# Steps of conjugate gradients per sweep, from the factors of the sweep before.
+_STEPS = 2
 
 
 class ALSRecommender(ExplainMixin, FactorRecommender):
@@ -77,12 +80,14 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
 
     Notes
     -----
-    A sweep is O(nnz n_components + (n_users + n_items) n_components^2) with implicit's conjugate gradients. Values
-    below zero are refused: a disliked item is no confident interaction.
+    A sweep is O(nnz n_components + (n_users + n_items) n_components^2): two steps of conjugate
+    gradients for every row and column, in a basis where what all of them share is the identity. On
+    MovieLens-1M the objective then ends where exact sweeps end. Values below zero are refused: a
+    disliked item is no confident interaction.
 
-    The kernel knows one penalty for all rows. With `frequency_exponent` a row's own penalty enters as `n_components`
-    more items, whose factors are the unit vectors, which the row is weighted not to want: exact, at the cost of
-    `n_components` more entries per row.
+    The rows given to `fit` are remembered with their factors, which the fold-in computes: to rank
+    them again costs a look-up. That takes, beside the item factors, ``n_users n_components``
+    numbers, and keeps the arrays of X.
 
     References
     ----------
@@ -142,80 +147,63 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def _kernel(self, dtype: Any) -> AlternatingLeastSquares:
-        # All weights in units of unobserved_weight: the kernel's own weight of a pair without interaction is 1.
-        return AlternatingLeastSquares(
-            factors=self.n_components,
-            regularization=0.0
-            if self.frequency_exponent
-            else self.regularization / self.unobserved_weight,
-            alpha=1.0,
-            iterations=self.max_iter,
-            dtype=dtype,
-            num_threads=effective_n_jobs(self.n_jobs),
-            random_state=check_random_state(self.random_state).randint(2**31 - 1),
-        )
-
-    def _weights(self, X: sp.csr_array, mean: float | None = None) -> tuple[sp.csr_matrix, float]:
-        """The kernel's weights of the rows of X, their penalties included, and the mean frequency."""
-        C = _kernel_csr(X, np.float32)
-        added = np.float32(self.confidence / self.unobserved_weight) * C.data
-        C.data = 1 + added
-        if not self.frequency_exponent:
-            return C, 1.0
-        sums = np.bincount(entry_rows(X), weights=added, minlength=X.shape[0])
-        frequencies = X.shape[1] + sums
+    def _systems(self, X: sp.csr_array, mean: float | None) -> tuple[RowSystems, float]:
+        """The regressions of the rows of X, and the mean frequency that their penalties are scaled by."""
+        added = (self.confidence * X.data).astype(X.dtype, copy=False)
+        right = added + X.dtype.type(self.unobserved_weight)
+        frequencies = self._frequencies(X)
         mean = float(frequencies.mean()) if mean is None else mean
-        penalties = self.regularization / self.unobserved_weight
-        penalties = penalties * (frequencies / mean) ** self.frequency_exponent
-        unwanted = np.repeat(-penalties[:, None].astype(np.float32), self.n_components, axis=1)
-        return _kernel_csr(sp.hstack([C, sp.csr_matrix(unwanted)], format="csr"), np.float32), mean
+        penalties = self._penalties(frequencies, mean)
+        threads = effective_n_jobs(self.n_jobs)
+        return RowSystems(X, added, right, penalties, n_threads=threads), mean
 
-    def _with_penalties(self, factors: NDArray[Any]) -> NDArray[Any]:
-        """Factors as the kernel needs them for `_weights`."""
+    def _frequencies(self, X: sp.csr_array) -> NDArray[np.float64]:
+        sums = np.bincount(entry_rows(X), weights=X.data, minlength=X.shape[0])
+        return self.unobserved_weight * X.shape[1] + self.confidence * sums
+
+    def _penalties(
+        self, frequencies: NDArray[np.float64], mean: float
+    ) -> float | NDArray[np.float64]:
         if not self.frequency_exponent:
-            return factors
-        return np.vstack([factors, np.eye(self.n_components, dtype=factors.dtype)])
+            return self.regularization
+        return self.regularization * (frequencies / mean) ** self.frequency_exponent
 
-    def _fit(self, X: sp.csr_array) -> None:
-        users, self._mean_frequency_ = self._weights(X)
-        items, _ = self._weights(X.T.tocsr())
+    def _gram(self, factors: NDArray[Any]) -> NDArray[Any]:
         with threadpool_limits(1, user_api="blas"):
-            kernel = self._kernel(X.dtype)
-            rng = np.random.default_rng(kernel.random_state)
-            P = 0.01 * rng.random((X.shape[0], self.n_components), dtype=X.dtype)
-            Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)
-            threads = kernel.num_threads
+            gram: NDArray[Any] = self.unobserved_weight * (factors.T @ factors)
+        return gram
 
-            def fitted() -> dict[str, Any]:
-                learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
-                return {**learned, "components_": np.ascontiguousarray(Q.T)}
+    def _fit_factors(self, X: sp.csr_array) -> None:
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        P = 0.01 * rng.random((X.shape[0], self.n_components), dtype=X.dtype)
+        Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)
+        users, self._mean_frequency_ = self._systems(X, None)
+        items, _ = self._systems(X.T.tocsr(), None)
 
-            for sweep in iterations(self, self.max_iter, X=X, fitted=fitted):
-                self.n_iter_ = sweep + 1
-                kernel.solver(users, P, self._with_penalties(Q), kernel.regularization, threads)
-                kernel.solver(items, Q, self._with_penalties(P), kernel.regularization, threads)
-                if self.verbose:
-                    print(f"[ALSRecommender] sweep {sweep + 1} of {self.max_iter}")
+        def fitted() -> dict[str, Any]:
+            learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
+            return {**learned, "components_": np.ascontiguousarray(Q.T)}
+
+        for sweep in iterations(self, self.max_iter, X=X, fitted=fitted):
+            self.n_iter_ = sweep + 1
+            P = users.solve(Q, self._gram(Q), start=P, max_iter=_STEPS)
+            Q = items.solve(P, self._gram(P), start=Q, max_iter=_STEPS)
+            if self.verbose:
+                print(f"[ALSRecommender] sweep {sweep + 1} of {self.max_iter}")
         self.components_ = np.ascontiguousarray(Q.T)
 
-    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
-        weights, _ = self._weights(X, self._mean_frequency_)
-        with threadpool_limits(1, user_api="blas"):
-            kernel = self._kernel(self.components_.dtype)
-            kernel.item_factors = self._with_penalties(np.ascontiguousarray(self.components_.T))
-            factors: NDArray[Any] = kernel.recalculate_user(np.arange(X.shape[0]), weights)
-        return factors
+    def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
+        systems, _ = self._systems(X, self._mean_frequency_)
+        Q = np.ascontiguousarray(self.components_.T)
+        return systems.solve_fully(Q, self._gram(Q))
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
         """The factors of a row are linear in its weighted preferences: one solve per item to explain."""
         Q = self.components_.T.astype(np.float64)
         C = self.unobserved_weight + self.confidence * X.data.astype(np.float64)
-        frequencies = X.shape[1] * self.unobserved_weight + np.bincount(
-            entry_rows(X), weights=self.confidence * X.data, minlength=X.shape[0]
+        penalties = np.broadcast_to(
+            self._penalties(self._frequencies(X), self._mean_frequency_), X.shape[0]
         )
-        mean = self._mean_frequency_ * self.unobserved_weight
-        penalties = self.regularization * (frequencies / mean) ** self.frequency_exponent
         everyone = self.unobserved_weight * (Q.T @ Q)
         values = np.empty(X.nnz)
         for row, (start, stop) in enumerate(pairwise(X.indptr)):

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.decomposition._factors import FactorRecommender, ridge_rows
-from sklearn_llmrec.utils._sparse import _kernel_csr
+from sklearn_llmrec.decomposition._factors import FactorRecommender
+from sklearn_llmrec.decomposition._row_systems import RowSystems
+from sklearn_llmrec.utils._sparse import _kernel_csr, entry_rows
 
 
 class BPRRecommender(FactorRecommender):
@@ -120,7 +121,7 @@ class BPRRecommender(FactorRecommender):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit(self, X: sp.csr_array) -> None:
+    def _fit_factors(self, X: sp.csr_array) -> None:
         kernel = BayesianPersonalizedRanking(
             factors=self.n_components,
             learning_rate=self.learning_rate,
@@ -135,14 +136,11 @@ class BPRRecommender(FactorRecommender):
         self.item_bias_ = factors[:, -1].copy()
         self.n_iter_ = self.max_iter
 
-    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
-        Q = self.components_.T.astype(np.float64)
-        Q -= Q.mean(axis=0)
-        factors = ridge_rows(
-            X,
-            Q,
-            np.full(X.nnz, 2.0),
-            4 * self.user_regularization * np.diff(X.indptr),
-            common=Q.T @ Q / len(Q),
-        )
-        return factors.astype(X.dtype)
+    def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
+        # The regression of the formula, divided by the length of the row.
+        Q = np.ascontiguousarray(self.components_.T)
+        Q = Q - Q.mean(axis=0)
+        share = (1 / np.maximum(np.diff(X.indptr), 1))[entry_rows(X)].astype(Q.dtype)
+        systems = RowSystems(X, share, 2 * share, 4 * self.user_regularization)
+        factors = systems.solve_fully(Q, Q.T @ Q / len(Q))
+        return factors.astype(X.dtype, copy=False)

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._similar import SimilarItemsMixin
 from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.decomposition._known_rows import KnownRows
 from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._nearest import nearest, unit_rows
 from sklearn_llmrec.utils._sparse import entry_rows
@@ -21,18 +22,44 @@ from sklearn_llmrec.utils._sparse import entry_rows
 class FactorRecommender(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, SimilarItemsMixin, BaseRecommender
 ):
-    """Base of factor models: `_fit` sets `components_`, `_user_factors` folds rows in.
+    """Base of factor models: `_fit_factors` sets `components_`, `_fold_in` gives the factors of rows.
 
-    Similar items are those of the highest cosine of their factors.
+    Similar items are those of the highest cosine of their factors. Where folding in costs more than a product, the
+    rows given to `fit` are folded in at its end, and looked up from then on: by the same code, so that what a row
+    gets does not depend on whether it was known.
     """
 
     components_: NDArray[Any]
     # What is added to the score of every item, or None.
     item_bias_: NDArray[Any] | None = None
+    # False: folding in is as cheap as looking up.
+    _remembers_rows: ClassVar[bool] = True
+    _known_rows_: KnownRows | None
 
     @abstractmethod
-    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
+    def _fit_factors(self, X: sp.csr_array) -> None:
+        """Learn `components_`."""
+
+    @abstractmethod
+    def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         """Factors of rows, whether or not they were fitted."""
+
+    def _fit(self, X: sp.csr_array) -> None:
+        self._known_rows_ = None  # of an earlier fit
+        self._fit_factors(X)
+        if self._remembers_rows:
+            self._known_rows_ = KnownRows(X, self._fold_in(X))
+
+    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
+        """Factors of rows: looked up where the row is known, else folded in."""
+        if self._known_rows_ is None:
+            return self._fold_in(X)
+        place = self._known_rows_.find(X)
+        new = place < 0
+        factors = self._known_rows_.values[place]
+        if new.any():
+            factors[new] = self._fold_in(X[new])
+        return factors
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         scores: NDArray[Any] = self._user_factors(X) @ self.components_

@@ -99,7 +99,7 @@ class NMFRecommender(FactorRecommender):
         self.tol = tol
         self.random_state = random_state
 
-    def _fit(self, X: sp.csr_array) -> None:
+    def _fit_factors(self, X: sp.csr_array) -> None:
         nmf = NMF(
             min(self.n_components, *X.shape),
             init="random",
@@ -115,7 +115,7 @@ class NMFRecommender(FactorRecommender):
         self.components_ = np.ascontiguousarray(nmf.components_.astype(X.dtype, copy=False))
         self.n_iter_ = nmf.n_iter_
 
-    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
+    def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         Q = self.components_.astype(np.float64)
         G, right = Q @ Q.T, X.astype(np.float64) @ Q.T
         # A part that no item has has no factor; the tiny ridge keeps its division defined.

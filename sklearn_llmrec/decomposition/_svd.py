@@ -71,6 +71,8 @@ class PureSVD(FactorRecommender):
         "random_state": ["random_state"],
     }
 
+    _remembers_rows: ClassVar[bool] = False
+
     def __init__(
         self,
         n_components: int = 50,
@@ -82,7 +84,7 @@ class PureSVD(FactorRecommender):
         self.n_iter = n_iter
         self.random_state = random_state
 
-    def _fit(self, X: sp.csr_array) -> None:
+    def _fit_factors(self, X: sp.csr_array) -> None:
         svd = TruncatedSVD(
             min(self.n_components, *X.shape),
             n_iter=self.n_iter,
@@ -92,5 +94,5 @@ class PureSVD(FactorRecommender):
         self.components_ = np.ascontiguousarray(svd.components_.astype(X.dtype, copy=False))
         self.singular_values_ = svd.singular_values_
 
-    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
+    def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         return X @ self.components_.T.astype(X.dtype, copy=False)

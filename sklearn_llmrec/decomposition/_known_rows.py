@@ -1,0 +1,85 @@
+"""What is known of rows that were seen before: found by a hash of the row, verified entry by entry."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+# Odd constants of 64 bits whose products spread over all bits (those of SplitMix64 and MurmurHash3).
+_FIRST, _SECOND, _THIRD = (
+    np.uint64(number) for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0xFF51AFD7ED558CCD)
+)
+
+
+def row_hashes(X: sp.csr_array) -> NDArray[np.uint64]:
+    """A number of 64 bits per row of a canonical matrix, from its columns and values; 0 for empty rows."""
+    hashes = np.zeros(X.shape[0], dtype=np.uint64)
+    if not X.nnz:
+        return hashes
+    mixed = X.data.astype(np.float64).view(np.uint64)
+    mixed *= _FIRST
+    mixed += X.indices.astype(np.uint64)
+    for factor, shift in ((_SECOND, 32), (_THIRD, 29)):
+        mixed *= factor
+        mixed ^= mixed >> np.uint64(shift)
+    filled = np.flatnonzero(np.diff(X.indptr))
+    hashes[filled] = np.add.reduceat(mixed, X.indptr[filled])
+    return hashes
+
+
+class KnownRows:
+    """Values of known rows, to be looked up for rows that may equal one of them.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n, m)
+        Canonical. Its arrays are kept, not copied.
+    values : ndarray of shape (n, d)
+        One row of values per row of X.
+
+    Notes
+    -----
+    Memory: `values`, 16 bytes per row, and the arrays of X, 8 bytes per entry where nobody else holds them. Whoever
+    changes X afterwards changes no result: a row is found by the hash it had, and is taken only if it equals what is
+    stored, which then it does not.
+    """
+
+    def __init__(self, X: sp.csr_array, values: NDArray[Any]) -> None:
+        self.rows = X
+        self.values = values
+        hashes = row_hashes(X)
+        self.order = np.argsort(hashes, kind="stable")
+        self.hashes = hashes[self.order]
+
+    def find(self, X: sp.csr_array) -> NDArray[np.int64]:
+        """The known row that equals each row of X (one of them, if several do), or -1."""
+        place = np.full(X.shape[0], -1, dtype=np.int64)
+        if X.dtype != self.rows.dtype or not X.nnz:
+            return place
+        hashes = row_hashes(X)
+        at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        asked = np.flatnonzero((self.hashes[at] == hashes) & (np.diff(X.indptr) > 0))
+        known = self.order[at[asked]]
+        same = np.diff(X.indptr)[asked] == np.diff(self.rows.indptr)[known]
+        asked, known = asked[same], known[same]
+        if len(asked):
+            mine, theirs = _select(X, asked), _select(self.rows, known)
+            differs = (mine.indices != theirs.indices) | (mine.data != theirs.data)
+            if differs.any():
+                equal = ~np.logical_or.reduceat(differs, mine.indptr[:-1])
+                asked, known = asked[equal], known[equal]
+        place[asked] = known
+        return place
+
+
+def _select(X: sp.csr_array, rows: NDArray[np.int64]) -> sp.csr_array:
+    """Some rows; without a copy where they are neighbours."""
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
+        start, stop = X.indptr[first], X.indptr[last + 1]
+        return sp.csr_array(
+            (X.data[start:stop], X.indices[start:stop], X.indptr[first : last + 2] - start),
+            shape=(len(rows), X.shape[1]),
+        )
+    return X[rows]
