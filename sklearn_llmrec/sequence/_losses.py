@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 # Scores of a block: few enough to stay in the caches while they are read and written several times.
-_BLOCK = 2**21
+_BLOCK = 2**19
 
 
 class _Contrast(torch.autograd.Function):
@@ -34,11 +34,15 @@ class _Contrast(torch.autograd.Function):
         grad_positive = torch.empty_like(positive)
         grad_vectors, grad_intercepts = torch.zeros_like(vectors), torch.zeros_like(intercepts)
         total = hidden.new_zeros(())
-        block = _BLOCK if hidden.device.type == "cpu" else 16 * _BLOCK
-        size = max(1, block // max(1, len(vectors)))
+        block = _BLOCK if hidden.device.type == "cpu" else 64 * _BLOCK
+        size = max(1, min(len(hidden), block // max(1, len(vectors))))
+        # One block of memory for all: fresh pages cost as much as what is computed in them.
+        memory = hidden.new_empty((size, len(vectors)))
         for begin in range(0, len(hidden), size):
             part = slice(begin, begin + size)
-            scores = torch.addmm(intercepts, hidden[part], vectors.T)
+            scores = memory[: len(hidden[part])]
+            torch.mm(hidden[part], vectors.T, out=scores)
+            scores += intercepts
             mask(scores, part)
             p = positive[part]
             if softmax:
