@@ -19,6 +19,8 @@ from sklearn_llmrec.utils._validation import check_k
 
 # Entries of a block of a sparse product.
 _BLOCK_ENTRIES = 2**22
+# Columns of a sparse matrix that is multiplied as a dense one.
+_NARROW = 64
 
 
 def _row_means(values: Floats, ranking: Ranking, k: int) -> Floats:
@@ -33,11 +35,9 @@ def _ratio(total: NDArray[Any], base: NDArray[Any]) -> Floats:
     return values
 
 
-def _incidence(ranking: Ranking, k: int) -> sp.csr_array:
-    """Users by recommended items, 1 for every item of a list."""
-    indptr, indices = np.concatenate([[0], np.cumsum(ranking.sizes(k))]), ranking.held(k)
-    shape = (ranking.n_rows, ranking.n_items)
-    return sp.csr_array((np.ones(len(indices)), indices, indptr), shape=shape)
+def _dense_if_narrow(features: sp.csr_array) -> Any:
+    """Few columns are multiplied faster as an array, whatever its zeros."""
+    return features.toarray() if features.shape[1] <= _NARROW else features
 
 
 def covered_items(ranking: Ranking, k: int) -> float:
@@ -69,13 +69,14 @@ def diversity(ranking: Ranking, k: int) -> Floats:
     if sp.issparse(features):
         norms = np.sqrt(np.asarray(features.multiply(features).sum(axis=1)).ravel())
         scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-        unit = sp.csr_array(sp.diags_array(scale) @ features)
-        cost = np.diff(unit.indptr)
+        unit = _dense_if_narrow(sp.csr_array(sp.diags_array(scale) @ features))
     else:
         norms = np.linalg.norm(features, axis=1)
         unit = features / np.where(norms > 0, norms, 1.0)[:, None]
-        cost = np.full(len(features), features.shape[1])
-    lists = _incidence(ranking, k)
+    # What a row of the lists takes: its dense sum, or at most the entries of its items.
+    width = features.shape[1]
+    cost = np.diff(unit.indptr) if sp.issparse(unit) else np.full(ranking.n_items, width / k)
+    lists = ranking.incidence(k)
     total = np.empty(ranking.n_rows)
     # sum over pairs of cos = (|sum of unit vectors|^2 - number of unit vectors) / 2
     done = np.cumsum(lists @ cost)
@@ -118,9 +119,11 @@ def new_items(ranking: Ranking, k: int) -> Floats:
     """Share of items that the user's profile does not hold."""
     assert ranking.profile is not None
     lists, profile = ranking.lists(k), ranking.profile
-    rows = np.repeat(np.arange(ranking.n_rows), np.diff(profile.indptr))
-    known = np.bincount(rows[places(lists, profile) < k], minlength=ranking.n_rows)
     size = ranking.sizes(k)
+    if profile is ranking.seen:  # seen items have left the lists
+        return _ratio(size, size)
+    rows = np.repeat(np.arange(ranking.n_rows), np.diff(profile.indptr))
+    known = np.bincount(rows[places(lists, profile)[0] < k], minlength=ranking.n_rows)
     return _ratio(size - known, size)
 
 
@@ -150,17 +153,19 @@ def miscalibration(ranking: Ranking, k: int, alpha: float = 0.01) -> Floats:
         raise ValueError("Calibration needs item_features >= 0: weights of groups such as genres.")
     total = np.asarray(features.sum(axis=1)).ravel()
     scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-    shares = sp.csr_array(sp.diags_array(scale) @ features)
+    shares = _dense_if_narrow(sp.csr_array(sp.diags_array(scale) @ features))
     profile = ranking.profile
     held = sp.csr_array(
         (np.ones(profile.nnz), profile.indices, profile.indptr), shape=profile.shape
     )
-    lists = _incidence(ranking, k)
+    lists = ranking.incidence(k)
     values = np.full(ranking.n_rows, np.nan)
     size = max(1, _BLOCK_ENTRIES // max(features.shape[1], 1))
     for begin in range(0, ranking.n_rows, size):
         rows = slice(begin, begin + size)
-        wanted, got = ((M[rows] @ shares).toarray() for M in (held, lists))
+        wanted, got = (M[rows] @ shares for M in (held, lists))
+        if sp.issparse(wanted):
+            wanted, got = wanted.toarray(), got.toarray()
         weight, weight_got = wanted.sum(axis=1), got.sum(axis=1)
         fine = (weight > 0) & (weight_got > 0)
         p = wanted[fine] / weight[fine, None]

@@ -95,17 +95,19 @@ def pattern_without(y: sp.csr_array, seen: sp.csr_array) -> sp.csr_array:
     return canonical(sp.csr_array(y - shared)) if shared.nnz else y
 
 
-def places(items: NDArray[Any], M: sp.csr_array) -> NDArray[np.unsignedinteger[Any]]:
-    """The place of every stored entry of `M` in the list of its row; the length of the lists where it is not there.
+def places(items: NDArray[Any], *matrices: sp.csr_array) -> list[NDArray[np.unsignedinteger[Any]]]:
+    """The place of every stored entry in the list of its row, matrix by matrix, from one pass over the lists.
+
+    It is the length of the lists where the entry is not there.
 
     Raises
     ------
     ValueError
         If a list names an item twice.
     """
-    (n_rows, k), n_items = items.shape, M.shape[1]
+    (n_rows, k), n_items = items.shape, matrices[0].shape[1]
     dtype = np.min_scalar_type(k)
-    result = np.empty(M.nnz, dtype=dtype)
+    results = [np.empty(M.nnz, dtype=dtype) for M in matrices]
     # A row of the table is [cell of the -1s, item 0, item 1, ...].
     stride = n_items + 1
     size = max(_TABLE_CELLS // stride, min(64, _TABLE_MOST_CELLS // stride), 1)
@@ -128,12 +130,13 @@ def places(items: NDArray[Any], M: sp.csr_array) -> NDArray[np.unsignedinteger[A
                 f"Row {begin + row} recommends item {block[row, place]} twice. Lists name every item once; scores, "
                 "one column per item, must be of a floating dtype."
             )
-        first, last = M.indptr[begin], M.indptr[end]
-        wanted = np.repeat(starts[: len(block)], np.diff(M.indptr[begin : end + 1]))
-        wanted += M.indices[first:last]
-        table.take(wanted, out=result[first:last], mode="clip")
+        for M, result in zip(matrices, results):
+            first, last = M.indptr[begin], M.indptr[end]
+            wanted = np.repeat(starts[: len(block)], np.diff(M.indptr[begin : end + 1]))
+            wanted += M.indices[first:last]
+            table.take(wanted, out=result[first:last], mode="clip")
         table[cells] = k
-    return result
+    return results
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ class Ranking:
     item_features: Any = None
     _cuts: dict[int, Hits] = field(default_factory=dict, repr=False)
     _exposures: dict[int, NDArray[np.intp]] = field(default_factory=dict, repr=False)
+    _incidences: dict[int, sp.csr_array] = field(default_factory=dict, repr=False)
 
     @property
     def n_rows(self) -> int:
@@ -174,18 +178,19 @@ class Ranking:
         return np.diff(self.targets.indptr).astype(np.intp)
 
     @cached_property
-    def _places(self) -> NDArray[np.unsignedinteger[Any]]:
+    def target_places(self) -> NDArray[np.unsignedinteger[Any]]:
+        """The place of every target in its list, or the length of the lists."""
         assert self.targets is not None
-        return places(self.items, self.targets)
+        return places(self.items, self.targets)[0]
 
     @cached_property
     def _keys(self) -> NDArray[np.intp]:
         """``row * length + place`` of every target in a list, in the order of the targets."""
         assert self.targets is not None
         length = self.items.shape[1]
-        found = np.flatnonzero(self._places < length)
+        found = np.flatnonzero(self.target_places < length)
         rows = np.searchsorted(self.targets.indptr, found, side="right") - 1
-        return rows * length + self._places[found]
+        return rows * length + self.target_places[found]
 
     def hits(self, k: int) -> Hits:
         """The hits among the first k places."""
@@ -206,7 +211,7 @@ class Ranking:
         """The values of `gain`, given for every target, at the hits among the first k places."""
         hits, length = self.hits(k), self.items.shape[1]
         table = np.zeros(self.items.size)
-        table[self._keys] = gain[self._places < length]
+        table[self._keys] = gain[self.target_places < length]
         return table[hits.row * length + hits.place]
 
     def lists(self, k: int) -> NDArray[Any]:
@@ -243,6 +248,15 @@ class Ranking:
             self._exposures[k] = counts
         return self._exposures[k]
 
+    def incidence(self, k: int) -> sp.csr_array:
+        """Users by items, 1 for every item of the first k places."""
+        if k not in self._incidences:
+            indptr, indices = np.concatenate([[0], np.cumsum(self.sizes(k))]), self.held(k)
+            shape = (self.n_rows, self.n_items)
+            ones = np.ones(len(indices))
+            self._incidences[k] = sp.csr_array((ones, indices, indptr), shape=shape)
+        return self._incidences[k]
+
     def rows(self, chosen: NDArray[np.intp]) -> "Ranking":
         """The ranking of some rows only."""
 
@@ -261,10 +275,11 @@ class Ranking:
         )
 
 
-def _without_seen(items: NDArray[Any], seen: sp.csr_array) -> NDArray[Any]:
-    """Lists whose seen items are taken out, later ones moved up, -1 at the end."""
+def _without_seen(
+    items: NDArray[Any], seen: sp.csr_array, place: NDArray[np.unsignedinteger[Any]]
+) -> NDArray[Any]:
+    """Lists whose seen items are taken out, later ones moved up, -1 at the end; `place` is theirs in the lists."""
     length = items.shape[1]
-    place = places(items, seen)
     found = np.flatnonzero(place < length)
     if not len(found):
         return items
@@ -333,7 +348,9 @@ def make_ranking(
         raise ValueError(
             f"y_pred has {len(y_pred)} rows and y_true has {targets.shape[0]}: both have one row per user."
         )
-    scores = None
+    scores = target_places = None
+    if seen is not None:
+        targets = pattern_without(targets, seen)
     if y_pred.dtype.kind == "f":
         if y_pred.shape != targets.shape:
             raise ValueError(
@@ -350,11 +367,13 @@ def make_ranking(
             raise ValueError(
                 f"y_pred holds {items.shape[1]} items a row, and k={k} asks for more: recommend at least {k}."
             )
+        items = items if whole or seen is not None else items[:, :k]
         if seen is not None:
-            items = _without_seen(items, seen)
-        items = items if whole else items[:, :k]
-    if seen is not None:
-        targets = pattern_without(targets, seen)
+            seen_places, target_places = places(items, seen, targets)
+            kept = _without_seen(items, seen, seen_places)
+            if kept is not items or (not whole and items.shape[1] > k):
+                target_places = None  # places have moved
+            items = kept if whole else kept[:, :k]
     if not targets.nnz:
         raise ValueError(
             "No row of y_true has a target"
@@ -362,6 +381,8 @@ def make_ranking(
             + ": there is nothing to measure."
         )
     ranking = Ranking(items, targets.shape[1], targets, seen, seen)
+    if target_places is not None:
+        ranking.target_places = target_places
     if scores is not None:
         ranking.scores = scores.__getitem__
     return ranking

@@ -68,7 +68,7 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
     held = a >= 0
     indptr = np.append(0, np.cumsum(size_a))
     pattern = sp.csr_array((np.ones(held.sum()), a[held], indptr), shape=(len(a), n_items))
-    found = places(b, pattern)
+    found = places(b, pattern)[0]
     place_in_b[held] = np.where(found < b.shape[1], found, length)
     places(a, pattern)  # refuses repeats in a
     depth = np.maximum(place_in_b, np.arange(a.shape[1]))

@@ -14,12 +14,14 @@ from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 
 from sklearn_llmrec._tables import n_table_rows
 from sklearn_llmrec.text._encoder import SentenceEncoder
 from sklearn_llmrec.text._texts import as_texts, is_missing
 from sklearn_llmrec.utils._memory import require_memory
+from sklearn_llmrec.utils._validation import canonical
 
 #: What `item_texts` and `encoder` may be, for `_parameter_constraints`.
 CONTENT_CONSTRAINTS: dict[str, Any] = {
@@ -87,8 +89,18 @@ class ContentMixin:
             vectors = content
         else:
             self.encoder_ = unfitted(self.encoder)
-            vectors = self.encoder_.fit_transform(content)
+            vectors = embedded(self.encoder_, content, X)
         return as_vectors(vectors, X.shape[1])
+
+
+def embedded(encoder: Any, content: Any, X: Any) -> Any:
+    """Vectors of the content of the columns of X; an encoder that learns from histories is shown them."""
+    last = encoder
+    while isinstance(last, Pipeline):
+        last = last.steps[-1][1]
+    if hasattr(last, "__sklearn_tags__") and get_tags(last).target_tags.required:
+        return encoder.fit_transform(content, canonical(X).T)
+    return encoder.fit_transform(content)
 
 
 def unfitted(encoder: Any) -> Any:

@@ -14,7 +14,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.text import _models
+from sklearn_llmrec.text import _fine_tune, _models
 from sklearn_llmrec.text._cache import EmbeddingCache, text_key
 from sklearn_llmrec.text._texts import as_texts
 
@@ -49,12 +49,22 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Texts per batch.
     device : str, default="auto"
         "cpu", "cuda", "mps", ... "auto" takes the fastest there is.
-    backend : {"torch", "onnx", "openvino"}, default="torch"
-        What computes; all but torch need ``pip install sentence-transformers[onnx]`` or
-        ``[openvino]``.
+    backend : {"torch", "onnx", "onnx-int8", "openvino"}, default="torch"
+        What computes; ONNX needs ``pip install 'sklearn-llmrec[onnx]'``, OpenVINO
+        ``pip install sentence-transformers[openvino]``. "onnx-int8" has weights of eight bits: faster and a
+        quarter of the memory, with vectors that differ a little. A model without ONNX files is exported once, to
+        a folder beside the cache.
     model_kwargs : dict, default=None
-        Further arguments for loading, such as ``{"file_name": "onnx/model_qint8_avx512.onnx"}`` for
-        int8 weights, or ``{"dtype": "bfloat16"}``. Plain values only.
+        Further arguments for loading, such as ``{"dtype": "bfloat16"}`` or ``{"file_name": ...}`` for an ONNX file
+        of the model's own. Plain values only.
+    fine_tune : int or dict, default=None
+        Whether `fit` trains the model on what is consumed together: the number of passes over pairs of texts that
+        one user had, or arguments of `SentenceTransformerTrainingArguments` such as
+        ``{"num_train_epochs": 2, "learning_rate": 1e-5, "max_steps": 500}``. Then `fit` needs `y`, which recommenders
+        pass on; so in ``TextEmbeddingRecommender(encoder=SentenceEncoder(fine_tune=1))``. Needs
+        ``pip install 'sklearn-llmrec[train]'``. The trained model is kept beside the cache and trained once.
+    random_state : int, default=0
+        Seed of `fine_tune`.
     cache : bool, str or path, default=True
         Folder of the cache. True is the folder ``sklearn_llmrec/embeddings``
         in `sklearn.datasets.get_data_home`; False keeps nothing. Stored are vectors and hashes
@@ -79,12 +89,14 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     A text of blanks only, or a missing one (None, NaN), gets the vector of zeros: similar to
     nothing. Texts beyond the model's length (256 tokens for the default) are cut there. `fit` reads
     the model's files for their hash but loads no model; `transform` loads it for texts that are not
-    in the cache, once per process. With all texts in the cache not even torch is imported.
+    in the cache, once per process. With all texts in the cache not even torch is imported. `fine_tune` draws up to 20
+    pairs of each user and takes the other texts of a batch as wrong answers [2]_; whether it helps has to be measured
+    on held-out interactions.
 
     References
     ----------
-    N. Reimers, I. Gurevych, "Sentence-BERT: Sentence embeddings using Siamese BERT-networks", EMNLP
-    2019.
+    .. [1] N. Reimers, I. Gurevych, "Sentence-BERT: Sentence embeddings using Siamese BERT-networks", EMNLP 2019.
+    .. [2] M. Henderson et al., "Efficient natural language response suggestion for Smart Reply", 2017.
 
     Examples
     --------
@@ -106,8 +118,10 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         "normalize": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "device": [str],
-        "backend": [StrOptions({"torch", "onnx", "openvino"})],
+        "backend": [StrOptions({"torch", "onnx", "onnx-int8", "openvino"})],
         "model_kwargs": [dict, None],
+        "fine_tune": [Interval(Integral, 1, None, closed="left"), dict, None],
+        "random_state": [Interval(Integral, 0, None, closed="left")],
         "cache": ["boolean", str, os.PathLike],
         "verbose": ["verbose"],
     }
@@ -124,6 +138,8 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         device: str = "auto",
         backend: str = "torch",
         model_kwargs: dict[str, Any] | None = None,
+        fine_tune: int | dict[str, Any] | None = None,
+        random_state: int = 0,
         cache: bool | str | os.PathLike[str] = True,
         verbose: bool | int = False,
     ) -> None:
@@ -136,18 +152,20 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.device = device
         self.backend = backend
         self.model_kwargs = model_kwargs
+        self.fine_tune = fine_tune
+        self.random_state = random_state
         self.cache = cache
         self.verbose = verbose
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Find the model; nothing is learned from texts.
+        """Find the model; it learns only where `fine_tune` says so.
 
         Parameters
         ----------
         X : array-like of str, default=None
-            Texts; only checked.
-        y : object, default=None
-            Ignored.
+            Texts; only checked but for `fine_tune`.
+        y : {array-like, sparse} of shape (n_texts, n_users), default=None
+            Who had which text, or in which session: what `fine_tune` learns from. Ignored without it.
 
         Returns
         -------
@@ -156,17 +174,18 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Raises
         ------
         ImportError
-            If sentence-transformers is not installed.
+            If sentence-transformers, or what the backend or training need, is not installed.
         OSError, ValueError
-            If there is no such model.
+            If there is no such model, or nothing to learn from.
         """
         self._validate_params()
-        if X is not None:
-            as_texts(X)
+        texts = None if X is None else as_texts(X)
         if isinstance(self.model, (str, os.PathLike)):
-            _models.require_text_extra()
+            _models.require_text_extra(self.backend)
             name = os.fspath(self.model)
             folder = _models.find_folder(name) or _models.download(name)
+            if self.fine_tune is not None:
+                folder = self._tuned(folder, texts or [], y)
             self.model_folder_: str | None = str(folder)
             self.model_hash_: str | None = _models.folder_hash(folder, self.backend)
             return self
@@ -175,9 +194,14 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 "model must be a name, a folder, or an object with a method encode; got "
                 f"{self.model!r} of type {type(self.model).__name__}."
             )
-        if self.pooling is not None or self.backend != "torch" or self.model_kwargs:
+        if (
+            self.pooling is not None
+            or self.backend != "torch"
+            or self.model_kwargs
+            or self.fine_tune is not None
+        ):
             raise ValueError(
-                "pooling, backend and model_kwargs say how a model is loaded, and model is an "
+                "pooling, backend, model_kwargs and fine_tune say how a model is loaded, and model is an "
                 "object that is loaded already: set them there."
             )
         self.model_folder_ = None
@@ -250,6 +274,39 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         return vectors
 
+    def _tuned(self, folder: Path, texts: list[str], y: Any) -> Path:
+        """Folder of the model trained on what is consumed together, from an earlier fit where it is there."""
+        home = self._home()
+        if home is None:
+            raise ValueError(
+                "fine_tune keeps the trained model beside the cache: pass cache=True or a folder as cache."
+            )
+        options: dict[str, Any] = {
+            "per_device_train_batch_size": self.batch_size,
+            "learning_rate": 2e-5,
+            "use_cpu": self.device == "cpu",
+        }
+        options |= (
+            self.fine_tune
+            if isinstance(self.fine_tune, dict)
+            else {"num_train_epochs": self.fine_tune}
+        )
+        rows = _fine_tune.pairs(
+            _fine_tune.checked_groups(y, len(texts)), texts, int(self.random_state)
+        )
+        if not rows:
+            raise ValueError(
+                "fine_tune found no two different texts that one user had: there is nothing to learn from."
+            )
+        base = _models.folder_hash(folder, "torch")
+        made_of = json.dumps([base, rows, options, int(self.random_state)], sort_keys=True)
+        target = home / f"{base}-tuned-{text_key(made_of).hex()}"
+        if not target.is_dir():
+            _fine_tune.tune(
+                folder, target, rows, options, int(self.random_state), bool(self.verbose)
+            )
+        return target
+
     def _loaded(self) -> Any:
         if self.model_folder_ is None:
             return self.model
@@ -260,17 +317,30 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.backend,
             self.pooling,
             json.dumps(self.model_kwargs or {}, sort_keys=True),
+            self._home(),
         )
 
-    def _cache(self) -> EmbeddingCache | None:
+    def _folder(self) -> Path | None:
+        """The folder of the cache."""
         if self.cache is False:
             return None
         folder = _default_folder() if self.cache is True else Path(self.cache)
+        return folder.expanduser()
+
+    def _home(self) -> Path | None:
+        """Where models are kept that are made of others."""
+        folder = self._folder()
+        return None if folder is None else folder / "models"
+
+    def _cache(self) -> EmbeddingCache | None:
+        folder = self._folder()
+        if folder is None:
+            return None
         settings = json.dumps(
             [self.backend, self.prompt, self.pooling, self.model_kwargs or {}], sort_keys=True
         )
         name = f"{self.model_hash_}-{text_key(settings).hex()[:12]}.sqlite"
-        return EmbeddingCache(folder.expanduser() / name)
+        return EmbeddingCache(folder / name)
 
     def _progress(self, n_texts: int) -> Any:
         """A progress bar as a context, or a context of None."""
@@ -290,6 +360,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         tags.input_tags.two_d_array = False
         tags.input_tags.allow_nan = True
         tags.requires_fit = True
+        tags.target_tags.required = self.fine_tune is not None
         return tags
 
 

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.decomposition import ALSRecommender
-from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, item_content, unfitted
+from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, embedded, item_content, unfitted
 from sklearn_llmrec.utils._validation import canonical
 
 
@@ -172,7 +172,7 @@ class FeatureALSRecommender(BaseRecommender):
             return sp.csr_array((0, X.shape[1]), dtype=X.dtype)
         if not isinstance(self.encoder, str) or self.encoder != "passthrough":
             self.encoder_ = TfidfVectorizer() if self.encoder is None else unfitted(self.encoder)
-            content = self.encoder_.fit_transform(content)
+            content = embedded(self.encoder_, content, X)
         return sp.csr_array(_features(content, X.shape[1], "item", X.dtype).T)
 
     def _fit_users(self, X: Any) -> sp.csr_array:

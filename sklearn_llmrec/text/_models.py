@@ -1,11 +1,14 @@
 """Sentence models: found by name or folder, told apart by content, loaded once per process."""
 
 import json
+import platform
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import PicklingError
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import joblib
@@ -15,18 +18,25 @@ from sklearn_llmrec.utils._optional import require
 _EXTRA = "text"
 # Files that change no embedding.
 _IGNORED = (".md", ".gitattributes", ".lock")
+# Where an export keeps its int8 weights.
+_INT8_FILE = "onnx/model_int8.onnx"
+# What backends need besides sentence-transformers.
+_NEEDS = {"onnx": "optimum", "onnx-int8": "optimum", "openvino": "openvino"}
 
 
-def require_text_extra() -> None:
-    """Refuse where sentence-transformers is missing, without the seconds that importing it takes.
+def require_text_extra(backend: str = "torch") -> None:
+    """Refuse where sentence-transformers or a backend is missing, without the seconds that importing takes.
 
     Raises
     ------
     ImportError
-        If it is not installed.
+        If one is not installed.
     """
     if find_spec("sentence_transformers") is None:
         require("sentence_transformers", extra=_EXTRA)
+    needed = _NEEDS.get(backend)
+    if needed and find_spec(needed) is None:
+        require(needed, extra=backend.partition("-")[0])
 
 
 def find_folder(name: str) -> Path | None:
@@ -89,7 +99,9 @@ def folder_hash(folder: Path, backend: str) -> str:
         for path in folder.rglob("*")
         if path.is_file()
         and not path.name.endswith(_IGNORED)
-        and not ({"onnx", "openvino"} - {backend}).intersection(path.relative_to(folder).parts[:-1])
+        and not ({"onnx", "openvino"} - {backend.partition("-")[0]}).intersection(
+            path.relative_to(folder).parts[:-1]
+        )
     )
     stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
     return _files_hash(str(folder), stamps)
@@ -124,23 +136,91 @@ def object_hash(model: Any) -> str:
     return digest.hexdigest()
 
 
+def keep(target: Path, save: Callable[[Path], object]) -> Path:
+    """A folder that `save` fills, made whole or not at all; one that is there already stays."""
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=target.parent) as scratch:
+            place = Path(scratch) / "model"
+            save(place)
+            try:
+                place.rename(target)
+            except OSError:
+                if not target.is_dir():  # another process was not faster
+                    raise
+    return target
+
+
+def with_onnx(folder: Path, home: Path | None, int8: bool) -> Path:
+    """Folder of a model whose ONNX file is there: its own, or an export kept in `home`.
+
+    Raises
+    ------
+    ValueError
+        If int8 weights have no place to be kept.
+    """
+    wanted = _INT8_FILE if int8 else "onnx/model.onnx"
+    if (folder / wanted).is_file() or (not int8 and any(folder.rglob("*.onnx"))):
+        return folder
+    if home is None:
+        if int8:
+            raise ValueError(
+                "backend='onnx-int8' keeps its weights beside the cache: pass cache=True or a folder as cache."
+            )
+        return folder  # exported anew by every process
+    target = home / f"{folder_hash(folder, 'torch')}-{'int8' if int8 else 'onnx'}"
+
+    def save(place: Path) -> None:
+        library = require("sentence_transformers", extra=_EXTRA)
+        model = library.SentenceTransformer(
+            str(folder), device="cpu", backend="onnx", local_files_only=True
+        )
+        model.save(str(place), create_model_card=False)
+        if int8:
+            library.export_dynamic_quantized_onnx_model(
+                model, _int8_kind(), str(place), file_suffix="int8"
+            )
+            (place / "onnx" / "model.onnx").unlink()
+
+    return keep(target, save)
+
+
+def _int8_kind() -> str:
+    """The quantisation that is right on every machine of the kind: without it, sums may overflow."""
+    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "avx2"
+
+
 @lru_cache(maxsize=2)
 def load(
-    folder: str, content: str, device: str, backend: str, pooling: str | None, model_kwargs: str
+    folder: str,
+    content: str,
+    device: str,
+    backend: str,
+    pooling: str | None,
+    model_kwargs: str,
+    home: Path | None,
 ) -> Any:
-    """A sentence-transformers model, kept for the next call; a changed `content` reloads it."""
+    """A sentence-transformers model, kept for the next call; a changed `content` reloads it.
+
+    What has to be made of it first (ONNX files) is kept in `home`.
+    """
     library = require("sentence_transformers", extra=_EXTRA)
+    options = json.loads(model_kwargs)
+    if backend.startswith("onnx"):
+        folder = str(with_onnx(Path(folder), home, backend == "onnx-int8"))
+    if backend == "onnx-int8":
+        backend, options = "onnx", {"file_name": _INT8_FILE, **options}
     model = library.SentenceTransformer(
         folder,
         device=None if device == "auto" else device,
         backend=backend,
         local_files_only=True,
-        model_kwargs=json.loads(model_kwargs) or None,
+        model_kwargs=options or None,
     )
     if pooling is not None:
-        kind = library.models.Pooling
         for position, module in enumerate(model):
-            if isinstance(module, kind):
+            kind = type(module)
+            if kind.__name__ == "Pooling":  # where it is imported from changed between versions
                 config = module.get_config_dict()
                 # The name changed between versions.
                 width = config.get("embedding_dimension", config.get("word_embedding_dimension"))
