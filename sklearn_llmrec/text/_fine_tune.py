@@ -68,6 +68,8 @@ def tune(
     library = require("sentence_transformers", extra="text")
     datasets = require("datasets", extra="train")
     require("accelerate", extra="train")
+    from transformers import PrinterCallback
+
     training = _part("training_args")
     losses = _part("losses")
     with _own_randomness(seed), TemporaryDirectory() as scratch, warnings.catch_warnings():
@@ -95,7 +97,7 @@ def tune(
             loss=losses.MultipleNegativesRankingLoss(model),
         )
         # It prints the settings and the seconds of the run.
-        trainer.remove_callback(require("transformers", extra="text").PrinterCallback)
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
         _models.keep(target, lambda place: model.save(str(place), create_model_card=False))
 
@@ -111,7 +113,8 @@ def _part(name: str) -> Any:
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
     """Seeded training that leaves the generators of the process as they were."""
-    torch = require("torch", extra="text")
+    import torch
+
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -20,8 +20,6 @@ _EXTRA = "text"
 _IGNORED = (".md", ".gitattributes", ".lock")
 # Where an export keeps its int8 weights.
 _INT8_FILE = "onnx/model_int8.onnx"
-# What backends need besides sentence-transformers.
-_NEEDS = {"onnx": "optimum", "onnx-int8": "optimum", "openvino": "openvino"}
 
 
 def require_text_extra(backend: str = "torch") -> None:
@@ -34,9 +32,8 @@ def require_text_extra(backend: str = "torch") -> None:
     """
     if find_spec("sentence_transformers") is None:
         require("sentence_transformers", extra=_EXTRA)
-    needed = _NEEDS.get(backend)
-    if needed and find_spec(needed) is None:
-        require(needed, extra=backend.partition("-")[0])
+    if backend.startswith("onnx") and find_spec("optimum") is None:
+        require("optimum", extra="onnx")
 
 
 def find_folder(name: str) -> Path | None:
