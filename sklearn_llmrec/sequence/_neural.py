@@ -274,13 +274,7 @@ class SequenceNetworkRecommender(BaseRecommender):
         )
         progress = trainer.run(progress, max_iter)
         self.weights_ = training.to_numpy(network)
-        self.loss_curve_ = [*(self.loss_curve_ if go_on else []), *progress.losses]
-        self.validation_scores_ = [
-            *(self.validation_scores_ if go_on else []),
-            *progress.scores,
-        ]
-        self.n_iter_ = len(self.loss_curve_)
-        self.best_epoch_ = self.n_iter_ - progress.epoch + progress.best_epoch
+        training.keep_curves(self, progress, go_on)
 
     def _held_out(self, sequences: Sequences, seed: int) -> tuple[Sequences, Any]:
         """Sequences without the last event of some users, and these events."""
@@ -341,13 +335,9 @@ class SequenceNetworkRecommender(BaseRecommender):
         return Path(self.checkpoint) / f"{name}-{key}.npz"
 
     def _report(self, progress: Any) -> None:
-        if self.verbose:
-            score = f", validation nDCG@10 {progress.scores[-1]:.4f}" if progress.scores else ""
-            name = type(self).__name__
-            print(
-                f"[{name}] epoch {progress.epoch}: loss {progress.losses[-1]:.4f}{score}",
-                flush=True,
-            )
+        from sklearn_llmrec.utils._training import print_epoch
+
+        print_epoch(self, progress)
 
     # -- scores -------------------------------------------------------------------------------------------------------
 

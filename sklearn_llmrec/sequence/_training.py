@@ -17,6 +17,8 @@ from sklearn_llmrec.utils._training import (
     choose_device,
     fingerprint,
     from_numpy,
+    keep_curves,
+    print_epoch,
     to_numpy,
 )
 
@@ -29,6 +31,8 @@ __all__ = [
     "encode",
     "fingerprint",
     "from_numpy",
+    "keep_curves",
+    "print_epoch",
     "to_numpy",
 ]
 

@@ -222,3 +222,24 @@ class Training:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT)
         optimizer.step()
         return float(loss.detach()), n_targets
+
+
+def print_epoch(estimator: Any, progress: Progress) -> None:
+    """A line per epoch, where the estimator is verbose."""
+    if estimator.verbose:
+        score = f", validation nDCG@10 {progress.scores[-1]:.4f}" if progress.scores else ""
+        print(
+            f"[{type(estimator).__name__}] epoch {progress.epoch}: loss {progress.losses[-1]:.4f}{score}",
+            flush=True,
+        )
+
+
+def keep_curves(estimator: Any, progress: Progress, go_on: bool) -> None:
+    """Set the curves of a training, behind those of the one that it went on from."""
+    estimator.loss_curve_ = [*(estimator.loss_curve_ if go_on else []), *progress.losses]
+    estimator.validation_scores_ = [
+        *(estimator.validation_scores_ if go_on else []),
+        *progress.scores,
+    ]
+    estimator.n_iter_ = len(estimator.loss_curve_)
+    estimator.best_epoch_ = estimator.n_iter_ - progress.epoch + progress.best_epoch

@@ -1,0 +1,137 @@
+"""The network of LightGCN and its loss. Imports torch: only imported where one is trained."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklearn_llmrec.decomposition._hidden_part import HiddenPart
+from sklearn_llmrec.decomposition._lightgcn import fold_in, item_layers
+from sklearn_llmrec.utils._sparse import entry_rows
+from sklearn_llmrec.utils._training import Training, to_numpy
+
+Triples = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+class Graph:
+    """Both directions of a graph of users and items, on the device that asks for them."""
+
+    def __init__(self, graph: sp.csr_array) -> None:
+        self.shape = graph.shape
+        self._parts = (_tensor(graph), _tensor(graph.T.tocsr()))
+
+    def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """To users, and to items."""
+        if self._parts[0].device != device:
+            self._parts = (self._parts[0].to(device), self._parts[1].to(device))
+        return self._parts
+
+    def __deepcopy__(self, memo: Any) -> "Graph":
+        return self  # it never changes, and torch does not copy sparse tensors
+
+
+class _Step(torch.autograd.Function):
+    """One propagation; the graph is symmetric, so the gradient takes the same step."""
+
+    @staticmethod
+    def forward(ctx: Any, graph: Graph, users: Tensor, items: Tensor) -> Any:
+        ctx.graph = graph
+        to_users, to_items = graph.on(users.device)
+        return to_users @ items, to_items @ users
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        from_users, from_items = gradients
+        to_users, to_items = ctx.graph.on(from_users.device)
+        return None, to_users @ from_items, to_items @ from_users
+
+
+class GraphNetwork(nn.Module):
+    """Vectors of users and items, and the mean of what they become over the layers."""
+
+    def __init__(self, graph: Graph, n_components: int, n_layers: int) -> None:
+        super().__init__()
+        self.graph = graph
+        self.n_layers = n_layers
+        self.users = nn.Parameter(0.1 * torch.randn(graph.shape[0], n_components))
+        self.items = nn.Parameter(0.1 * torch.randn(graph.shape[1], n_components))
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Mean vectors of all users and all items."""
+        users, items = self.users, self.items
+        user_sum, item_sum = users, items
+        for _ in range(self.n_layers):
+            users, items = _Step.apply(self.graph, users, items)
+            user_sum, item_sum = user_sum + users, item_sum + items
+        return user_sum / (self.n_layers + 1), item_sum / (self.n_layers + 1)
+
+
+def _tensor(A: sp.csr_array) -> Tensor:
+    parts = [torch.from_numpy(part.astype(np.int64)) for part in (A.indptr, A.indices)]
+    values = torch.from_numpy(A.data.astype(np.float32))
+    with warnings.catch_warnings():
+        # The product of a sparse and a dense matrix is all that is asked of it.
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        return torch.sparse_csr_tensor(*parts, values, size=A.shape, check_invariants=False)
+
+
+def new_network(graph: sp.csr_array, n_components: int, n_layers: int, seed: int) -> GraphNetwork:
+    """A network whose first vectors depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GraphNetwork(Graph(graph), n_components, n_layers)
+
+
+def triples(X: sp.csr_array, batch_size: int, rng: np.random.Generator) -> Iterator[Triples]:
+    """One epoch: every user and item of an interaction, and an item that the user has not."""
+    rows, columns = entry_rows(X), X.indices.astype(np.int64)
+    taken = rows * X.shape[1] + columns  # sorted, as X is
+    able = np.flatnonzero(np.diff(X.indptr)[rows] < X.shape[1])  # who has everything orders nothing
+    order = rng.permutation(able)
+    for begin in range(0, len(order), batch_size):
+        some = order[begin : begin + batch_size]
+        other = rng.integers(X.shape[1], size=len(some))
+        open_ = np.arange(len(some))
+        while len(open_):
+            drawn = rows[some[open_]] * X.shape[1] + other[open_]
+            place = np.minimum(np.searchsorted(taken, drawn), len(taken) - 1)
+            open_ = open_[taken[place] == drawn]
+            other[open_] = rng.integers(X.shape[1], size=len(open_))
+        yield rows[some], columns[some], other
+
+
+@dataclass(kw_only=True)
+class PairTraining(Training):
+    """Minimises the BPR loss of triples, with an L2 penalty on the first vectors of those in the batch."""
+
+    penalty: float
+    learned: sp.csr_array
+    part: HiddenPart | None
+
+    def validate(self, network: Any) -> float | None:
+        """NDCG@10 of the hidden items, of rows folded in."""
+        if self.part is None:
+            return None
+        weights = to_numpy(network)
+        layers = item_layers(self.learned, weights["users"], weights["items"], network.n_layers)
+        senders, vectors = layers
+        return self.part.ndcg(lambda X: fold_in(X, senders) @ vectors.T)
+
+    def loss_of(self, batch: Triples, rng: np.random.Generator) -> tuple[Tensor, int]:
+        """The mean loss over the triples of a batch, and their number."""
+        device = self.network.users.device
+        user, item, other = (torch.from_numpy(part).to(device) for part in batch)
+        users, items = self.network()
+        u = F.embedding(user, users)
+        difference = (u * (F.embedding(item, items) - F.embedding(other, items))).sum(dim=1)
+        own = (self.network.users, user), (self.network.items, item), (self.network.items, other)
+        squares = sum(F.embedding(at, vectors).square().sum() for vectors, at in own)
+        loss = F.softplus(-difference).mean() + self.penalty / 2 * squares / len(user)
+        return loss, len(user)

@@ -1,0 +1,213 @@
+"""LightGCN: factors that are averaged over the graph of users and items."""
+
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.random import RandomState
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+
+from sklearn_llmrec.decomposition._factors import FactorRecommender
+from sklearn_llmrec.decomposition._hidden_part import HiddenPart
+from sklearn_llmrec.utils._callbacks import iterations
+from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils._sparse import entry_rows, with_data
+
+
+class LightGCN(FactorRecommender):
+    r"""Graph convolution of user and item vectors, trained to order pairs.
+
+    Users and items start from vectors :math:`e^{(0)}`, the only weights there are, and take, layer by layer, what their
+    neighbours in the graph of interactions hold:
+
+    .. math:: e_u^{(k+1)} = \sum_{i \in N(u)} \frac{e_i^{(k)}}{\sqrt{|N(u)| |N(i)|}}, \qquad
+       e_i^{(k+1)} = \sum_{u \in N(i)} \frac{e_u^{(k)}}{\sqrt{|N(u)| |N(i)|}}.
+
+    The vectors e that score, by inner products, are the means of layers 0 to `n_layers`. Stochastic gradients descend
+    the BPR loss :math:`-\ln \sigma(e_u^\top (e_i - e_j))` over users u, their items i and drawn items j that they have
+    not, with an L2 penalty on the first vectors.
+
+    A row, whether or not it was seen at `fit`, gets the vector that its items propagate to it: the mean of its layers
+    without layer 0, which a new user has not. So users need not be known, and equal rows are scored alike. Values of
+    X do not count, only which items there are.
+
+    Parameters
+    ----------
+    n_components : int, default=64
+        Number of factors.
+    n_layers : int, default=3
+        How many steps along the graph.
+    regularization : float, default=1e-4
+        The L2 penalty on the first vectors, per triple.
+    batch_size : int, default=65536
+        Triples of a batch. Every batch propagates over the whole graph, so large ones are cheap.
+    learning_rate : float, default=0.01
+        Step size of Adam.
+    max_iter : int, default=200
+        The most epochs.
+    early_stopping : bool, default=True
+        Whether to hide a fifth of the items of some rows, stop when their ranking gets no better, and keep the best
+        epoch.
+    validation_fraction : float, default=0.1
+        The share of rows whose items are hidden for that.
+    n_iter_no_change : int, default=20
+        How many epochs the validation score may go without a new best.
+    device : str, default="auto"
+        Where to train: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one. Scores need no torch.
+    random_state : int, RandomState instance or None, default=None
+        Start and draws. Equal seeds give equal models on a CPU with equally many threads.
+    verbose : bool, default=False
+        Whether to print a line per epoch.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_items), dtype of X
+        Item factors, one column per item: their means over the layers.
+    loss_curve_ : list of float
+        Mean training loss of every epoch.
+    validation_scores_ : list of float
+        nDCG@10 of the hidden items after every epoch; empty without early stopping.
+    best_epoch_ : int
+        The epoch, from 1, whose weights were kept.
+    n_iter_ : int
+        Epochs trained.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    BPRRecommender : The same loss without the graph.
+    sklearn_llmrec.neighbors.RP3beta : Walks on the same graph, without training.
+
+    Notes
+    -----
+    An epoch is O(nnz n_components (1 + n_layers nnz / batch_size)). Needs the extra ``deep`` to fit, not to score.
+
+    References
+    ----------
+    X. He, K. Deng, X. Wang, Y. Li, Y. Zhang, M. Wang, "LightGCN: simplifying and powering graph convolution network for
+    recommendation", SIGIR 2020, arXiv:2002.02126.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.decomposition import LightGCN
+    >>> X = np.kron(np.eye(2), np.ones((8, 4)))
+    >>> X[0, 2] = 0
+    >>> model = LightGCN(4, max_iter=50, early_stopping=False, random_state=0).fit(X)
+    >>> items, scores = model.recommend(X[:1], k=1)
+    >>> items
+    array([[2]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "regularization": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    _nonnegative: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        n_components: int = 64,
+        *,
+        n_layers: int = 3,
+        regularization: float = 1e-4,
+        batch_size: int = 65536,
+        learning_rate: float = 0.01,
+        max_iter: int = 200,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 20,
+        device: str = "auto",
+        random_state: int | RandomState | None = None,
+        verbose: bool | int = False,
+    ) -> None:
+        self.n_components = n_components
+        self.n_layers = n_layers
+        self.regularization = regularization
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _fit(self, X: sp.csr_array) -> None:
+        require("torch", extra="deep")
+        from sklearn_llmrec.decomposition import _graph as graph
+        from sklearn_llmrec.utils import _training as training
+
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        fraction = self.validation_fraction if self.early_stopping else 0.0
+        learned, part = HiddenPart.of(X, fraction, seed)
+        network = graph.new_network(normalized(learned), self.n_components, self.n_layers, seed)
+        network.to(training.choose_device(self.device))
+        progress = graph.PairTraining(
+            network=network,
+            batches=partial(graph.triples, learned, self.batch_size),
+            penalty=self.regularization,
+            learned=learned,
+            part=part,
+            learning_rate=self.learning_rate,
+            regularization=0.0,
+            patience=self.n_iter_no_change,
+            report=partial(training.print_epoch, self),
+            epochs=partial(iterations, self, X=X),
+        ).run(training.Progress(seed=seed), self.max_iter)
+        weights = training.to_numpy(network)
+        senders, vectors = item_layers(X, weights["users"], weights["items"], self.n_layers)
+        self._senders_ = senders.astype(X.dtype)
+        self.components_ = np.ascontiguousarray(vectors.T.astype(X.dtype))
+        training.keep_curves(self, progress, False)
+
+    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
+        return fold_in(X, self._senders_.astype(X.dtype, copy=False))
+
+
+def normalized(X: sp.csr_array) -> sp.csr_array:
+    """The graph of X: every interaction divided by the roots of its row's and its column's number of them."""
+    of_rows = np.diff(X.indptr)[entry_rows(X)]
+    of_columns = np.bincount(X.indices, minlength=X.shape[1])[X.indices]
+    return with_data(X, 1 / np.sqrt(of_rows * of_columns, dtype=np.float32))
+
+
+def item_layers(
+    X: sp.csr_array, users: NDArray[Any], items: NDArray[Any], n_layers: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What items send to a row that has them, before its own length counts, and their mean vectors."""
+    graph = normalized(X)
+    sent, total = np.zeros_like(items), items.copy()
+    for _ in range(n_layers):
+        sent += items
+        users, items = graph @ items, graph.T @ users
+        total += items
+    counts = np.bincount(X.indices, minlength=X.shape[1])
+    total[counts == 0] = 0  # nothing but a random start
+    roots = np.sqrt(np.maximum(counts, 1))[:, None]
+    return sent / (roots * (n_layers + 1)), total / (n_layers + 1)
+
+
+def fold_in(X: sp.csr_array, senders: NDArray[Any]) -> NDArray[Any]:
+    """Vectors of rows: what their items send."""
+    shares = 1 / np.sqrt(np.diff(X.indptr), where=np.diff(X.indptr) > 0, out=np.ones(X.shape[0]))
+    factors: NDArray[Any] = with_data(X, shares[entry_rows(X)].astype(X.dtype)) @ senders
+    return factors

@@ -1,0 +1,195 @@
+"""Mult-VAE and LightGCN: what they compute, how they train, how they fold in."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+torch = pytest.importorskip("torch")
+
+from sklearn_llmrec.decomposition import LightGCN, MultVAERecommender  # noqa: E402
+
+SMALL_VAE = {
+    "n_components": 4,
+    "n_hidden": 8,
+    "learning_rate": 0.02,
+    "batch_size": 20,
+    "annealing": 5,
+    "device": "cpu",
+    "random_state": 0,
+}
+SMALL_GRAPH = {"n_components": 4, "learning_rate": 0.05, "device": "cpu", "random_state": 0}
+MODELS = [
+    MultVAERecommender(**SMALL_VAE, max_iter=12, early_stopping=False),
+    LightGCN(**SMALL_GRAPH, max_iter=12, early_stopping=False),
+]
+
+
+@pytest.fixture
+def X():
+    """Two kinds of users and of items, and a little noise; item 0 belongs to nobody."""
+    rng = np.random.default_rng(0)
+    odds = np.where(np.arange(80)[:, None] % 2 == np.arange(24) % 2, 0.5, 0.04)
+    X = (rng.random((80, 24)) < odds).astype(float)
+    X[:, 0] = 0
+    return sp.csr_array(X)
+
+
+def test_the_autoencoder_scores_as_the_network_does(X):
+    from sklearn_llmrec.decomposition._autoencoder import new_network, row_batches
+    from sklearn_llmrec.utils._training import from_numpy
+
+    model = MultVAERecommender(**SMALL_VAE, max_iter=3).fit(X)
+    network = new_network(24, 8, 4, 0.5, 0)
+    from_numpy(network, model.weights_, copy=True)
+    network.eval()
+    with torch.no_grad():
+        # A spread of nothing makes the draw the mean.
+        network.spread.weight.zero_()
+        network.spread.bias.fill_(-1e9)
+    for counts, unit in row_batches(X, 7, np.random.default_rng(0)):
+        np.testing.assert_allclose(sp.linalg.norm(unit, axis=1), 1, rtol=1e-6)
+        with torch.no_grad():
+            logits, _ = network(
+                torch.from_numpy(counts.indices.astype(np.int64)),
+                torch.from_numpy(unit.data),
+                torch.from_numpy(counts.indptr[:-1].astype(np.int64)),
+            )
+        np.testing.assert_allclose(logits.numpy(), model._score_rows(counts), atol=1e-4)
+
+
+def test_the_bound_is_the_multinomial_likelihood_less_the_divergence(X):
+    from sklearn_llmrec.decomposition._autoencoder import BoundTraining, new_network, row_batches
+
+    X = X.copy()
+    X.data[:] = np.random.default_rng(0).integers(1, 5, X.nnz)
+    network = new_network(24, 8, 4, 0.0, 0)
+    training = BoundTraining(
+        network=network,
+        batches=lambda rng: row_batches(X, 30, rng),
+        kl_weight=0.3,
+        n_annealing=1,
+        part=None,
+        learning_rate=1e-3,
+        regularization=0.0,
+        patience=1,
+        report=lambda progress: None,
+        epochs=lambda n, **_: iter(range(n)),
+    )
+    counts, unit = next(row_batches(X, 30, np.random.default_rng(0)))
+    normal = torch.distributions.Normal
+    for share in (0.5, 1.0, 1.0):  # of the divergence, which one step brings to its full weight
+        torch.manual_seed(3)
+        loss, n = training.loss_of((counts, unit), np.random.default_rng(0))
+        torch.manual_seed(3)
+        with torch.no_grad():
+            dense = torch.from_numpy(unit.toarray())
+            hidden = torch.tanh(dense @ network.item_vectors + network.item_bias)
+            mean, spread = network.mean(hidden), (network.spread(hidden) / 2).exp()
+            drawn = mean + torch.randn_like(mean) * spread
+            logits = network.output(torch.tanh(network.decoder(drawn)))
+            likelihood = (
+                torch.from_numpy(counts.toarray()) * torch.log_softmax(logits, dim=1)
+            ).sum(dim=1)
+            divergence = torch.distributions.kl_divergence(normal(mean, spread), normal(0, 1))
+            expected = (share * 0.3 * divergence.sum(dim=1) - likelihood).mean()
+        assert n == counts.shape[0]
+        torch.testing.assert_close(loss.detach(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_layers_are_powers_of_the_graph(X):
+    from sklearn_llmrec.decomposition._graph import new_network
+    from sklearn_llmrec.decomposition._lightgcn import fold_in, item_layers, normalized
+
+    network = new_network(normalized(X), 4, 3, 0)
+    dense = X.toarray()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        R = np.nan_to_num(dense / np.sqrt(np.outer(dense.sum(axis=1), dense.sum(axis=0))), posinf=0)
+    A = np.block([[np.zeros((80, 80)), R], [R.T, np.zeros((24, 24))]])
+    start = np.vstack([network.users.detach().numpy(), network.items.detach().numpy()])
+    layers = [np.linalg.matrix_power(A, k) @ start for k in range(4)]
+    mean = np.mean(layers, axis=0)
+    users, items = network()
+    np.testing.assert_allclose(users.detach().numpy(), mean[:80], atol=1e-6)
+    np.testing.assert_allclose(items.detach().numpy(), mean[80:], atol=1e-6)
+    # The gradient of the propagation is that of automatic differentiation through the dense graph.
+    (users.square().sum() + 2 * items.sum()).backward()
+    first = torch.from_numpy(start).requires_grad_()
+    powers = [torch.from_numpy(np.linalg.matrix_power(A, k)).float() @ first for k in range(4)]
+    dense_mean = sum(powers) / 4
+    (dense_mean[:80].square().sum() + 2 * dense_mean[80:].sum()).backward()
+    np.testing.assert_allclose(network.users.grad, first.grad[:80], atol=1e-5)
+    np.testing.assert_allclose(network.items.grad, first.grad[80:], atol=1e-5)
+    # Folding in leaves out layer 0 of the user and nothing else; items of nobody know nothing.
+    senders, vectors = item_layers(X, start[:80], start[80:], 3)
+    np.testing.assert_allclose(fold_in(X, senders), mean[:80] - start[:80] / 4, atol=1e-6)
+    np.testing.assert_allclose(vectors[1:], mean[81:], atol=1e-6)
+    assert not vectors[0].any()
+
+
+def test_triples_hold_each_interaction_once_and_items_not_had(X):
+    from sklearn_llmrec.decomposition._graph import triples
+
+    X = sp.csr_array(sp.vstack([X, np.ones((1, 24))], format="csr"))  # the last has everything
+    met = [np.stack(batch) for batch in triples(X, 50, np.random.default_rng(0))]
+    users, items, others = np.hstack(met)
+    dense = X.toarray() != 0
+    assert dense[users, items].all()
+    assert not dense[users, others].any()
+    assert len(set(zip(users.tolist(), items.tolist()))) == len(users) == X.nnz - 24
+    assert 80 not in users
+    assert len(np.unique(others)) == 24
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_training_learns_the_tastes_and_repeats(model, X):
+    model.fit(X)
+    assert model.loss_curve_[-1] < model.loss_curve_[0]
+    assert model.validation_scores_ == []
+    assert model.best_epoch_ == model.n_iter_ == 12
+    scores = model.predict(X)
+    same = np.arange(80)[:, None] % 2 == np.arange(24) % 2
+    same[:, 0] = False
+    other = ~same
+    other[:, 0] = False
+    better = [(s[a].mean() > s[b].mean()) for s, a, b in zip(scores, same, other)]
+    assert np.mean(better) > 0.9
+    np.testing.assert_array_equal(scores, model.fit(X).predict(X))
+    np.testing.assert_array_equal(scores, pickle.loads(pickle.dumps(model)).predict(X))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_early_stopping_keeps_the_best_epoch(model, X):
+    params = {**model.get_params(), "early_stopping": True, "validation_fraction": 0.3}
+    model = type(model)(**{**params, "max_iter": 60, "n_iter_no_change": 3}).fit(X)
+    assert model.n_iter_ < 60
+    assert model.best_epoch_ == np.argmax(model.validation_scores_) + 1 == model.n_iter_ - 3
+
+
+def test_warm_start_goes_on(X):
+    model = MultVAERecommender(**SMALL_VAE, max_iter=5, early_stopping=False, warm_start=True)
+    first = model.fit(X).loss_curve_
+    weights = model.weights_
+    assert model.fit(X).loss_curve_[:5] == first
+    assert model.n_iter_ == 10
+    assert not np.array_equal(weights["item_vectors"], model.weights_["item_vectors"])
+    with pytest.raises(ValueError, match="24 items and X has 23 columns"):
+        model.fit(X[:, 1:])
+    assert model.n_iter_ == 10
+
+
+def test_scores_need_no_torch(X, tmp_path):
+    for model in MODELS:
+        (tmp_path / type(model).__name__).write_bytes(pickle.dumps(model.fit(X)))
+    code = (
+        "import pathlib, pickle, sys\n"
+        "import numpy as np\n"
+        "for path in pathlib.Path(sys.argv[1]).iterdir():\n"
+        "    model = pickle.loads(path.read_bytes())\n"
+        "    assert np.isfinite(model.predict(np.eye(24))).all()\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
