@@ -87,6 +87,35 @@ def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
     return fill_upper(A)
 
 
+def require_gram_memory(n_items: int, dtype: Any) -> None:
+    """Refuse, with its size, a weight matrix that would not fit."""
+    require_memory(
+        2 * n_items**2 * np.dtype(dtype).itemsize,
+        f"The weight matrix of {n_items} x {n_items} items (twice, while it is inverted)",
+        "Keep fewer items (min_item_interactions), pass X in float32, or use ItemKNN, whose weights are sparse.",
+    )
+
+
+def weights_of_gram(G: NDArray[Any], penalty: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Weights without a diagonal from a Gram matrix in Fortran order, which is overwritten.
+
+    Returns
+    -------
+    B : ndarray
+        C-ordered.
+    diagonal : ndarray
+        That of the inverse of ``G + penalty I``.
+    """
+    at = np.diag_indices(len(G))
+    G[at] += G.dtype.type(penalty)
+    # The inverse is symmetric: its transpose has the same entries, in the order that products with rows want.
+    B = inverse_spd(G).T
+    diagonal = B.diagonal().copy()
+    B /= -diagonal
+    B[at] = 0
+    return B, diagonal
+
+
 class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
     r"""Embarrassingly shallow autoencoder: a dense item-to-item regression in closed form.
 
@@ -172,25 +201,13 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         return G
 
     def _allocated_gram(self, X: sp.csr_array) -> NDArray[Any]:
-        n_items = X.shape[1]
-        require_memory(
-            2 * n_items**2 * X.dtype.itemsize,
-            f"The weight matrix of {n_items} x {n_items} items (twice, while it is inverted)",
-            "Keep fewer items (min_item_interactions), pass X in float32, or use ItemKNN, whose weights are sparse.",
-        )
+        require_gram_memory(X.shape[1], X.dtype)
         return gram(X, X.dtype)
 
     def _solve(self, P: NDArray[Any]) -> None:
         """Weights from the Gram matrix, which is overwritten."""
-        n_items = len(P)
         self._penalty_ = P.dtype.type(self.regularization)
-        P[np.diag_indices(n_items)] += self._penalty_
-        # The inverse is symmetric: its transpose has the same entries, in the order that products with rows want.
-        B = inverse_spd(P).T
-        self._inverse_diagonal_ = B.diagonal().copy()
-        B /= -self._inverse_diagonal_
-        B[np.diag_indices(n_items)] = 0
-        self.coef_ = B
+        self.coef_, self._inverse_diagonal_ = weights_of_gram(P, self.regularization)
 
     def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
         # The column of a candidate: what speaks for it.

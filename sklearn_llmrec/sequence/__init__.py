@@ -10,12 +10,14 @@ from sklearn_llmrec.sequence._recurrent import (
 )
 from sklearn_llmrec.sequence._repeat import RepeatRecommender
 from sklearn_llmrec.sequence._sasrec import SASRec
+from sklearn_llmrec.sequence._sequence_ease import SequenceEASE
 
 __all__ = [
     "BERT4Rec",
     "MarkovRecommender",
     "RepeatRecommender",
     "SASRec",
+    "SequenceEASE",
     "SequenceGRURecommender",
     "SequenceKNN",
     "SequenceLSTMRecommender",
