@@ -1,5 +1,7 @@
 """Weights and second stages learned on hidden interactions, and nothing else."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,10 +15,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_llmrec import Interactions
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.dummy import PopularityRecommender, RandomRecommender
-from sklearn_llmrec.ensemble import StackingRecommender, VotingRecommender
+from sklearn_llmrec.ensemble import StackingRecommender, VotingRecommender, _hidden
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import ndcg_at_k
 from sklearn_llmrec.model_selection import holdout_split
+from sklearn_llmrec.sequence import RepeatRecommender, SequenceKNN
 
 
 class Memory(BaseRecommender):
@@ -65,7 +68,86 @@ def test_a_random_member_gets_a_weight_near_zero(X):
     assert model.weights_[1] < 0.05
     final = stacking(LogisticRegression(C=1.0)).fit(X).final_estimator_
     weight = dict(zip(stacking().fit(X).feature_names_, np.abs(final.coef_[0])))
-    assert weight["random score"] < 0.15 * weight["ease score"]
+    assert weight["random score"] < 0.2 * weight["ease score"]
+
+
+def test_many_random_members_get_weights_near_zero(X):
+    noise = [(f"noise{i}", RandomRecommender(random_state=i)) for i in range(6)]
+    ease = ("ease", EASE(regularization=20.0))
+    model = VotingRecommender([ease, *noise], weights="learn", normalize="zscore").fit(X)
+    assert model.weights_[0] > 0.8
+    visible, hidden = holdout_split(X, test_size=0.3, random_state=0)
+    alone = quality(EASE(regularization=20.0), visible, hidden)
+    assert quality(model, visible, hidden) > alone - 0.02
+    equal = VotingRecommender([ease, *noise], normalize="zscore")
+    assert quality(equal, visible, hidden) < alone - 0.03
+
+
+def test_a_better_member_gets_more_and_a_twin_changes_nothing(X):
+    twins = [("a", EASE(20.0)), ("b", EASE(20.0)), ("popular", PopularityRecommender())]
+    model = VotingRecommender(twins, weights="learn", normalize="zscore").fit(X)
+    assert_allclose(model.weights_[0], model.weights_[1], atol=0.02)
+    one = VotingRecommender(twins[1:], weights="learn", normalize="zscore").fit(X)
+    assert one.weights_[0] > 0.5
+    assert_allclose(model.weights_[:2].sum(), one.weights_[0], atol=0.1)
+
+
+@pytest.mark.parametrize("normalize", ["zscore", "rrf", "minmax"])
+def test_the_scale_of_a_member_does_not_matter_to_what_is_learned(X, normalize):
+    class Scaled(EASE):
+        def _score_rows(self, X):
+            return 1000 * super()._score_rows(X)
+
+    figures = []
+    for kind in (EASE, Scaled):
+        pair = [("ease", kind(20.0)), ("popular", PopularityRecommender())]
+        model = VotingRecommender(pair, weights="learn", normalize=normalize, holdout="hash")
+        figures.append(model.fit(X).recommend(X, 5)[0])
+    assert (figures[0] == figures[1]).mean() > 0.99
+
+
+@pytest.mark.parametrize("kind", [VotingRecommender, StackingRecommender])
+def test_holdout_says_what_is_hidden(X, kind, monkeypatch):
+    timed = Interactions(X, timestamps=np.random.default_rng(0).permutation(X.nnz))
+    calls = []
+    for name in ("hide_by_hash", "hide_latest"):
+        plain = getattr(_hidden, name)
+        monkeypatch.setattr(
+            _hidden,
+            name,
+            lambda X, name=name, plain=plain, **given: (calls.append(name), plain(X, **given))[1],
+        )
+    parameters = {"weights": "learn"} if kind is VotingRecommender else {}
+    plain_members, ordered = members(), [("next", SequenceKNN()), *members()]
+    for holdout, used, expected in [
+        ("auto", plain_members, "hide_by_hash"),
+        ("auto", ordered, "hide_latest"),
+        ("hash", ordered, "hide_by_hash"),
+        ("latest", plain_members, "hide_latest"),
+    ]:
+        kind(used, holdout=holdout, **parameters).fit(timed)
+        assert calls[-1] == expected
+
+
+def test_where_people_buy_again_the_repeater_gets_weight():
+    """Everybody repeats one own item: only lists with seen items can tell."""
+    rng = np.random.default_rng(0)
+    own = rng.integers(0, 30, 150)
+    rows = np.repeat(np.arange(150), 10)
+    columns = np.where(rng.random(1500) < 0.6, own[rows], rng.integers(0, 30, 1500))
+    X = Interactions(
+        (np.ones(1500), columns, np.arange(0, 1501, 10)),  # repeats stay
+        shape=(150, 30),
+        timestamps=np.tile(np.arange(10), 150),
+    )
+    pair = [("repeat", RepeatRecommender()), ("random", RandomRecommender(random_state=0))]
+    again = VotingRecommender(pair, weights="learn", include_seen=True).fit(X)
+    assert again.weights_[0] > 0.95
+    assert (again.recommend(X, 1, exclude_seen=False)[0].ravel() == own).mean() > 0.95
+    stack = StackingRecommender(
+        pair, final_estimator=LogisticRegression(), include_seen=True, n_candidates=5
+    ).fit(X)
+    assert (stack.recommend(X, 1, exclude_seen=False)[0].ravel() == own).mean() > 0.9
 
 
 def test_a_leaking_member_gains_nothing(X):
@@ -175,6 +257,63 @@ def test_rankers_get_their_groups(X):
     assert model.final_estimator_.n_groups_ == 100
     ease = EASE(regularization=20.0).fit(X).recommend(X, 10)[0]
     assert_array_equal(model.recommend(X, 10)[0][:50], ease[:50])
+
+
+class Recorder(BaseEstimator):
+    """A regressor that keeps what it was given."""
+
+    def fit(self, X, y):
+        self.X_, self.y_ = X, y
+        return self
+
+    def predict(self, X):
+        return X[:, 0]
+
+
+def test_popularity_tells_nothing_about_what_was_hidden(X):
+    model = stacking(Recorder(), n_candidates=60, learn_users=None).fit(X)
+    column = model.final_estimator_.X_[:, model.feature_names_.index("item popularity")]
+    visible = np.bincount(_hidden.hide_by_hash(X)[0].indices, minlength=60)
+    possible = np.log1p(visible) - np.log1p(visible.mean())
+    assert_allclose(np.unique(column), np.unique(possible.astype(np.float32)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "params"),
+    [
+        ("lightgbm", "LGBMRanker", {"verbose": -1, "min_child_samples": 5}),
+        ("lightgbm", "LGBMClassifier", {"verbose": -1, "min_child_samples": 5}),
+        ("xgboost", "XGBRanker", {"objective": "rank:ndcg"}),
+        ("xgboost", "XGBRegressor", {}),
+    ],
+)
+def test_real_rankers(X, monkeypatch, package, name, params):
+    kind = getattr(pytest.importorskip(package), name)
+    given = {}
+    plain = kind.fit
+
+    def noted(self, features, targets, *, group=None, **rest):
+        given.update(group=group, features=features, targets=targets)
+        own = {} if group is None else {"group": group}
+        return plain(self, features, targets, **own, **rest)
+
+    final = kind(n_estimators=20, random_state=0, n_jobs=1, **params)
+    visible, hidden = holdout_split(X, test_size=0.3, random_state=0)
+    popular = quality(PopularityRecommender(), visible, hidden)
+    model = stacking(final, learn_users=250)
+    with monkeypatch.context() as patched:
+        if name.endswith("Ranker"):
+            patched.setattr(kind, "fit", noted)
+        assert quality(model, visible, hidden) > popular
+    assert isinstance(model.final_estimator_, kind)
+    if name.endswith("Ranker"):
+        # One group per user, in the order of the rows: the length of a history is constant in it.
+        assert len(given["group"]) == 250
+        assert sum(given["group"]) == len(given["targets"]) == len(given["features"])
+        lengths = given["features"][:, model.feature_names_.index("history length")]
+        for part in np.split(lengths, np.cumsum(given["group"])[:-1]):
+            assert len(np.unique(part)) == 1
+    assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
 
 
 def test_features_of_items_and_users_reach_the_second_stage(X):

@@ -36,25 +36,31 @@ def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
     return clone(member).fit(X, **params)
 
 
-def hidden_fits(
-    members: list[Any], params: list[dict[str, Any]], X: Any, *, latest: bool, n_jobs: int | None
-) -> tuple[list[Any], Any, sp.csr_array]:
-    """Members fitted, with parameters of their own, on a visible part of X; that part; and the rest.
+def hidden_fits(composed: Any, X: Any) -> tuple[list[Any], Any, sp.csr_array]:
+    """Clones of the members fitted on a visible part of X; that part; and the rest.
+
+    What is hidden say `holdout` and `include_seen` of the estimator.
 
     Raises
     ------
     ValueError
         If no row has two interactions, so that nothing can be hidden.
     """
-    visible, hidden = hide_latest(X) if latest else hide_by_hash(X)
+    names, members = composed._kept_members()
+    latest = composed._needs_order if composed.holdout == "auto" else composed.holdout == "latest"
+    if latest:
+        visible, hidden = hide_latest(X, exclude_seen=not composed.include_seen)
+    else:
+        visible, hidden = hide_by_hash(X)
     hidden = canonical(hidden)
     if not hidden.nnz:
         raise ValueError(
             "Nothing can be hidden to learn from: every row has fewer than two interactions. Give "
             "weights, or rows with more."
         )
-    fitted = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_hidden)(member, visible, own) for member, own in zip(members, params)
+    fitted = Parallel(n_jobs=composed.n_jobs)(
+        delayed(_fit_hidden)(member, visible, composed._params_for(name, X))
+        for name, member in zip(names, members)
     )
     return fitted, visible, hidden
 
@@ -68,30 +74,30 @@ def sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray
 
 
 def union_of_tops(
-    scores: list[NDArray[Any]], held: sp.csr_array, n: int
+    scores: list[NDArray[Any]], held: sp.csr_array | None, n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Items among the n best unseen ones of any member, -1 at the end of short rows, and as a mask."""
-    chosen = np.zeros(held.shape, dtype=bool)
-    rows = np.repeat(np.arange(held.shape[0]), np.diff(held.indptr))
+    """Items among the n best of any member that are not held, -1 at the end of short rows; as a mask too."""
+    chosen = np.zeros(scores[0].shape, dtype=bool)
     for one in scores:
-        one = one.astype(np.float64)
-        one[rows, held.indices] = -np.inf
-        items, _ = topk(one, min(n, held.shape[1]))
+        if held is not None:
+            one = one.astype(np.float64)
+            one[np.repeat(np.arange(len(one)), np.diff(held.indptr)), held.indices] = -np.inf
+        items, _ = topk(one, min(n, one.shape[1]))
         at = np.nonzero(items >= 0)
         chosen[at[0], items[at]] = True
     counts = chosen.sum(axis=1)
-    result = np.full((held.shape[0], max(int(counts.max(initial=0)), 1)), -1, dtype=np.int64)
+    result = np.full((len(chosen), max(int(counts.max(initial=0)), 1)), -1, dtype=np.int64)
     result[np.arange(result.shape[1]) < counts[:, None]] = np.nonzero(chosen)[1]
     return result, chosen
 
 
 def pool_rows(
-    members: list[Any], X: Any, normalize: Any, n: int
+    members: list[Any], X: Any, normalize: Any, n: int, include_seen: bool
 ) -> tuple[Pool, list[NDArray[Any]]]:
     """The pool of a chunk of rows without targets, and the normalised scores of all columns."""
     held = canonical(X)
     scores = [normalize(member_scores(member, X).astype(np.float64)) for member in members]
-    items, _ = union_of_tops(scores, held, n)
+    items, _ = union_of_tops(scores, None if include_seen else held, n)
     votes = np.stack(
         [np.take_along_axis(one, np.maximum(items, 0), axis=1) for one in scores], axis=2
     )
@@ -99,12 +105,17 @@ def pool_rows(
 
 
 def pool_with_targets(
-    members: list[Any], X: Any, hidden: sp.csr_array, normalize: Any, n: int
+    members: list[Any],
+    X: Any,
+    hidden: sp.csr_array,
+    normalize: Any,
+    n: int,
+    include_seen: bool,
 ) -> Pool:
     """The pool of all rows of X, in chunks, with what was hidden of them."""
     parts, hits = [], []
     for rows in row_chunks(X.shape[0], 8 * X.shape[1] * (len(members) + 2)):
-        part, _ = pool_rows(members, X[rows], normalize, n)
+        part, _ = pool_rows(members, X[rows], normalize, n, include_seen)
         targets = np.zeros((part.items.shape[0], X.shape[1] + 1), dtype=bool)
         wanted = hidden[rows]
         targets[np.repeat(np.arange(wanted.shape[0]), np.diff(wanted.indptr)), wanted.indices] = (

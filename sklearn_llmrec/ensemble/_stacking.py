@@ -23,19 +23,25 @@ from sklearn_llmrec.ensemble._item_data import item_matrix
 from sklearn_llmrec.ensemble._members import BaseMembers
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._reranker import ladder, lifted
+from sklearn_llmrec.utils._validation import canonical
+
+
+def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Popularities on a scale that is the same for a part of the interactions and for all."""
+    result: NDArray[np.float64] = np.log1p(counts) - np.log1p(counts.mean())
+    return result
 
 
 class StackingRecommender(BaseMembers):
     r"""Recommenders retrieve candidates, and a classifier, regressor or ranker orders them.
 
-    In `fit` a fifth of every row is hidden (the latest events where a member is a model of order),
-    clones of the members are fitted on the rest, and the final estimator learns which of their
-    candidates were hidden: its features are out-of-fold by construction. Then the members are fitted
-    on everything. No `y` is read.
+    In `fit` a fifth of every row is hidden (see `holdout`), clones of the members are fitted on the
+    rest, and the final estimator learns which of their candidates were hidden: its features are
+    out-of-fold by construction. Then the members are fitted on everything. No `y` is read.
 
     Features of a candidate, in this order (`feature_names_`): the scores of the members, normalised
     within the row over all items; the places that they give it among the row's candidates; the
-    logarithms of the item's popularity and of the number of items in the row; the columns of
+    logarithms of the item's popularity (to the mean one) and of the number of items in the row; the columns of
     `item_features`; the features of the user that X carries, where `user_columns` names some.
 
     Parameters
@@ -57,6 +63,12 @@ class StackingRecommender(BaseMembers):
         Scale of the members' scores; see `VotingRecommender`.
     learn_users : int or None, default=3000
         How many users, drawn at random, the final estimator learns on; None takes all.
+    holdout : {"auto", "hash", "latest"}, default="auto"
+        What is hidden to learn from: any items of a row, chosen by a hash, or its latest events.
+        "auto" hides the latest where a member is a model of order.
+    include_seen : bool, default=False
+        Whether candidates may be items that a row holds already, which is the question
+        where people buy again; use ``recommend(..., exclude_seen=False)`` then.
     random_state : int, default=None
         Seed of the draw of users; it is handed to the default final estimator too. None is 0.
     n_jobs : int or None, default=None
@@ -123,6 +135,8 @@ class StackingRecommender(BaseMembers):
         "user_columns": [list, None],
         "normalize": [StrOptions({"minmax", "zscore", "rank", "rrf", "borda"}), None],
         "learn_users": [Interval(Integral, 1, None, closed="left"), None],
+        "holdout": [StrOptions({"auto", "hash", "latest"})],
+        "include_seen": ["boolean"],
         "random_state": [Interval(Integral, 0, None, closed="left"), None],
         "n_jobs": [int, None],
         "verbose": ["verbose"],
@@ -138,6 +152,8 @@ class StackingRecommender(BaseMembers):
         user_columns: list[str] | None = None,
         normalize: Literal["minmax", "zscore", "rank", "rrf", "borda"] | None = "zscore",
         learn_users: int | None = 3000,
+        holdout: Literal["auto", "hash", "latest"] = "auto",
+        include_seen: bool = False,
         random_state: int | None = None,
         n_jobs: int | None = None,
         verbose: bool = False,
@@ -149,32 +165,37 @@ class StackingRecommender(BaseMembers):
         self.user_columns = user_columns
         self.normalize = normalize
         self.learn_users = learn_users
+        self.holdout = holdout
+        self.include_seen = include_seen
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
 
     def _fit(self, X: Any) -> None:
-        names, members = self._kept_members()
+        names, _ = self._kept_members()
         self._item_features_ = (
             None
             if self.item_features is None
             else item_matrix(self.item_features, "item_features", X.shape[1])
         )
         seed = self.random_state or 0
-        self._log_popularity_ = np.log1p(self.item_popularity_)
-        fitted, visible, hidden = hidden_fits(
-            members,
-            [self._params_for(name, X) for name in names],
-            X,
-            latest=self._needs_order,
-            n_jobs=self.n_jobs,
+        fitted, visible, hidden = hidden_fits(self, X)
+        # Of the visible part: how often an item was hidden would tell which candidates were.
+        self._log_popularity_ = _log_share(
+            np.bincount(canonical(visible).indices, minlength=X.shape[1])
         )
         rows = sampled_rows(hidden, self.learn_users, seed)
         pool = pool_with_targets(
-            fitted, visible[rows], hidden[rows], normalizer(self.normalize), self.n_candidates
+            fitted,
+            visible[rows],
+            hidden[rows],
+            normalizer(self.normalize),
+            self.n_candidates,
+            self.include_seen,
         )
         self.feature_names_ = self._names(names)
         self._fit_final(pool, visible[rows], seed)
+        self._log_popularity_ = _log_share(self.item_popularity_)
         self._fit_members(X, n_jobs=self.n_jobs, verbose=self.verbose)
         self._empty_row_scores_ = self.item_popularity_
         if not self.user_columns:
@@ -261,7 +282,13 @@ class StackingRecommender(BaseMembers):
         return np.asarray(self._score_rows(X), dtype=X.dtype)
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
-        pool, scores = pool_rows(self.estimators_, X, normalizer(self.normalize), self.n_candidates)
+        pool, scores = pool_rows(
+            self.estimators_,
+            X,
+            normalizer(self.normalize),
+            self.n_candidates,
+            self.include_seen,
+        )
         features, valid = self._features(pool, X)
         ranked = np.full(pool.items.shape, -np.inf)
         ranked[valid] = self._final_scores(features)

@@ -37,10 +37,10 @@ class VotingRecommender(BaseMembers):
     weights : array-like of shape (n_estimators,) or (n_bins, n_estimators), "learn" or None, \
             default=None
         Weights >= 0 of the members, dropped ones included. None weights all alike. A member of
-        weight 0 is fitted and does not vote. "learn" hides a fifth of every row inside `fit` (the
-        latest events where a member is a model of order), fits clones of the members on the rest,
-        searches the weights with the highest nDCG@10 on what was hidden, and fits the members on
-        everything: twice the cost of the fits. A `y` is never read.
+        weight 0 is fitted and does not vote. "learn" hides a fifth of every row inside `fit` (see
+        `holdout`), fits clones of the members on the rest, finds the weights under which what was
+        hidden is likeliest, and fits the members on everything: twice the cost of the fits. A `y`
+        is never read.
     normalize : {"minmax", "zscore", "rank", "rrf", "borda"} or None, default="minmax"
         Scale of the votes: from 0 to 1; mean 0 and standard deviation 1; rank from 1 (best) down to
         0 (worst); reciprocal rank fusion, ``1 / (rrf_k + rank)`` with ranks from 1; Borda
@@ -54,6 +54,13 @@ class VotingRecommender(BaseMembers):
         increasing bounds between them. For learned weights, or a row of `weights` for each group.
     learn_users : int or None, default=3000
         How many users, drawn at random, weights are learned on; None takes all.
+    holdout : {"auto", "hash", "latest"}, default="auto"
+        What is hidden to learn weights: any items of a row, chosen by a hash, or its latest events.
+        "auto" hides the latest where a member is a model of order. Choose what is asked for later:
+        what comes next, or what else belongs to a history.
+    include_seen : bool, default=False
+        Whether weights are learned for lists with items that a row holds already, which is the question
+        where people buy again; use ``recommend(..., exclude_seen=False)`` then.
     n_jobs : int or None, default=None
         Number of members fitted in parallel. None means 1, -1 all processors.
     verbose : bool, default=False
@@ -117,6 +124,8 @@ class VotingRecommender(BaseMembers):
         "rrf_k": [Interval(Real, 0, None, closed="left")],
         "activity_bins": [Interval(Integral, 2, None, closed="left"), "array-like", None],
         "learn_users": [Interval(Integral, 1, None, closed="left"), None],
+        "holdout": [StrOptions({"auto", "hash", "latest"})],
+        "include_seen": ["boolean"],
         "n_jobs": [int, None],
         "verbose": ["verbose"],
     }
@@ -130,6 +139,8 @@ class VotingRecommender(BaseMembers):
         rrf_k: float = 60,
         activity_bins: int | ArrayLike | None = None,
         learn_users: int | None = 3000,
+        holdout: Literal["auto", "hash", "latest"] = "auto",
+        include_seen: bool = False,
         n_jobs: int | None = None,
         verbose: bool = False,
     ) -> None:
@@ -139,6 +150,8 @@ class VotingRecommender(BaseMembers):
         self.rrf_k = rrf_k
         self.activity_bins = activity_bins
         self.learn_users = learn_users
+        self.holdout = holdout
+        self.include_seen = include_seen
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -195,17 +208,15 @@ class VotingRecommender(BaseMembers):
 
     def _learned(self, X: Any) -> NDArray[np.float64]:
         """Weights, one row per activity group where there are groups, learned on hidden interactions."""
-        names, members = self._kept_members()
-        fitted, visible, hidden = hidden_fits(
-            members,
-            [self._params_for(name, X) for name in names],
-            X,
-            latest=self._needs_order,
-            n_jobs=self.n_jobs,
-        )
+        fitted, visible, hidden = hidden_fits(self, X)
         rows = sampled_rows(hidden, self.learn_users, 0)
         pool = pool_with_targets(
-            fitted, visible[rows], hidden[rows], normalizer(self.normalize, self.rrf_k), _POOL
+            fitted,
+            visible[rows],
+            hidden[rows],
+            normalizer(self.normalize, self.rrf_k),
+            _POOL,
+            self.include_seen,
         )
         common = learn_weights(pool)
         if self.activity_bounds_ is None:
@@ -217,7 +228,7 @@ class VotingRecommender(BaseMembers):
         for group in np.unique(groups):
             mine = groups == group
             if mine.sum() >= _LEAST_USERS:
-                learned[group] = learn_weights(pool, common, mine, least_gain=1e-4)
+                learned[group] = learn_weights(pool, common, mine)
         return learned
 
     def _row_weights(self, X: Any) -> NDArray[np.float64]:
