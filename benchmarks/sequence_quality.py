@@ -17,6 +17,7 @@ from pathlib import Path
 
 import _data
 import numpy as np
+import scipy.sparse as sp
 
 import sklearn_llmrec.sequence
 from sklearn_llmrec import ItemKNN
@@ -25,6 +26,7 @@ from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import bootstrap_interval, hit_rate_at_k, ndcg_at_k
 from sklearn_llmrec.model_selection import leave_last_out
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
+from sklearn_llmrec.utils._order import event_sequences
 
 DATA = {"ml-1m": _data.movielens_1m, "games": _data.amazon_games}
 KNOWN = {name: getattr(sklearn_llmrec.sequence, name) for name in sklearn_llmrec.sequence.__all__}
@@ -71,11 +73,22 @@ def main():
     parser.add_argument("--models", nargs="+", default=["popularity", "SequenceKNN", "SessionKNN"])
     parser.add_argument("--checkpoint", help="folder for the state of neural models")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--history",
+        type=int,
+        help="show (and leave out of the lists) only so many latest events of a user at test time, as windowed "
+        "libraries do",
+    )
     parser.add_argument("--out", type=Path, help="file to which a JSON line per model is added")
     _data.add_data_option(parser)
     options = parser.parse_args()
     seen, target = leave_last_out(DATA[options.data_set](options.data), keep_baskets=False)
     train, _ = leave_last_out(seen, keep_baskets=False)
+    if options.history:
+        latest = event_sequences(seen).tail(options.history)
+        times = 1.0 + np.arange(len(latest.items))
+        seen = sp.csr_array((times, latest.items, latest.bounds), shape=seen.shape)
+        seen.sort_indices()
     print(f"{options.data_set}: {seen.shape[0]} users, {seen.shape[1]} items, {train.nnz} to fit")
     print("| model | seed | HR@10 | NDCG@10 | epochs (best) | fit s | fit CPU s | recommend s |")
     print("|---|---|---|---|---|---|---|---|")

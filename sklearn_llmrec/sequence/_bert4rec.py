@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.sequence._batches import Batch, masked_batches
-from sklearn_llmrec.sequence._neural import documented
+from sklearn_llmrec.sequence._documented import documented
 from sklearn_llmrec.sequence._sasrec import TransformerRecommender
 from sklearn_llmrec.utils._order import Sequences
 

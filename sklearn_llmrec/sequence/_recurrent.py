@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender, documented
+from sklearn_llmrec.sequence._documented import documented
+from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
 
 
 class RecurrentRecommender(SequenceNetworkRecommender):

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender, documented
+from sklearn_llmrec.sequence._documented import documented
+from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
 
 
 class TransformerRecommender(SequenceNetworkRecommender):
