@@ -121,6 +121,7 @@ class LightGCN(FactorRecommender):
         "verbose": ["verbose"],
     }
     _nonnegative: ClassVar[bool] = True
+    _remembers_rows: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class LightGCN(FactorRecommender):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit(self, X: sp.csr_array) -> None:
+    def _fit_factors(self, X: sp.csr_array) -> None:
         require("torch", extra="deep")
         from sklearn_llmrec.decomposition import _graph as graph
         from sklearn_llmrec.utils import _training as training
@@ -179,7 +180,7 @@ class LightGCN(FactorRecommender):
         self.components_ = np.ascontiguousarray(vectors.T.astype(X.dtype))
         training.keep_curves(self, progress, False)
 
-    def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
+    def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         return fold_in(X, self._senders_.astype(X.dtype, copy=False))
 
 
