@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sklearn_llmrec import ALSRecommender, ItemKNN
-from sklearn_llmrec.decomposition import BiasedMF, NMFRecommender, PureSVD
+from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
+from sklearn_llmrec.decomposition import (
+    BiasedMF,
+    BPRRecommender,
+    NMFRecommender,
+    PureSVD,
+    SVDpp,
+)
 from sklearn_llmrec.linear_model import EASE, SLIM
 from sklearn_llmrec.neighbors import P3alpha, RP3beta
 
@@ -23,6 +29,11 @@ EXPLAINED = [
     RP3beta(5),
     EASE(3.0),
     SLIM(3.0),
+    UserKNN(6),
+    UserKNN(6, metric="cosine", shrinkage=3.0, weighting="bm25"),
+    UserKNN(6, metric="adjusted_cosine"),
+    UserKNN(6, metric="jaccard"),
+    UserKNN(6, metric="pearson", shrinkage=2.0),
     ALSRecommender(4, regularization=1.0, random_state=0),
     ALSRecommender(4, unobserved_weight=0.5, frequency_exponent=0.7, random_state=0),
 ]
@@ -37,14 +48,73 @@ def test_contributions_sum_to_the_score(model, X):
     assert not ((found.toarray() != 0) & (X.toarray() == 0)).any()
 
 
+@pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
 @pytest.mark.parametrize("center", ["user", "item", "baseline"])
-def test_contributions_sum_to_what_lies_above_the_baseline(center, X):
-    model = ItemKNN(5, center=center).fit(X)
+def test_contributions_sum_to_what_lies_above_the_baseline(kind, center, X):
+    model = kind(5, center=center).fit(X)
     items = np.arange(40) % 20
     found = model.explain(X, items).sum(axis=1)
     beyond = (model.predict(X) - model._biases_.dense(X))[np.arange(40), items]
     filled = np.diff(X.indptr) > 0
     np.testing.assert_allclose(found[filled], beyond[filled], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [BiasedMF, SVDpp])
+def test_contributions_of_ratings_sum_to_what_lies_above_mean_and_item_bias(kind, X):
+    model = kind(3, max_iter=4, random_state=0).fit(X)
+    if kind is SVDpp:  # large enough to matter
+        model.implicit_components_ = np.random.default_rng(0).standard_normal((3, 20))
+    items = np.arange(40) % 20
+    found = model.explain(X, items).sum(axis=1)
+    beyond = (model.predict(X) - model.mean_ - model.item_bias_)[np.arange(40), items]
+    filled = np.diff(X.indptr) > 0
+    np.testing.assert_allclose(found[filled], beyond[filled], atol=1e-9)
+
+
+def test_similar_users_of_neighbours_are_those_who_vote(X):
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    model = UserKNN(3, weighting=None).fit(X)
+    new = sp.csr_array(np.vstack([X[:4].toarray(), np.zeros((1, 20))]))
+    users, values = model.similar_users(new, k=40)
+    cosine = cosine_similarity(new, X)
+    for row in range(5):
+        best = np.sort(cosine[row][cosine[row] > 0])[::-1]
+        np.testing.assert_allclose(values[row, : len(best)], best)
+        np.testing.assert_allclose(cosine[row, users[row, : len(best)]], best)
+        assert (users[row, len(best) :] == -1).all()
+        assert (values[row, len(best) :] == -np.inf).all()
+    votes = np.where(users[:4, :3] >= 0, values[:4, :3], 0)
+    expected = np.einsum("uv,uvi->ui", votes, X.toarray()[users[:4, :3]])
+    np.testing.assert_allclose(model._score_rows(new[:4]), expected)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ALSRecommender(4, regularization=1.0, random_state=0),
+        BPRRecommender(4, random_state=0),
+        NMFRecommender(3, tol=0.0, max_iter=20),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_similar_users_of_factors_have_the_highest_cosine(model, X):
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    U = model.fit(X).transform(X)
+    new = sp.csr_array(X[:5] + X[5:10])
+    users, values = model.similar_users(new, k=4)
+    cosine = cosine_similarity(model.transform(new), U)
+    np.testing.assert_allclose(values, -np.sort(-cosine, axis=1)[:, :4], rtol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(cosine, users, axis=1), values, rtol=1e-6)
+    users, values = model.similar_users(sp.csr_array((2, 20)), k=4)
+    assert (users == -1).all() or np.isfinite(values).all()
+    with pytest.raises(ValueError, match="k must be between"):
+        model.similar_users(X, k=41)
+
+
+def test_similar_users_only_where_fitted_users_are_remembered(X):
+    assert not hasattr(PureSVD(3), "similar_users")
 
 
 @pytest.mark.parametrize("model", [ItemKNN(5), RP3beta(5), EASE(3.0), SLIM(3.0)], ids=repr)

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval
 from threadpoolctl import threadpool_limits
 
 from sklearn_llmrec._similar import ExplainMixin
-from sklearn_llmrec.decomposition._factors import FactorRecommender
+from sklearn_llmrec.decomposition._factors import FactorRecommender, goes_on
 from sklearn_llmrec.decomposition._row_systems import RowSystems
 from sklearn_llmrec.utils._callbacks import iterations
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
@@ -56,6 +56,10 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
         How much more the factors of frequent users and items are penalised, :math:`\nu`: 0 to 1.
     max_iter : int, default=15
         Sweeps over users and items.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the item factors of the last fit, for `max_iter` more sweeps over the
+        rows that it is given: the users' factors are solved anew from
+        them, whether or not these are the rows of before.
     random_state : int, RandomState instance or None, default=None
         Initial factors. Equal seeds give bit-equal factors.
     n_jobs : int, default=None
@@ -68,7 +72,7 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
     components_ : ndarray of shape (n_components, n_items), dtype of X
         Item factors, one column per item.
     n_iter_ : int
-        Sweeps done.
+        Sweeps of the last fit.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`.
     n_features_in_ : int
@@ -118,6 +122,7 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
         "regularization": [Interval(Real, 0, None, closed="left")],
         "frequency_exponent": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
@@ -133,6 +138,7 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
         regularization: float = 40.0,
         frequency_exponent: float = 0.0,
         max_iter: int = 15,
+        warm_start: bool = False,
         random_state: int | RandomState | None = None,
         n_jobs: int | None = None,
         verbose: bool | int = False,
@@ -143,6 +149,7 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
         self.regularization = regularization
         self.frequency_exponent = frequency_exponent
         self.max_iter = max_iter
+        self.warm_start = warm_start
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -179,6 +186,9 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
         Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)
         users, self._mean_frequency_ = self._systems(X, None)
         items, _ = self._systems(X.T.tocsr(), None)
+        if goes_on(self, X):
+            Q = np.ascontiguousarray(self.components_.T.astype(X.dtype))
+            P = users.solve_fully(Q, self._gram(Q))
 
         def fitted() -> dict[str, Any]:
             learned = {name: value for name, value in vars(self).items() if name.endswith("_")}

@@ -1,5 +1,6 @@
 """Biased matrix factorisation of ratings, by alternating ridge regressions."""
 
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -11,13 +12,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec._biases import Biases
-from sklearn_llmrec._similar import SimilarItemsMixin
+from sklearn_llmrec._similar import ExplainMixin, SimilarItemsMixin
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.decomposition._factors import ridge_rows
+from sklearn_llmrec.decomposition._factors import goes_on, ridge_rows
 from sklearn_llmrec.utils._nearest import unit_rows
+from sklearn_llmrec.utils._sparse import with_data
 
 
-class BiasedMF(SimilarItemsMixin, BaseRecommender):
+class BiasedMF(ExplainMixin, SimilarItemsMixin, BaseRecommender):
     r"""Ratings as a mean, biases of users and items, and the product of their factors.
 
     Minimises over the ratings that are there
@@ -37,6 +39,9 @@ class BiasedMF(SimilarItemsMixin, BaseRecommender):
         The L2 penalty :math:`\lambda`, per rating.
     max_iter : int, default=20
         Sweeps over users and items.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the item factors and biases of the last fit, for `max_iter` more sweeps over the
+        rows that it is given: the mean and the users are solved anew.
     random_state : int, RandomState instance or None, default=None
         Initial item factors.
 
@@ -61,7 +66,8 @@ class BiasedMF(SimilarItemsMixin, BaseRecommender):
 
     Notes
     -----
-    A sweep is O(nnz n_components^2 + (n_users + n_items) n_components^3).
+    A sweep is O(nnz n_components^2 + (n_users + n_items) n_components^3). What `explain` gives sums to
+    how far a rating lies from the mean plus the item's bias: the bias of the user is explained, too.
 
     References
     ----------
@@ -83,6 +89,7 @@ class BiasedMF(SimilarItemsMixin, BaseRecommender):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "regularization": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
         "random_state": ["random_state"],
     }
 
@@ -92,15 +99,19 @@ class BiasedMF(SimilarItemsMixin, BaseRecommender):
         *,
         regularization: float = 0.1,
         max_iter: int = 20,
+        warm_start: bool = False,
         random_state: int | RandomState | None = None,
     ) -> None:
         self.n_components = n_components
         self.regularization = regularization
         self.max_iter = max_iter
+        self.warm_start = warm_start
         self.random_state = random_state
 
     def _fit(self, X: sp.csr_array) -> None:
-        self._start(X)
+        self.mean_ = float(X.data.mean(dtype=np.float64))
+        if not goes_on(self, X):
+            self._start(X)
         T = X.T.tocsr()
         for _ in range(self.max_iter):
             users = self._user_factors(X)
@@ -111,13 +122,29 @@ class BiasedMF(SimilarItemsMixin, BaseRecommender):
 
     def _start(self, X: sp.csr_array) -> None:
         """Set what the first sweep begins with."""
-        self.mean_ = float(X.data.mean(dtype=np.float64))
         rng = check_random_state(self.random_state)
         self.components_ = 0.1 * rng.standard_normal((self.n_components, X.shape[1]))
         self.item_bias_ = Biases(X).item
 
     def _after_sweep(self, X: sp.csr_array, users: NDArray[np.float64]) -> None:
         """Learn what there is beside the factors, which were just solved for; `users` as given to the items."""
+
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        """The factors and the bias of a row are linear in its ratings: one solve per item to explain."""
+        left = X.data.astype(np.float64) - self.mean_ - self.item_bias_[X.indices]
+        return with_data(X, left * self._leverages(X, items))
+
+    def _leverages(self, X: sp.csr_array, items: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What a unit of every rating adds, through the regression of its row, to the row's item."""
+        F = np.column_stack([self.components_.T, np.ones(X.shape[1])])
+        values = np.empty(X.nnz)
+        for row, (start, stop) in enumerate(pairwise(X.indptr)):
+            own = F[X.indices[start:stop]]
+            normal = own.T @ own
+            normal[np.diag_indices(len(normal))] += self.regularization * (stop - start)
+            if stop > start:
+                values[start:stop] = own @ np.linalg.solve(normal, F[items[row]])
+        return values
 
     def _ridge(
         self,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.decomposition._factors import FactorRecommender
+from sklearn_llmrec.decomposition._factors import FactorRecommender, goes_on
 from sklearn_llmrec.decomposition._row_systems import RowSystems
 from sklearn_llmrec.utils._sparse import _kernel_csr, entry_rows
 
@@ -47,6 +47,10 @@ class BPRRecommender(FactorRecommender):
         The L2 penalty :math:`\mu` of the fold-in, per item of the row.
     max_iter : int, default=10
         Epochs.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the item factors and biases of the last fit, for `max_iter` more epochs over the
+        rows that it is given: users start from their fold-in,
+        whether or not these are the rows of before.
     random_state : int, RandomState instance or None, default=None
         Initial factors and the pairs drawn. Equal seeds give bit-equal factors.
     verbose : bool, default=False
@@ -59,7 +63,7 @@ class BPRRecommender(FactorRecommender):
     item_bias_ : ndarray of shape (n_items,), dtype of X
         Added to the score of each item.
     n_iter_ : int
-        Epochs done.
+        Epochs of the last fit.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`.
     n_features_in_ : int
@@ -97,6 +101,7 @@ class BPRRecommender(FactorRecommender):
         "regularization": [Interval(Real, 0, None, closed="left")],
         "user_regularization": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -110,6 +115,7 @@ class BPRRecommender(FactorRecommender):
         regularization: float = 0.01,
         user_regularization: float = 0.1,
         max_iter: int = 10,
+        warm_start: bool = False,
         random_state: int | RandomState | None = None,
         verbose: bool | int = False,
     ) -> None:
@@ -118,6 +124,7 @@ class BPRRecommender(FactorRecommender):
         self.regularization = regularization
         self.user_regularization = user_regularization
         self.max_iter = max_iter
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
@@ -130,6 +137,12 @@ class BPRRecommender(FactorRecommender):
             num_threads=1,
             random_state=check_random_state(self.random_state).randint(2**31 - 1),
         )
+        if goes_on(self, X):
+            # The kernel holds biases as one more factor, of which every user has one.
+            items = np.column_stack([self.components_.T, np.asarray(self.item_bias_)])
+            kernel.item_factors = np.ascontiguousarray(items, dtype=np.float32)
+            users = self._fold_in(X).astype(np.float32)
+            kernel.user_factors = np.column_stack([users, np.ones(len(users), dtype=np.float32)])
         kernel.fit(_kernel_csr(X, np.float32), show_progress=bool(self.verbose))
         factors = kernel.item_factors.astype(X.dtype)
         self.components_ = np.ascontiguousarray(factors[:, :-1].T)

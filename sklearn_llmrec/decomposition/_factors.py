@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._similar import SimilarItemsMixin
@@ -17,6 +18,7 @@ from sklearn_llmrec.decomposition._known_rows import KnownRows
 from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._nearest import nearest, unit_rows
 from sklearn_llmrec.utils._sparse import entry_rows
+from sklearn_llmrec.utils._validation import check_k
 
 
 class FactorRecommender(
@@ -83,6 +85,37 @@ class FactorRecommender(
         similarities: NDArray[Any] = unit[items] @ unit.T
         return similarities
 
+    @available_if(lambda self: self._remembers_rows)
+    def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The k users of the last fit whose factors have the highest cosine to those of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n, n_items)
+            Histories; the rows need not be rows given to `fit`.
+        k : int, default=10
+            How many, at most the users of the last fit.
+
+        Returns
+        -------
+        users : ndarray of shape (n, k), int64
+            Row numbers of the matrix given to `fit`, most similar first: a row of it finds itself,
+            and its equals; -1 for a row without factors.
+        similarities : ndarray of shape (n, k)
+            ``-inf`` beside -1.
+        """
+        check_is_fitted(self)
+        X = self._prepared(self._check_X(X, reset=False))
+        known = self._known_rows_.values  # type: ignore[union-attr]
+        k = check_k(k, len(known))
+        factors = unit_rows(self._user_factors(X))
+        users, similarities = nearest(
+            factors, unit_rows(known).astype(factors.dtype, copy=False), k, skip_zeros=False
+        )
+        without = ~factors.any(axis=1)
+        users[without], similarities[without] = -1, -np.inf
+        return users, similarities
+
     def transform(self, X: Any) -> NDArray[Any]:
         """Factors of every row.
 
@@ -106,6 +139,25 @@ class FactorRecommender(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def goes_on(estimator: Any, X: sp.csr_array) -> bool:
+    """Whether a fit goes on from the item factors of the last one.
+
+    Raises
+    ------
+    ValueError
+        If it should, and X has other items or the factors another number.
+    """
+    if not (estimator.warm_start and hasattr(estimator, "components_")):
+        return False
+    n_components, n_items = estimator.components_.shape
+    if (n_components, n_items) != (estimator.n_components, X.shape[1]):
+        raise ValueError(
+            f"warm_start goes on with {n_components} factors of {n_items} items; n_components={estimator.n_components} "
+            f"and X has {X.shape[1]} columns. Fit a new estimator for another catalogue or number of factors."
+        )
+    return True
 
 
 def ridge_rows(

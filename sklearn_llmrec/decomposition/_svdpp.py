@@ -36,6 +36,9 @@ class SVDpp(BiasedMF):
         The L2 penalty :math:`\lambda`, per rating.
     max_iter : int, default=20
         Sweeps over users, items and second vectors.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the item factors, second vectors and biases of the last fit, for `max_iter` more
+        sweeps over the rows that it is given: the mean and the users are solved anew.
     random_state : int, RandomState instance or None, default=None
         Initial item factors.
 
@@ -92,6 +95,14 @@ class SVDpp(BiasedMF):
         users = self._ridge(X, Q, self.item_bias_, entry_products(X, implied, Q))
         users[:, :-1] += implied
         return users
+
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        """Through the regression, and through the second vectors, which take from what it explains."""
+        rated = super()._contributions(X, items)
+        Q, S = self.components_.T, _shares(X)
+        rest = Q[items] - with_data(X, self._leverages(X, items)) @ Q
+        told = S.data * entry_products(X, rest, self.implicit_components_.T)
+        return with_data(X, rated.data + told)
 
     def _after_sweep(self, X: sp.csr_array, users: NDArray[np.float64]) -> None:
         """Some conjugate gradients towards the best second vectors, given all else."""

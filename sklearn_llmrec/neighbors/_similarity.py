@@ -130,6 +130,34 @@ class RowIndex:
         )
         return sp.csr_array(sp.vstack(list(blocks), format="csr"))
 
+    def shares(
+        self, own: NDArray[Any], columns: NDArray[Any], rows: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """How much of its similarity to each of `rows` a row owes to each of its entries.
+
+        Parameters
+        ----------
+        own, columns : ndarray of shape (n,)
+            The entries of the row, as `nearest` takes them; 0 where what it adjusts for leaves nothing.
+        rows : ndarray of shape (r,)
+            Rows of B that are similar to it.
+
+        Returns
+        -------
+        shares : ndarray of shape (n, r)
+            Columns sum to 1: every metric is a sum of products over the shared entries, scaled.
+        """
+        theirs = self.columns[columns][:, rows].toarray().astype(np.float64)
+        shared = theirs != 0
+        products = own[:, None] * theirs
+        if self.metric == "pearson":
+            n = np.maximum(shared.sum(axis=0), 1)
+            mine = np.where(shared, own[:, None], 0.0)
+            products = (mine - mine.sum(axis=0) / n) * (theirs - theirs.sum(axis=0) / n)
+            products[~shared] = 0
+        total = products.sum(axis=0)
+        return products / np.where(total == 0, 1, total)
+
     def _blocks(self, A: sp.csr_array) -> Iterator[slice]:
         """Slices of rows whose similarities to all of B fit a block."""
         lengths = np.diff(self.columns.indptr)

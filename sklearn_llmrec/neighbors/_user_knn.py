@@ -1,5 +1,6 @@
 """User-based nearest neighbours."""
 
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -8,9 +9,10 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._biases import Biases
-from sklearn_llmrec._similar import StackingMixin
+from sklearn_llmrec._similar import ExplainMixin, StackingMixin
 from sklearn_llmrec.neighbors._similarity import (
     METRICS,
     WEIGHTINGS,
@@ -22,10 +24,11 @@ from sklearn_llmrec.neighbors._similarity import (
     weighting_of,
 )
 from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
-from sklearn_llmrec.utils._sparse import with_data
+from sklearn_llmrec.utils._sparse import entry_rows, with_data
+from sklearn_llmrec.utils._validation import check_k
 
 
-class UserKNN(StackingMixin):
+class UserKNN(ExplainMixin, StackingMixin):
     r"""User-based nearest neighbours: an item scores by how similar the users are who had it.
 
     With :math:`s_{uv}` the similarity of the row u and the row v of the fitted matrix, the score of
@@ -167,6 +170,52 @@ class UserKNN(StackingMixin):
         return masked_topk(
             self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs)
         )
+
+    def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The k fitted users most similar to each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n, n_items)
+            Histories; the rows need not be rows given to `fit`.
+        k : int, default=10
+            How many, at most the fitted users.
+
+        Returns
+        -------
+        users : ndarray of shape (n, k), int64
+            Row numbers of the fitted matrix, most similar first: a row of it finds itself, and its
+            equals; -1 where fewer have anything in common.
+        similarities : ndarray of shape (n, k)
+            ``-inf`` beside -1.
+        """
+        check_is_fitted(self)
+        X = self._prepared(self._check_X(X, reset=False))
+        k = check_k(k, self.fitted_users_.shape[0])
+        found = self._index_.nearest(self._compared(X), k, n_threads=effective_n_jobs(self.n_jobs))
+        rows, place = entry_rows(found), np.arange(found.nnz)
+        place -= found.indptr[rows]
+        users = np.full((X.shape[0], k), -1, dtype=np.int64)
+        similarities = np.full(users.shape, -np.inf, dtype=found.dtype)
+        users[rows, place], similarities[rows, place] = found.indices, found.data
+        return users, similarities
+
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        """Each neighbour's vote, shared among the items that make it a neighbour."""
+        compared, neighbors, votes = self._compared(X), self._neighbors(X), self.fitted_users_
+        values = np.zeros(X.nnz)
+        for row, (start, stop) in enumerate(pairwise(X.indptr)):
+            near = neighbors.indices[neighbors.indptr[row] : neighbors.indptr[row + 1]]
+            similarity = neighbors.data[neighbors.indptr[row] : neighbors.indptr[row + 1]]
+            voters = votes[near]
+            vote = voters[:, [items[row]]].toarray().ravel() * similarity
+            if self._biases_ is not None:
+                voted = with_data(voters, np.ones(voters.nnz))[:, [items[row]]].toarray().ravel()
+                vote /= max(float(np.abs(similarity) @ voted), 1e-300)
+            columns = X.indices[start:stop]
+            own = compared[[row]].toarray().ravel()[columns]
+            values[start:stop] = self._index_.shares(own, columns, near) @ vote
+        return with_data(X, values)
 
     def _fallback_scores(self) -> NDArray[Any]:
         return super()._fallback_scores() if self._biases_ is None else self._biases_.fallback
