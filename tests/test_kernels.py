@@ -132,6 +132,73 @@ def test_masked_topk_is_the_dense_way(seed, n_items, k):
         np.testing.assert_array_equal(values, expected)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n_items=st.integers(2, 300),
+    k=st.integers(1, 30),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_the_compiled_kernel_gives_the_same_bits(seed, n_items, k, dtype):
+    pytest.importorskip("numba")
+    from sklearn_llmrec.utils._compiled import product_topk
+    from sklearn_llmrec.utils._sparse import _kernel_csr
+
+    k, rng = min(k, n_items), np.random.default_rng(seed)
+    A = small(seed, (9, 15), 0.4, False)
+    # Few columns a row: columns are listed. Many: all are scanned. Integers tie, fractions round.
+    B = small(seed + 1, (15, n_items), rng.choice([0.01, 0.3]), False)
+    if rng.random() < 0.5:
+        B.data *= rng.random(B.nnz)
+    seen = small(seed + 2, (9, n_items), 0.3, False)
+    seen.eliminate_zeros()
+    A, B = _kernel_csr(A, dtype), _kernel_csr(B, dtype)
+    for mask in (seen, None):
+        expected_items, expected = masked_topk(sp.csr_array(A), with_mask(B), mask, k)
+        for threads in (1, 2):
+            given_mask = None if mask is None else _kernel_csr(mask, dtype)
+            items, values = product_topk(A, B, given_mask, k, n_threads=threads)
+            np.testing.assert_array_equal(items, expected_items)
+            np.testing.assert_array_equal(values, expected)
+
+
+def test_large_products_go_through_the_compiled_kernel_and_change_nothing(monkeypatch):
+    pytest.importorskip("numba")
+    from sklearn_llmrec.utils import _sparse
+
+    rng = np.random.default_rng(0)
+    A = sp.random_array((300, 80), density=0.2, format="csr", rng=rng)
+    B = sp.random_array((80, 500), density=0.2, format="csr", rng=rng)
+    seen = sp.random_array((300, 500), density=0.1, format="csr", rng=rng)
+    masked = with_mask(B)
+    before = masked_topk(A, masked, seen, 7), matmul_topn(A, B, 20)
+    monkeypatch.setattr(_sparse, "_WORTH_COMPILING", 0)
+    assert _sparse.compiled_topk(A, B, seen, 7) is not None
+    after = masked_topk(A, masked, seen, 7), matmul_topn(A, B, 20)
+    for one, two in zip(before[0], after[0], strict=True):
+        np.testing.assert_array_equal(one, two)
+    for name in ("indptr", "indices", "data"):
+        np.testing.assert_array_equal(getattr(before[1], name), getattr(after[1], name))
+    B.data[0] = -1
+    assert _sparse.compiled_topk(A, B, seen, 7) is None
+    monkeypatch.setattr(_sparse, "_compiled", lambda: None)
+    assert _sparse.compiled_topk(A, abs(B), seen, 7) is None
+
+
+def test_products_that_underflow_to_zero_are_no_entries():
+    pytest.importorskip("numba")
+    from sklearn_llmrec.utils._compiled import product_topk
+    from sklearn_llmrec.utils._sparse import _kernel_csr
+
+    A = _kernel_csr(sp.csr_array(np.full((1, 6), 1e-30)), np.float32)
+    B = np.zeros((6, 200))
+    B[:, 3] = 1e-30
+    B[5, 4] = 1.0
+    items, values = product_topk(A, _kernel_csr(sp.csr_array(B), np.float32), None, 3)
+    assert items.tolist() == [[4, -1, -1]]
+    assert values[0, 0] == np.float32(1e-30)
+
+
 def test_normalising_gives_unit_length_and_keeps_empty():
     X = sp.csr_array(np.array([[3.0, 0, 0], [4.0, 2.0, 0], [0, 0, 0]]))
     np.testing.assert_allclose(

@@ -19,6 +19,7 @@ HEAVY = (
     "polars",
     "pyarrow",
     "matplotlib",
+    "numba",
     "sentence_transformers",
     "transformers",
 )
@@ -67,10 +68,10 @@ def test_one_version(project):
 def test_extras_are_those_promised(project):
     extras = project["project"]["optional-dependencies"]
     assert set(extras) == {
-        *("text", "train", "onnx", "deep", "llm", "plot"),
+        *("text", "train", "onnx", "deep", "llm", "plot", "fast"),
         *("all", "test", "docs"),
     }
-    assert Requirement(extras["all"][0]).extras == {"text", "deep", "llm", "plot"}
+    assert Requirement(extras["all"][0]).extras == {"text", "deep", "llm", "plot", "fast"}
 
 
 def test_hints_name_extras_that_exist(project):
@@ -96,7 +97,7 @@ def test_minimum_versions_are_the_lower_bounds(project):
 def test_development_versions_satisfy_the_project(project):
     pins = _pins(ROOT / "constraints.txt")
     assert pins["torch"] == "2.13.0"
-    for extra in ("text", "deep", "llm", "plot", "all", "test"):
+    for extra in ("text", "deep", "llm", "plot", "fast", "all", "test"):
         lines = project["project"]["optional-dependencies"][extra]
         for requirement in map(Requirement, [*project["project"]["dependencies"], *lines]):
             if requirement.name != "sklearn-llmrec":

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._sparse import matmul_topn
+from sklearn_llmrec.utils._sparse import compiled_topk, matmul_topn
 
 # Larger than any score and far from overflow in float32.
 _BIG = 1e30
@@ -85,6 +85,9 @@ def masked_topk(
     values : ndarray of shape (n, k)
     """
     n_items = masked.shape[1]
+    lists = compiled_topk(A, without_mask(masked), seen, k, n_threads=n_threads)
+    if lists is not None:
+        return lists
     left = _left(A, seen, n_items)
     items = np.full((A.shape[0], k), -1, dtype=np.int64)
     values = np.full((A.shape[0], k), -np.inf, dtype=A.dtype)

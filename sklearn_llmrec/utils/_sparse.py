@@ -1,5 +1,8 @@
 """Sparse kernels: the one caller of sparse_dot_topn, and what scipy lacks."""
 
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +13,9 @@ from numpy.typing import NDArray
 from sparse_dot_topn import sp_matmul_topn
 
 from sklearn_llmrec.utils._topk import topk
+
+# Multiplications above which a compiled kernel is worth its import and, once on a machine, its compilation.
+_WORTH_COMPILING = 10**7
 
 
 def _kernel_csr(A: Any, dtype: Any) -> sp.csr_matrix:
@@ -63,6 +69,47 @@ def _dense_topk(S: sp.csr_array, k: int) -> sp.csr_array:
     return sp.csr_array((values[filled], items[filled], indptr), shape=S.shape)
 
 
+@cache
+def _compiled() -> Any:
+    """The compiled kernel, or None where numba is not installed."""
+    return import_module("sklearn_llmrec.utils._compiled") if find_spec("numba") else None
+
+
+def compiled_topk(
+    A: Any, B: Any, seen: Any | None, k: int, *, n_threads: int = 1
+) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+    """Top-k of the positive entries of ``A @ B`` outside `seen`, if a compiled kernel can do it and it pays.
+
+    Parameters
+    ----------
+    A : sparse of shape (n, p)
+    B : sparse of shape (p, m)
+    seen : sparse of shape (n, m) or None
+    k : int
+    n_threads : int, default=1
+
+    Returns
+    -------
+    lists : tuple of (items, values), or None
+        Items of shape (n, k), -1 where there are no more, equal values by lower column; to the same bits as without
+        the kernel. None without numba, for negative values, huge matrices and little work.
+    """
+    if not (A.nnz and B.nnz) or k > B.shape[1] or A.dtype != B.dtype:
+        return None
+    if np.diff(B.indptr)[A.indices].sum() < _WORTH_COMPILING or (kernel := _compiled()) is None:
+        return None
+    if A.data.min() < 0 or B.data.min() < 0:
+        return None
+    A, B = _kernel_csr(A, A.dtype), _kernel_csr(B, B.dtype)
+    seen = None if seen is None or not seen.nnz else _kernel_csr(seen, seen.dtype)
+    if any(M is not None and M.indices.dtype != np.int32 for M in (A, B, seen)):
+        return None
+    lists: tuple[NDArray[np.int64], NDArray[Any]] = kernel.product_topk(
+        A, B, seen, k, n_threads=n_threads
+    )
+    return lists
+
+
 def matmul_topn(
     A: Any, B: Any, k: int, *, threshold: float = 0.0, n_threads: int = 1
 ) -> sp.csr_array:
@@ -97,6 +144,11 @@ def matmul_topn(
         C.data[C.data <= threshold] = 0
         C.eliminate_zeros()
         return csr_topk(C, k)
+    if threshold == 0 and (lists := compiled_topk(A, B, None, k, n_threads=n_threads)) is not None:
+        items, values = lists
+        filled = items >= 0
+        indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
+        return sp.csr_array((values[filled], items[filled], indptr), shape=(len(items), B.shape[1]))
     index = np.int64 if A.indices.dtype == np.int64 or B.indices.dtype == np.int64 else np.int32
     for M in (A, B):
         M.indices, M.indptr = (
