@@ -57,11 +57,11 @@ def torch_dense(X, W):
 
 def masked(compiled):
     def way(X, W):
-        found, _sparse._compiled = _sparse._compiled, compiled
+        found, _sparse.compiled = _sparse.compiled, compiled
         try:
             return _masked.masked_topk(X, _masked.with_mask(W), X, 10)[0]
         finally:
-            _sparse._compiled = found
+            _sparse.compiled = found
 
     return way
 
@@ -71,7 +71,7 @@ WAYS = {
     "scipy, sparse times dense block, dense top-k": scipy_dense,
     "torch (MKL), sparse times dense block, dense top-k": torch_dense,
     "sparse_dot_topn, masked inside": masked(lambda: None),
-    "numba, masked inside": masked(_sparse._compiled),
+    "numba, masked inside": masked(_sparse.compiled),
 }
 
 

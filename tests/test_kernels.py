@@ -172,7 +172,7 @@ def test_large_products_go_through_the_compiled_kernel_and_change_nothing(monkey
     seen = sp.random_array((300, 500), density=0.1, format="csr", rng=rng)
     masked = with_mask(B)
     before = masked_topk(A, masked, seen, 7), matmul_topn(A, B, 20)
-    monkeypatch.setattr(_sparse, "_WORTH_COMPILING", 0)
+    monkeypatch.setattr(_sparse, "WORTH_COMPILING", 0)
     assert _sparse.compiled_topk(A, B, seen, 7) is not None
     after = masked_topk(A, masked, seen, 7), matmul_topn(A, B, 20)
     for one, two in zip(before[0], after[0], strict=True):
@@ -181,7 +181,7 @@ def test_large_products_go_through_the_compiled_kernel_and_change_nothing(monkey
         np.testing.assert_array_equal(getattr(before[1], name), getattr(after[1], name))
     B.data[0] = -1
     assert _sparse.compiled_topk(A, B, seen, 7) is None
-    monkeypatch.setattr(_sparse, "_compiled", lambda: None)
+    monkeypatch.setattr(_sparse, "compiled", lambda: None)
     assert _sparse.compiled_topk(A, abs(B), seen, 7) is None
 
 
@@ -197,6 +197,22 @@ def test_products_that_underflow_to_zero_are_no_entries():
     items, values = product_topk(A, _kernel_csr(sp.csr_array(B), np.float32), None, 3)
     assert items.tolist() == [[4, -1, -1]]
     assert values[0, 0] == np.float32(1e-30)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_dense_products_by_blocks_are_the_product(monkeypatch, dtype, n_threads):
+    from sklearn_llmrec.utils import _sparse
+
+    monkeypatch.setattr(_sparse, "_CACHE_BYTES", 1000)
+    rng = np.random.default_rng(0)
+    X = sp.random_array((60, 50), density=0.3, format="csr", rng=rng, dtype=dtype)
+    W = rng.normal(size=(50, 110)).astype(dtype)
+    for rows in (X, X[:1], X[:0]):
+        for weights in (W, np.asfortranarray(W)):
+            got = _sparse.dense_product(rows, weights, n_threads=n_threads)
+            np.testing.assert_array_equal(got, rows @ W)
+            assert got.dtype == dtype
 
 
 def test_normalising_gives_unit_length_and_keeps_empty():

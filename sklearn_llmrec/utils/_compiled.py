@@ -1,4 +1,8 @@
-"""The top k of a sparse product as one compiled loop, with seen columns left out; needs numba (extra `fast`)."""
+"""Loops compiled by numba (extra `fast`): the top k of a sparse product, and regressions of sparse rows.
+
+Both have a way without numba, which decides what they do: `sklearn_llmrec.utils._masked` and
+`sklearn_llmrec.decomposition._row_systems`.
+"""
 
 from itertools import pairwise
 from typing import Any
@@ -148,3 +152,102 @@ def product_topk(
         for start, stop in pairwise(edges)
     )
     return items, values
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+def _regressions(start, stop, X, w, v, Q, own, inverse, x, max_iter, tol, zero, tiny):  # type: ignore[no-untyped-def]
+    """Conjugate gradients for rows `start` to `stop`, from x and into x."""
+    Xp, Xj = X
+    d = Q.shape[1]
+    D, y, r = np.empty(d, Q.dtype), np.empty(d, Q.dtype), np.empty(d, Q.dtype)
+    p, image = np.empty(d, Q.dtype), np.empty(d, Q.dtype)
+    for row in range(start, stop):
+        if Xp[row] == Xp[row + 1]:
+            continue
+        for c in range(d):
+            D[c] = 1 + own[row] * inverse[c]
+            y[c] = x[row, c]
+            r[c] = -D[c] * y[c]
+        for e in range(Xp[row], Xp[row + 1]):
+            q = Q[Xj[e]]
+            dot = zero
+            for c in range(d):
+                dot += q[c] * y[c]
+            rest = v[e] - w[e] * dot
+            for c in range(d):
+                r[c] += rest * q[c]
+        squares = zero
+        for c in range(d):
+            p[c] = r[c]
+            squares += r[c] * r[c]
+        for _ in range(max_iter):
+            if tol > 0:
+                size = zero
+                for c in range(d):
+                    size += y[c] * y[c]
+                if squares <= tol * tol * size:
+                    break
+            for c in range(d):
+                image[c] = D[c] * p[c]
+            for e in range(Xp[row], Xp[row + 1]):
+                q = Q[Xj[e]]
+                dot = zero
+                for c in range(d):
+                    dot += q[c] * p[c]
+                dot *= w[e]
+                for c in range(d):
+                    image[c] += dot * q[c]
+            curvature = zero
+            for c in range(d):
+                curvature += p[c] * image[c]
+            length = squares / max(curvature, tiny)
+            now = zero
+            for c in range(d):
+                y[c] += length * p[c]
+                r[c] -= length * image[c]
+                now += r[c] * r[c]
+            turn = now / max(squares, tiny)
+            for c in range(d):
+                p[c] = r[c] + turn * p[c]
+            squares = now
+        for c in range(d):
+            x[row, c] = y[c]
+
+
+def solve_rows(
+    X: tuple[NDArray[Any], NDArray[Any]],
+    w: NDArray[Any],
+    v: NDArray[Any],
+    Q: NDArray[Any],
+    own: NDArray[Any],
+    inverse: NDArray[Any],
+    x: NDArray[Any],
+    max_iter: int,
+    tol: float,
+    *,
+    n_threads: int,
+) -> None:
+    """Improve x towards the solutions of ``(I + own_r diag(inverse) + sum w q q') x_r = sum v q``, in place.
+
+    Parameters
+    ----------
+    X : tuple of (indptr, indices)
+        Which rows q of Q every row sums over; indices of 32 bits.
+    w, v : ndarray of shape (nnz,)
+    Q : ndarray of shape (m, d)
+    own : ndarray of shape (n,)
+    inverse : ndarray of shape (d,)
+    x : ndarray of shape (n, d)
+    max_iter : int
+    tol : float
+    n_threads : int
+    """
+    place = X[0].astype(np.int64), X[1].view(np.uint32)
+    zero, tiny, tol = Q.dtype.type(0), np.finfo(Q.dtype).tiny, Q.dtype.type(tol)
+    edges = np.linspace(0, len(x), 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
+    Parallel(n_jobs=n_threads, prefer="threads")(
+        delayed(_regressions)(
+            int(start), int(stop), place, w, v, Q, own, inverse, x, max_iter, tol, zero, tiny
+        )
+        for start, stop in pairwise(edges)
+    )

@@ -3,7 +3,6 @@
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,10 @@ from sparse_dot_topn import sp_matmul_topn
 
 from sklearn_llmrec.utils._topk import topk
 
+# What stays in a core's second-level cache beside what it is multiplied with.
+_CACHE_BYTES = 2**20
 # Multiplications above which a compiled kernel is worth its import and, once on a machine, its compilation.
-_WORTH_COMPILING = 10**7
+WORTH_COMPILING = 10**7
 
 
 def _kernel_csr(A: Any, dtype: Any) -> sp.csr_matrix:
@@ -70,7 +71,7 @@ def _dense_topk(S: sp.csr_array, k: int) -> sp.csr_array:
 
 
 @cache
-def _compiled() -> Any:
+def compiled() -> Any:
     """The compiled kernel, or None where numba is not installed."""
     return import_module("sklearn_llmrec.utils._compiled") if find_spec("numba") else None
 
@@ -96,7 +97,7 @@ def compiled_topk(
     """
     if not (A.nnz and B.nnz) or k > B.shape[1] or A.dtype != B.dtype:
         return None
-    if np.diff(B.indptr)[A.indices].sum() < _WORTH_COMPILING or (kernel := _compiled()) is None:
+    if np.diff(B.indptr)[A.indices].sum() < WORTH_COMPILING or (kernel := compiled()) is None:
         return None
     if A.data.min() < 0 or B.data.min() < 0:
         return None
@@ -162,15 +163,20 @@ def matmul_topn(
 
 
 def dense_product(X: sp.csr_array, W: NDArray[Any], *, n_threads: int = 1) -> NDArray[Any]:
-    """``X @ W`` for sparse X and dense W (fastest in C order), rows shared among threads."""
+    """``X @ W`` for sparse X and dense W, by blocks of columns that stay in the cache, shared among threads."""
     W = W.astype(X.dtype, copy=False)
-    if n_threads == 1 or X.shape[0] < 2 * n_threads:
-        return X @ W
-    edges = np.linspace(0, X.shape[0], n_threads + 1).astype(int)
-    parts = Parallel(n_jobs=n_threads, prefer="threads")(
-        delayed(lambda rows: X[rows] @ W)(slice(start, stop)) for start, stop in pairwise(edges)
+    if X.nnz < W.shape[0]:
+        return X @ W  # reads less of W than a block would copy
+    product = np.empty((X.shape[0], W.shape[1]), dtype=X.dtype)
+    width = max(32, _CACHE_BYTES // (max(1, W.shape[0]) * X.dtype.itemsize))
+
+    def fill(columns: slice) -> None:
+        product[:, columns] = X @ np.ascontiguousarray(W[:, columns])
+
+    Parallel(n_jobs=n_threads, prefer="threads")(
+        delayed(fill)(slice(start, start + width)) for start in range(0, W.shape[1], width)
     )
-    return np.vstack(list(parts))
+    return product
 
 
 def normalize_columns(X: sp.csr_array) -> sp.csr_array:
