@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
@@ -76,7 +77,8 @@ class FactorRecommender(
         if self.item_bias_ is not None:
             factors = np.column_stack([factors, np.ones(len(factors), dtype=X.dtype)])
             V = np.column_stack([V, self.item_bias_.astype(X.dtype, copy=False)])
-        items, values = nearest(factors, V, k, seen=seen, skip_zeros=False)
+        threads = effective_n_jobs(getattr(self, "n_jobs", None))
+        items, values = nearest(factors, V, k, seen=seen, skip_zeros=False, n_threads=threads)
         items[empty] = -1  # a row without items or factors ranks nothing: the base does it
         return items, values
 

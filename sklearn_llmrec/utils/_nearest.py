@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
+from sklearn_llmrec.utils._sparse import entry_rows
 from sklearn_llmrec.utils._topk import topk
 
 # A block of scores of this many entries stays in the caches or nearly.
@@ -31,6 +34,7 @@ def nearest(
     starts: NDArray[Any] | None = None,
     seen: sp.csr_array | None = None,
     skip_zeros: bool = True,
+    n_threads: int = 1,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Exact top-k of ``P @ V.T`` by blocks.
 
@@ -46,6 +50,8 @@ def nearest(
         Its pattern is left out.
     skip_zeros : bool, default=True
         Whether a score of exactly zero is no evidence and left out.
+    n_threads : int, default=1
+        More than one share the rows; one leaves BLAS its own threads.
 
     Returns
     -------
@@ -57,32 +63,60 @@ def nearest(
     items = np.full((n_rows, k), -1, dtype=np.int64)
     values = np.full((n_rows, k), -np.inf, dtype=P.dtype)
     ends = None if starts is None else np.append(starts, len(P))
-    for row in range(0, n_rows, _BLOCK_ROWS):
-        rows = slice(row, min(row + _BLOCK_ROWS, n_rows))
+
+    def fill(rows: slice) -> None:
         if ends is None:
             own, inner = P[rows], None
         else:
             own = P[ends[rows.start] : ends[rows.stop]]
             inner = ends[rows.start : rows.stop] - ends[rows.start]
-        hidden = _by_column(seen[rows]) if seen is not None else None
-        for first in range(0, len(V), _BLOCK_ITEMS):
-            block = V[first : first + _BLOCK_ITEMS]
-            scores = best_of_groups(own @ block.T, inner)
-            if skip_zeros:
-                scores[scores == 0] = -np.inf
-            if hidden is not None:
-                at, columns = hidden
+        hidden = None if seen is None else seen[rows]
+        items[rows], values[rows] = _nearest_of_block(own, inner, V, k, hidden, skip_zeros)
+
+    # Where one block holds all items, fewer rows keep it in the cache.
+    size = _BLOCK_ROWS if len(V) > _BLOCK_ITEMS else max(32, min(_BLOCK_ROWS, 2**19 // len(V)))
+    blocks = [slice(row, min(row + size, n_rows)) for row in range(0, n_rows, size)]
+    with threadpool_limits(1 if n_threads > 1 else None, user_api="blas"):
+        Parallel(n_jobs=n_threads, prefer="threads")(delayed(fill)(rows) for rows in blocks)
+    return items, values
+
+
+def _nearest_of_block(
+    P: NDArray[Any],
+    starts: NDArray[Any] | None,
+    V: NDArray[Any],
+    k: int,
+    seen: sp.csr_array | None,
+    skip_zeros: bool,
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Top-k of a block of rows, by blocks of items."""
+    n_rows = len(P) if starts is None else len(starts)
+    items = np.full((n_rows, k), -1, dtype=np.int64)
+    values = np.full((n_rows, k), -np.inf, dtype=P.dtype)
+    several = len(V) > _BLOCK_ITEMS
+    if seen is not None:
+        at, columns = _by_column(seen) if several else (entry_rows(seen), seen.indices)
+    for first in range(0, len(V), _BLOCK_ITEMS):
+        block = V[first : first + _BLOCK_ITEMS]
+        scores = best_of_groups(P @ block.T, starts)
+        if skip_zeros:
+            scores[scores == 0] = -np.inf
+        if seen is not None:
+            inside = slice(None)
+            if several:
                 inside = slice(*np.searchsorted(columns, [first, first + len(block)]))
-                scores[at[inside], columns[inside] - first] = -np.inf
-            found, best = topk(scores, min(k, len(block)))
-            # What is already there has lower columns, so it stays ahead of equal scores.
-            both = np.hstack([items[rows], np.where(found < 0, -1, found + first)])
-            place, values[rows] = topk(np.hstack([values[rows], best]), k)
-            items[rows] = np.where(place < 0, -1, np.take_along_axis(both, place, axis=1))
+            scores[at[inside], columns[inside] - first] = -np.inf
+        found, best = topk(scores, min(k, len(block)))
+        if not several:
+            return found, best
+        # What is already there has lower columns, so it stays ahead of equal scores.
+        both = np.hstack([items, np.where(found < 0, -1, found + first)])
+        place, values = topk(np.hstack([values, best]), k)
+        items = np.where(place < 0, -1, np.take_along_axis(both, place, axis=1))
     return items, values
 
 
 def _by_column(seen: sp.csr_array) -> tuple[NDArray[Any], NDArray[Any]]:
-    rows = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
+    rows = entry_rows(seen)
     order = np.argsort(seen.indices, kind="stable")
     return rows[order], seen.indices[order]
