@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 
 from sklearn_llmrec import Interactions
 from sklearn_llmrec.datasets import fetch_movielens
@@ -118,6 +119,41 @@ def _movies(path):
 
 def _film_features(films, ids):
     return np.array([films[int(item)] for item in ids], dtype=[("title", "O"), ("genres", "O")])
+
+
+def popularity_matrix(n_users, n_items, nnz, *, spread, least, most, exponent, shift, seed=0):
+    """Ones drawn by popularity alone, for costs and not for quality.
+
+    A user's number of items is lognormal with sigma `spread`, scaled to `nnz` in total and kept between `least` and
+    `most`; an item of rank r is drawn with probability ``(r + shift) ** -exponent``; columns are shuffled.
+    """
+    rng = np.random.default_rng(seed)
+    weights = (np.arange(1, n_items + 1) + shift) ** -float(exponent)
+    bounds = np.cumsum(weights / weights.sum())
+    column = rng.permutation(n_items)
+    activity = rng.lognormal(0.0, spread, n_users)
+    pairs, aim = np.empty(0, dtype=np.int64), float(nnz)
+    while len(pairs) < nnz:
+        counts = np.clip(activity * (aim / activity.sum()), least, most).astype(np.int64)
+        rows = np.repeat(np.arange(n_users), counts)
+        drawn = np.minimum(np.searchsorted(bounds, rng.random(len(rows))), n_items - 1)
+        pairs = np.unique(rows * n_items + column[drawn])  # what was drawn twice counts once
+        aim *= 1.05 * max(1.0, nnz / len(pairs))
+    pairs = np.sort(rng.choice(pairs, nnz, replace=False))
+    rows, columns = np.divmod(pairs, n_items)
+    values = np.ones(nnz, dtype=np.float32)
+    return sp.csr_array((values, (rows, columns)), shape=(n_users, n_items))
+
+
+# Shapes of known size: 20 million interactions as of MovieLens-20M, and a million users.
+LARGE = {
+    "138k-users": lambda: popularity_matrix(
+        138_493, 26_744, 20_000_000, spread=1.1, least=20, most=9000, exponent=1.3, shift=100
+    ),
+    "1m-users": lambda: popularity_matrix(
+        1_000_000, 200_000, 20_000_000, spread=1.0, least=2, most=3000, exponent=1.1, shift=50
+    ),
+}
 
 
 def random_split(X, seed=0, test=0.2):
