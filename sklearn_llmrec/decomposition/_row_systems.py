@@ -56,7 +56,7 @@ class RowSystems:
         self.order = np.argsort(self.lengths, kind="stable")
         self.weights = weights
         self.right = right
-        self.penalties = penalties
+        self.penalties = np.broadcast_to(np.asarray(penalties, dtype=np.float64), X.shape[0])
         self.n_threads = n_threads
 
     def _blocks(self, d: int) -> Iterator[NDArray[np.int64]]:
@@ -121,23 +121,23 @@ class RowSystems:
         x[self.lengths == 0] = 0
         rotated = Q @ into
         # What a row's penalty is above the least of all; in this basis still a diagonal.
-        own = None if np.ndim(self.penalties) == 0 else (self.penalties - common, 1 / scale**2)
+        above, inverse = (self.penalties - common).astype(dtype), (1 / scale**2).astype(dtype)
         kernel = compiled() if len(self.indices) * d >= WORTH_COMPILING else None
         if kernel is not None and self.indices.dtype == np.int32:
-            deltas, inverse = own if own is not None else (np.zeros(self.n_rows), np.zeros(d))
-            entries = (np.require(self.weights, dtype, "CW"), np.require(self.right, dtype, "CW"))
+            entries = [np.require(part, dtype, ["C", "W"]) for part in (self.weights, self.right)]
             kernel.solve_rows(
-                (self.indptr, np.require(self.indices, requirements="CW")),
+                (self.indptr, np.require(self.indices, requirements=["C", "W"])),
                 *entries,
                 rotated,
-                deltas.astype(dtype),
-                inverse.astype(dtype),
+                above,
+                inverse,
                 x,
                 max_iter,
                 tol,
                 n_threads=self.n_threads,
             )
         else:
+            own = (above, inverse) if above.any() else None
             blocks, parts = list(self._blocks(d)), 4 * self.n_threads
             Parallel(n_jobs=self.n_threads, prefer="threads")(
                 delayed(self._solve_blocks)(blocks[part::parts], x, rotated, own, max_iter, tol)

@@ -169,13 +169,13 @@ def _regressions(start, stop, X, w, v, Q, own, inverse, x, max_iter, tol, zero, 
             y[c] = x[row, c]
             r[c] = -D[c] * y[c]
         for e in range(Xp[row], Xp[row + 1]):
-            q = Q[Xj[e]]
+            j = Xj[e]
             dot = zero
             for c in range(d):
-                dot += q[c] * y[c]
+                dot += Q[j, c] * y[c]
             rest = v[e] - w[e] * dot
             for c in range(d):
-                r[c] += rest * q[c]
+                r[c] += rest * Q[j, c]
         squares = zero
         for c in range(d):
             p[c] = r[c]
@@ -190,13 +190,13 @@ def _regressions(start, stop, X, w, v, Q, own, inverse, x, max_iter, tol, zero, 
             for c in range(d):
                 image[c] = D[c] * p[c]
             for e in range(Xp[row], Xp[row + 1]):
-                q = Q[Xj[e]]
+                j = Xj[e]
                 dot = zero
                 for c in range(d):
-                    dot += q[c] * p[c]
+                    dot += Q[j, c] * p[c]
                 dot *= w[e]
                 for c in range(d):
-                    image[c] += dot * q[c]
+                    image[c] += dot * Q[j, c]
             curvature = zero
             for c in range(d):
                 curvature += p[c] * image[c]
