@@ -201,10 +201,14 @@ def test_products_that_underflow_to_zero_are_no_entries():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_dense_products_by_blocks_are_the_product(monkeypatch, dtype, n_threads):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_dense_products_by_blocks_are_the_product(monkeypatch, dtype, n_threads, compiled):
     from sklearn_llmrec.utils import _sparse
 
     monkeypatch.setattr(_sparse, "_CACHE_BYTES", 1000)
+    if compiled:
+        pytest.importorskip("numba")
+        monkeypatch.setattr(_sparse, "WORTH_COMPILING", 0)
     rng = np.random.default_rng(0)
     X = sp.random_array((60, 50), density=0.3, format="csr", rng=rng, dtype=dtype)
     W = rng.normal(size=(50, 110)).astype(dtype)

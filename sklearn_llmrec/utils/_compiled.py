@@ -1,6 +1,6 @@
-"""Loops compiled by numba (extra `fast`): the top k of a sparse product, and regressions of sparse rows.
+"""Loops compiled by numba (extra `fast`): sparse products, their top k, and regressions of sparse rows.
 
-Both have a way without numba, which decides what they do: `sklearn_llmrec.utils._masked` and
+All have a way without numba, which decides what they do: `sklearn_llmrec.utils._sparse`, `_masked` and
 `sklearn_llmrec.decomposition._row_systems`.
 """
 
@@ -152,6 +152,22 @@ def product_topk(
         for start, stop in pairwise(edges)
     )
     return items, values
+
+
+@numba.njit(nogil=True, cache=True)
+def _times_dense(Xp, Xj, Xx, W, out):  # type: ignore[no-untyped-def]
+    for row in range(len(out)):
+        for e in range(Xp[row], Xp[row + 1]):
+            j, x = Xj[e], Xx[e]
+            for c in range(out.shape[1]):
+                out[row, c] += x * W[j, c]
+
+
+def times_dense(X: Any, W: NDArray[Any]) -> NDArray[Any]:
+    """``X @ W`` for a csr matrix of 32-bit indices and a contiguous dense one of its dtype."""
+    out = np.zeros((X.shape[0], W.shape[1]), dtype=W.dtype)
+    _times_dense(X.indptr.astype(np.int64), X.indices.view(np.uint32), X.data, W, out)
+    return out
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})

@@ -170,8 +170,15 @@ def dense_product(X: sp.csr_array, W: NDArray[Any], *, n_threads: int = 1) -> ND
     product = np.empty((X.shape[0], W.shape[1]), dtype=X.dtype)
     width = max(32, _CACHE_BYTES // (max(1, W.shape[0]) * X.dtype.itemsize))
 
+    kernel = compiled() if X.nnz * W.shape[1] >= WORTH_COMPILING else None
+    left = X if kernel is None else _kernel_csr(X, X.dtype)
+
     def fill(columns: slice) -> None:
-        product[:, columns] = X @ np.ascontiguousarray(W[:, columns])
+        block = np.ascontiguousarray(W[:, columns])
+        if kernel is not None and left.indices.dtype == np.int32:
+            product[:, columns] = kernel.times_dense(left, block)
+        else:
+            product[:, columns] = left @ block
 
     Parallel(n_jobs=n_threads, prefer="threads")(
         delayed(fill)(slice(start, start + width)) for start in range(0, W.shape[1], width)
