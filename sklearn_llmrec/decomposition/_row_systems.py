@@ -114,7 +114,7 @@ class RowSystems:
         common = float(np.min(self.penalties))
         values, V = np.linalg.eigh(gram.astype(np.float64))
         # Rounding is all there is in directions that neither data nor penalty fill: the floor keeps it small.
-        floor = d * np.finfo(dtype).eps * max(float(values[-1]), 1e-300)
+        floor = d * np.finfo(dtype).eps * max(float(values[-1]), 1e-20)
         scale = np.sqrt(np.maximum(values + common, floor))
         into, back = (V / scale).astype(dtype), (V * scale).astype(dtype)
         x = np.zeros((self.n_rows, d), dtype=dtype) if start is None else start.astype(dtype) @ back
