@@ -23,7 +23,12 @@ from sklearn_llmrec._similar import (
 )
 from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._memory import require_memory
-from sklearn_llmrec.utils._sparse import dense_product
+from sklearn_llmrec.utils._sparse import (
+    WORTH_COMPILING,
+    _kernel_csr,
+    compiled,
+    dense_product,
+)
 
 # float32 spotrf of OpenBLAS crashes the process on several threads once the matrix passes 2^31 bytes (n = 23,170).
 _ONE_THREAD_ABOVE = 2**31
@@ -31,6 +36,8 @@ _ONE_THREAD_ABOVE = 2**31
 
 # A multiply-add of a sparse product costs about as much as this many of a dense one.
 _SPARSE_COST = 100
+# The same of a compiled one.
+_COMPILED_COST = 20
 
 
 def gram(X: sp.csr_array, dtype: Any) -> NDArray[Any]:
@@ -39,13 +46,18 @@ def gram(X: sp.csr_array, dtype: Any) -> NDArray[Any]:
     X = X.astype(dtype, copy=False)
     G = np.zeros((n_items, n_items), dtype=dtype, order="F")
     sparse_work = float((np.diff(X.indptr).astype(np.float64) ** 2).sum())
-    if _SPARSE_COST * sparse_work > n_users * n_items**2 / 2:
+    kernel = compiled() if X.nnz and sparse_work >= WORTH_COMPILING else None
+    cost = _SPARSE_COST if kernel is None else _COMPILED_COST
+    if cost * sparse_work > n_users * n_items**2 / 2:
         syrk = getattr(blas, "ssyrk" if G.dtype == np.float32 else "dsyrk")
         with threadpool_limits(1 if G.nbytes > _ONE_THREAD_ABOVE else None, user_api="blas"):
             for rows in row_chunks(n_users, n_items * G.dtype.itemsize):
                 # The transpose of a C block is a Fortran block: no copy is made.
                 G = syrk(1.0, X[rows].toarray().T, beta=1.0, c=G, lower=1, overwrite_c=1)
         return fill_upper(G)
+    if kernel is not None and max(X.nnz, *X.shape) < 2**31:
+        # The upper triangle in C order is the lower one in Fortran order.
+        return fill_upper(kernel.upper_gram(_kernel_csr(X, G.dtype)).T)
     transposed = X.T.tocsr()
     columns = X.tocsc()
     for start in range(0, n_items, 1024):

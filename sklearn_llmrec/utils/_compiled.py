@@ -170,6 +170,35 @@ def times_dense(X: Any, W: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+@numba.njit(nogil=True, cache=True)
+def _add_gram(Xp, Xj, Xx, Tp, Tj, Tx, G):  # type: ignore[no-untyped-def]
+    for i in range(len(G)):
+        for a in range(Tp[i], Tp[i + 1]):
+            row, x = Tj[a], Tx[a]
+            start = Xp[row]
+            b = Xp[row + 1] - 1
+            # Columns are sorted: those from i on stand at the end of the row.
+            while b >= start and Xj[b] >= i:
+                G[i, Xj[b]] += x * Xx[b]
+                b -= 1
+
+
+def upper_gram(X: Any) -> NDArray[Any]:
+    """Upper triangle of ``X.T @ X`` for a csr matrix of 32-bit indices with sorted columns; zeros below."""
+    T = X.T.tocsr()
+    G = np.zeros((X.shape[1], X.shape[1]), dtype=X.dtype)
+    _add_gram(
+        X.indptr.astype(np.int64),
+        X.indices,
+        X.data,
+        T.indptr.astype(np.int64),
+        T.indices,
+        T.data,
+        G,
+    )
+    return G
+
+
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
 def _regressions(start, stop, X, w, v, Q, own, inverse, x, max_iter, tol, zero, tiny):  # type: ignore[no-untyped-def]
     """Conjugate gradients for rows `start` to `stop`, from x and into x."""
