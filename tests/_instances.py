@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from sklearn_llmrec.decomposition import LightGCN, MultVAERecommender
+from sklearn_llmrec.sequence import LMRecommender
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
 from sklearn_llmrec.utils.discovery import all_estimators
 
@@ -23,6 +24,13 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
             "SequenceLSTMRecommender",
             "SequenceRNNRecommender",
         )
+    },
+    "LMRecommender": {
+        "n_components": 4,
+        "n_layers": 1,
+        "n_heads": 1,
+        "max_length": 8,
+        "max_iter": 1,
     },
     "BPRRecommender": {"n_components": 4},
     "LightGCN": {"n_components": 4, "max_iter": 2, "device": "cpu"},
@@ -86,8 +94,10 @@ def _required(name: str) -> dict[str, Any]:
 def instances() -> list[Any]:
     """One unfitted instance of every public estimator and transformer that can be fitted here."""
     without_torch = find_spec("torch") is None
+    without_transformers = without_torch or find_spec("transformers") is None
     return [
         kind(**{**_required(name), **TEST_PARAMS.get(name, {})})
         for name, kind in all_estimators()
         if not (without_torch and issubclass(kind, TRAINED_BY_TORCH))
+        and not (without_transformers and issubclass(kind, LMRecommender))
     ]

@@ -2,6 +2,7 @@
 
 from sklearn_llmrec.sequence._bert4rec import BERT4Rec
 from sklearn_llmrec.sequence._knn import SequenceKNN, SessionKNN
+from sklearn_llmrec.sequence._lm_recommender import LMRecommender
 from sklearn_llmrec.sequence._markov import MarkovRecommender
 from sklearn_llmrec.sequence._recurrent import (
     SequenceGRURecommender,
@@ -14,6 +15,7 @@ from sklearn_llmrec.sequence._sequence_ease import SequenceEASE
 
 __all__ = [
     "BERT4Rec",
+    "LMRecommender",
     "MarkovRecommender",
     "RepeatRecommender",
     "SASRec",

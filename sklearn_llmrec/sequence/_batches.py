@@ -32,7 +32,7 @@ def bucketed(
         yield order[start : start + batch_size]
 
 
-def _gather(
+def gather(
     items: NDArray[np.int64], begin: NDArray[np.int64], lengths: NDArray[np.int64], fill: int
 ) -> NDArray[np.int64]:
     steps = np.arange(lengths.max())
@@ -51,9 +51,9 @@ def next_item_batches(
     for rows in bucketed(end - begin, batch_size, rng):
         lengths = (end - begin)[rows]
         yield Batch(
-            _gather(sequences.items, begin[rows], lengths, 0),
+            gather(sequences.items, begin[rows], lengths, 0),
             lengths,
-            _gather(sequences.items, begin[rows] + 1, lengths, -1),
+            gather(sequences.items, begin[rows] + 1, lengths, -1),
         )
 
 
@@ -73,7 +73,7 @@ def masked_batches(
     begin = np.maximum(begin, end - max_length)
     for rows in bucketed(end - begin, batch_size, rng):
         lengths = (end - begin)[rows]
-        inputs = _gather(sequences.items, begin[rows], lengths, 0)
+        inputs = gather(sequences.items, begin[rows], lengths, 0)
         real = np.arange(inputs.shape[1]) < lengths[:, None]
         masked = real & (rng.random(inputs.shape) < share)
         last_only = (rng.random(len(rows)) < 0.1) | ~masked.any(axis=1)

@@ -1,0 +1,69 @@
+"""Items as sequences of tokens: one each, or the words of their titles."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils._order import Sequences
+
+#: The token that stands before every history and in no item.
+BEGIN = 0
+
+
+def numbered(n_items: int) -> Sequences:
+    """One token per item."""
+    return Sequences(np.arange(1, n_items + 1), np.arange(n_items + 1), n_items + 1)
+
+
+def of_titles(titles: Sequence[str], n_words: int, max_tokens: int) -> Sequences:
+    """Byte pairs of titles, learned from them, with an end; equal ones get a number before it.
+
+    The end keeps a title that another one begins with apart from it.
+    """
+    library = require("tokenizers", extra="llm")
+    bytes_ = library.pre_tokenizers.ByteLevel
+    tokenizer = library.Tokenizer(library.models.BPE())
+    tokenizer.pre_tokenizer = bytes_(add_prefix_space=True)
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=256 + n_words, initial_alphabet=bytes_.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(titles, trainer)
+    words = [found.ids[:max_tokens] for found in tokenizer.encode_batch(list(titles))]
+    return ended(words, with_end=True)
+
+
+def of_codes(codes: NDArray[np.int64]) -> Sequences:
+    """Codes of every item, level by level; equal ones get a number at the end."""
+    first = np.append(0, np.cumsum(codes.max(axis=0) + 1))[:-1]
+    return ended((codes + first).tolist(), with_end=False)
+
+
+def ended(words: Sequence[Sequence[int]], *, with_end: bool) -> Sequences:
+    """Tokens of every item, so that none begins with all of another; tokens not in use are left out."""
+    n_words = 1 + max((max(line, default=0) for line in words), default=0)
+    groups: dict[tuple[int, ...], int] = {}
+    numbers = []
+    for line in words:
+        numbers.append(groups.get(tuple(line), 0))
+        groups[tuple(line)] = numbers[-1] + 1
+    # Where codes have no end, every item that shares its codes is numbered, the first one too.
+    shared = [with_end or groups[tuple(line)] > 1 for line in words]
+    lines = [
+        [*line, *([n_words + number + 1] if marked and (number or not with_end) else [])]
+        for line, number, marked in zip(words, numbers, shared)
+    ]
+    if with_end:
+        lines = [[*line, n_words] for line in lines]
+    _, tokens = np.unique(np.concatenate([np.asarray(line) for line in lines]), return_inverse=True)
+    bounds = np.append(0, np.cumsum([len(line) for line in lines]))
+    return Sequences(tokens.astype(np.int64) + 1, bounds, int(tokens.max()) + 2)
+
+
+def prefixes(histories: Sequences, catalogue: Sequences) -> Sequences:
+    """Tokens of every history, `BEGIN` before them."""
+    taken = catalogue.take(histories.items)
+    bounds = taken.bounds[histories.bounds]
+    tokens = np.insert(taken.items, bounds[:-1], BEGIN)
+    return Sequences(tokens, bounds + np.arange(len(bounds)), catalogue.n_items)

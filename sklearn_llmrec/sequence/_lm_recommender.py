@@ -1,0 +1,359 @@
+"""A small language model over the items themselves, that can only write items of the catalogue."""
+
+from functools import partial
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.sequence._item_tokens import numbered, of_titles, prefixes
+from sklearn_llmrec.sequence._trie import Trie
+from sklearn_llmrec.text._texts import texts_of_items
+from sklearn_llmrec.utils._callbacks import iterations
+from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences
+from sklearn_llmrec.utils._validation import canonical
+
+
+class LMRecommender(BaseRecommender):
+    r"""A causal language model whose words are items, trained on the histories in X.
+
+    Every item is a short sequence of tokens: one of its own, or the pieces of its title. A history is the
+    sequence of its items' tokens, and a small transformer learns to tell every token from those before it.
+    What it writes is held to the tree of all items: at every step only tokens may come that lead to an item, so with
+    :math:`C_t` the tokens that may follow there,
+
+    .. math:: p(i \mid h) = \prod_t \frac{\exp z_{t}(w_{it})}{\sum_{w \in C_t} \exp z_{t}(w)},
+
+    which sums to one over the catalogue. Scores are :math:`\log p`. Where titles are read, items that nobody chose
+    yet share the words of others, and can be recommended.
+
+    Parameters
+    ----------
+    n_components : int, default=64
+        Width of the network.
+    n_layers : int, default=2
+        Number of blocks.
+    n_heads : int, default=2
+        Attention heads of a block.
+    architecture : {"gpt2", "llama"} or config, default="gpt2"
+        The make-up of the network, by name, or a configuration of transformers (of any causal model), which then
+        says the sizes.
+    tokens : {"auto", "items", "titles"}, default="auto"
+        What an item is written with: a token of its own, or pieces of words (byte pairs learned from the titles).
+        "auto" is "titles" where `item_texts` are given.
+    item_texts : array-like of str of shape (n_items,), str or None, default=None
+        The titles, or the name of a column of the item features that X carries at fit. None reads the item ids that X
+        carries. Items of one title get numbers.
+    n_words : int, default=2000
+        How many pieces of words are learned from the titles, beside the 256 bytes.
+    max_tokens : int, default=16
+        Titles are cut to so many pieces.
+    dropout : float, default=0.1
+        The share of values dropped in training.
+    max_length : int, default=50
+        The latest events that are read; longer histories are trained on in windows.
+    batch_size : int, default=64
+        Histories of a batch.
+    learning_rate : float, default=0.001
+        Step size of Adam.
+    regularization : float, default=0.0
+        The L2 penalty on all weights.
+    max_iter : int, default=20
+        Epochs.
+    beam_size : int or None, default=None
+        How many paths of the tree `recommend` follows at once. None follows all that can still lead to a better
+        item than those found: an exact search, which agrees with `predict`. A number bounds the work, and may
+        miss items whose first words are unlikely.
+    checkpoint : str or path, default=None
+        A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
+        file goes on from there.
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them. Ratings and weights are no times.
+    device : str, default="auto"
+        Where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one.
+    random_state : int, RandomState instance or None, default=None
+        Start and sampling. Equal seeds give equal models on a CPU with equally many threads.
+    verbose : bool, default=False
+        Whether to print a line per epoch.
+
+    Attributes
+    ----------
+    weights_ : dict of str to ndarray
+        All weights of the network.
+    n_tokens_ : int
+        Size of the vocabulary.
+    loss_curve_ : list of float
+        Mean loss of a token of every epoch.
+    n_iter_ : int
+        Epochs trained.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    SASRec : A transformer with one vector per item, faster in a large catalogue.
+    sklearn_llmrec.text.LikelihoodReranker : A language model trained by others, over candidates.
+
+    Notes
+    -----
+    With titles, `predict` reads every fork of the tree after every history: O(n_items) short passes a row, of which
+    the history is read once. `recommend` opens forks in the order of their probability until no better item can
+    come. With "items" a row costs one pass. "llama" normalises in single precision, whatever the type of X.
+
+    References
+    ----------
+    S. Geng et al., "Recommendation as language processing (RLP): a unified pretrain, personalized prompt & predict
+    paradigm (P5)", RecSys 2022. N. De Cao et al., "Autoregressive entity retrieval", ICLR 2021 (the tree).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.sequence import LMRecommender
+    >>> titles = ["red tea", "green tea", "garden rake", "garden spade"]
+    >>> X = np.array([[1, 2, 3, 0], [0, 1, 2, 3], [3, 0, 1, 2], [2, 3, 0, 1]] * 10)
+    >>> model = LMRecommender(
+    ...     16, item_texts=titles, learning_rate=0.01, max_iter=50, random_state=0
+    ... )
+    >>> items, scores = model.fit(X).recommend([[1, 0, 0, 0]], k=1)
+    >>> titles[items[0, 0]]
+    'green tea'
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "n_heads": [Interval(Integral, 1, None, closed="left")],
+        "architecture": [StrOptions({"gpt2", "llama"}), HasMethods(["to_dict", "update"])],
+        "tokens": [StrOptions({"auto", "items", "titles"})],
+        "item_texts": ["array-like", str, None],
+        "n_words": [Interval(Integral, 0, None, closed="left")],
+        "max_tokens": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "max_length": [Interval(Integral, 2, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "regularization": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "beam_size": [Interval(Integral, 1, None, closed="left"), None],
+        "checkpoint": [str, Path, None],
+        "order": [StrOptions(set(ORDERS))],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    _needs_order: ClassVar[bool] = True
+    # What a training that goes on from a checkpoint may differ in.
+    _free: ClassVar[tuple[str, ...]] = (
+        *("max_iter", "beam_size", "checkpoint", "device", "verbose", "random_state", "order"),
+        *("item_texts", "architecture"),
+    )
+
+    def __init__(
+        self,
+        n_components: int = 64,
+        *,
+        n_layers: int = 2,
+        n_heads: int = 2,
+        architecture: Any = "gpt2",
+        tokens: str = "auto",
+        item_texts: ArrayLike | str | None = None,
+        n_words: int = 2000,
+        max_tokens: int = 16,
+        dropout: float = 0.1,
+        max_length: int = 50,
+        batch_size: int = 64,
+        learning_rate: float = 0.001,
+        regularization: float = 0.0,
+        max_iter: int = 20,
+        beam_size: int | None = None,
+        checkpoint: str | Path | None = None,
+        order: str = "auto",
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | int = False,
+    ) -> None:
+        self.n_components = n_components
+        self.n_layers = n_layers
+        self.n_heads = n_heads
+        self.architecture = architecture
+        self.tokens = tokens
+        self.item_texts = item_texts
+        self.n_words = n_words
+        self.max_tokens = max_tokens
+        self.dropout = dropout
+        self.max_length = max_length
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.regularization = regularization
+        self.max_iter = max_iter
+        self.beam_size = beam_size
+        self.checkpoint = checkpoint
+        self.order = order
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # -- fit ----------------------------------------------------------------------------------------------------------
+
+    def _fit(self, X: sp.csr_array) -> None:
+        require("torch", extra="llm")
+        require("transformers", extra="llm")
+        from sklearn_llmrec.sequence import _training as training
+        from sklearn_llmrec.sequence._losses import Loss
+        from sklearn_llmrec.sequence._token_network import token_batches
+
+        name = type(self).__name__
+        if self.n_components % self.n_heads:
+            raise ValueError(
+                f"n_components must be a multiple of n_heads={self.n_heads}, got {self.n_components}."
+            )
+        sequences = fit_sequences(X, self.order, name)
+        if not (sequences.lengths > 1).any():
+            raise ValueError(
+                f"No row of X has two events to learn an order from: {name} needs histories."
+            )
+        self._catalogue_ = self._item_tokens(X)
+        self._trie_ = Trie.of(self._catalogue_)
+        self.n_tokens_ = self._catalogue_.n_items
+        file = self._checkpoint_file(sequences)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        progress = training.Progress.load(file, seed)
+        network = self._network(progress.seed)
+        device = training.choose_device(self.device)
+        trainer = training.Trainer(
+            network=network.to(device),
+            batches=partial(
+                token_batches, sequences, self._catalogue_, self.max_length, self.batch_size
+            ),
+            loss=Loss("softmax", np.ones(self.n_tokens_), 1, device),
+            learning_rate=self.learning_rate,
+            regularization=self.regularization,
+            max_length=self.max_length,
+            mask=False,
+            holdout=None,
+            patience=1,
+            checkpoint=file,
+            report=self._report,
+            epochs=partial(iterations, self, X=X),
+        )
+        progress = trainer.run(progress, self.max_iter)
+        self.weights_ = training.to_numpy(network)
+        self.loss_curve_ = progress.losses
+        self.validation_scores_ = progress.scores
+        self.best_epoch_ = self.n_iter_ = len(progress.losses)
+
+    def _item_tokens(self, X: sp.csr_array) -> Sequences:
+        """Tokens of every item."""
+        kind = self.tokens
+        if kind == "auto":
+            kind = "items" if self.item_texts is None else "titles"
+        if kind == "items":
+            return numbered(X.shape[1])
+        return of_titles(texts_of_items(self.item_texts, X), self.n_words, self.max_tokens)
+
+    def _checkpoint_file(self, sequences: Sequences) -> Path | None:
+        """The file of this training, named after all that its outcome depends on but how long it goes on."""
+        if self.checkpoint is None:
+            return None
+        from sklearn_llmrec.sequence._training import fingerprint
+
+        name, catalogue = type(self).__name__, self._catalogue_
+        fixed = {k: v for k, v in self.get_params().items() if k not in self._free}
+        seed = self.random_state if isinstance(self.random_state, Integral) else None
+        arrays = sequences.items, sequences.bounds, catalogue.items, catalogue.bounds
+        key = fingerprint(name, fixed, str(self.architecture), seed, *arrays)
+        return Path(self.checkpoint) / f"{name}-{key}.npz"
+
+    def _report(self, progress: Any) -> None:
+        if self.verbose:
+            print(
+                f"[{type(self).__name__}] epoch {progress.epoch}: loss {progress.losses[-1]:.4f}",
+                flush=True,
+            )
+
+    def _network(self, seed: int) -> Any:
+        """A network with the weights that a seed starts from."""
+        torch = require("torch", extra="llm")
+        from sklearn_llmrec.sequence._token_network import TokenNetwork, make_config
+
+        longest = int(self._catalogue_.lengths.max())
+        config = make_config(
+            self.architecture,
+            self._catalogue_.n_items,
+            (self.max_length + 1) * longest + 1,
+            (self.n_components, self.n_layers, self.n_heads),
+            self.dropout,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return TokenNetwork(config)
+
+    # -- scores -------------------------------------------------------------------------------------------------------
+
+    def _reading_network(self, dtype: Any) -> Any:
+        """The network as it was trained, at the precision of X."""
+        from sklearn_llmrec.sequence import _training as training
+
+        network = self._network(0)
+        training.from_numpy(network, self.weights_, copy=True)
+        if dtype == np.float64:
+            network.double()
+        return network.to(training.choose_device(self.device)).eval()
+
+    def _prefixes(self, X: sp.csr_array) -> Sequences:
+        recent = event_sequences(X, self.order).tail(self.max_length)
+        return prefixes(recent, self._catalogue_)
+
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+        torch = require("torch", extra="llm")
+        from sklearn_llmrec.sequence import _token_network as reading
+        from sklearn_llmrec.sequence import _training as training
+
+        network, histories, trie = self._reading_network(X.dtype), self._prefixes(X), self._trie_
+        if len(trie.forks) == 1 and trie.forks[0] == 0:
+            # One token per item: one output tells all.
+            width = int(histories.lengths.max())
+            outputs = training.encode(network, histories, width, mask=False, dtype=X.dtype)
+            vectors = network.item_vectors().detach().cpu().numpy()
+            shares = trie.log_shares(outputs @ vectors[trie.token[trie.choices]].T)
+            return shares[:, trie.leaves - 1]
+        scores = np.zeros(X.shape, dtype=X.dtype)
+        with torch.inference_mode():
+            for row in np.flatnonzero(histories.lengths > 1):
+                reader = reading.Reader(network, histories.take(np.array([row])).items)
+                scores[row] = reading.all_scores(reader, trie)
+        return scores
+
+    def _topk_rows(
+        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+        """Rows by a search in the tree; those without events are left to the base."""
+        if len(self._trie_.forks) == 1:
+            return None
+        torch = require("torch", extra="llm")
+        from sklearn_llmrec.sequence import _token_network as reading
+
+        network, histories = self._reading_network(X.dtype), self._prefixes(X)
+        items = np.full((X.shape[0], k), -1)
+        scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
+        held = None if seen is None else canonical(seen)
+        with torch.inference_mode():
+            for row in np.flatnonzero(histories.lengths > 1):
+                reader = reading.Reader(network, histories.take(np.array([row])).items)
+                banned = np.empty(0, dtype=np.int64)
+                if held is not None:
+                    banned = held.indices[held.indptr[row] : held.indptr[row + 1]]
+                found, values = reading.best_items(reader, self._trie_, k, self.beam_size, banned)
+                items[row, : len(found)] = found
+                scores[row, : len(found)] = values
+        return items, scores

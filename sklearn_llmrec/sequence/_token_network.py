@@ -1,0 +1,190 @@
+"""A causal language model over the tokens of items: its network, its batches, and how it is read. Imports torch."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sklearn_llmrec.sequence._batches import Batch, bucketed, gather
+from sklearn_llmrec.sequence._item_tokens import BEGIN
+from sklearn_llmrec.sequence._trie import Trie, log_shares
+from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils._order import Sequences, windows
+
+# Paths read at once, and forks opened at once by an exact search.
+_ROWS = 128
+_OPENED = 32
+
+
+def make_config(
+    architecture: Any, n_tokens: int, n_positions: int, sizes: tuple[int, int, int], dropout: float
+) -> Any:
+    """The make-up of the network: of a name and sizes, or a given one with room for the tokens."""
+    library = require("transformers", extra="llm")
+    special = {"bos_token_id": BEGIN, "eos_token_id": BEGIN, "pad_token_id": None}
+    shape = {"vocab_size": n_tokens, "max_position_embeddings": n_positions}
+    n_components, n_layers, n_heads = sizes
+    if architecture == "gpt2":
+        drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+        own = {"n_embd": n_components, "n_layer": n_layers, "n_head": n_heads}
+        return library.GPT2Config(**own, **drops, **shape, **special)
+    if architecture == "llama":
+        return library.LlamaConfig(
+            hidden_size=n_components,
+            intermediate_size=4 * n_components,
+            num_hidden_layers=n_layers,
+            num_attention_heads=n_heads,
+            attention_dropout=dropout,
+            **shape,
+            **special,
+        )
+    config = copy.deepcopy(architecture)
+    shape["max_position_embeddings"] = max(n_positions, config.max_position_embeddings)
+    config.update({**shape, **special})
+    return config
+
+
+class TokenNetwork(torch.nn.Module):
+    """The body of a causal model; tokens are scored by their own embeddings."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.body = require("transformers", extra="llm").AutoModel.from_config(config)
+
+    def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Outputs at every place; what fills up on the right is not looked at."""
+        hidden: torch.Tensor = self.body(input_ids=inputs, use_cache=False).last_hidden_state
+        return hidden
+
+    def item_vectors(self) -> torch.Tensor:
+        """Vectors of the tokens."""
+        weight: torch.Tensor = self.body.get_input_embeddings().weight
+        return weight
+
+    def scoring(self) -> tuple[torch.Tensor, None]:
+        """Vectors that score outputs, and no intercepts."""
+        return self.item_vectors(), None
+
+
+def token_batches(
+    sequences: Sequences,
+    catalogue: Sequences,
+    max_length: int,
+    batch_size: int,
+    rng: np.random.Generator,
+) -> Iterator[Batch]:
+    """One epoch of windows of histories as tokens, each of which is to be told from those before it."""
+    taken = catalogue.take(sequences.items)
+    begin, end = windows(sequences, max_length, int(rng.integers(max_length)))
+    first, last = taken.bounds[begin], taken.bounds[end + 1]
+    for rows in bucketed(last - first, batch_size, rng):
+        lengths = (last - first)[rows]
+        targets = gather(taken.items, first[rows], lengths, -1)
+        inputs = np.where(targets < 0, BEGIN, targets)
+        inputs[:, 1:] = inputs[:, :-1].copy()
+        inputs[:, 0] = BEGIN
+        yield Batch(inputs, lengths, targets)
+
+
+class Reader:
+    """What the model makes of one history; its keys and values are shared by all that may follow."""
+
+    def __init__(self, network: TokenNetwork, prefix: NDArray[np.int64]) -> None:
+        self.body = network.body
+        self.vectors = network.item_vectors()
+        ids = torch.from_numpy(prefix[None, :]).to(self.vectors.device)
+        output = self.body(input_ids=ids, use_cache=True)
+        self.past, self.first = output.past_key_values, output.last_hidden_state[:, -1]
+
+    def outputs(self, paths: NDArray[np.int64]) -> torch.Tensor:
+        """Outputs (n, length, d) at every place of some paths after the history."""
+        shared = copy.deepcopy(self.past)
+        shared.batch_repeat_interleave(len(paths))
+        ids = torch.from_numpy(paths).to(self.vectors.device)
+        output = self.body(input_ids=ids, past_key_values=shared, use_cache=True)
+        hidden: torch.Tensor = output.last_hidden_state
+        return hidden
+
+    def logits(
+        self, outputs: torch.Tensor, sizes: NDArray[np.int64], tokens: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Scores of tokens, the first ``sizes[0]`` of which follow output 0, and so on."""
+        device = self.vectors.device
+        at = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(device)
+        vectors = self.vectors[torch.from_numpy(tokens).to(device)]
+        scores = (outputs[at] * vectors).sum(dim=1)
+        return scores.double().cpu().numpy()
+
+
+def all_scores(reader: Reader, trie: Trie) -> NDArray[np.float64]:
+    """Log-probability of every item, which sum to one over the catalogue."""
+    tips, tip_of_fork = trie.tips
+    depth = trie.depth[trie.forks]
+    outputs = reader.first.repeat(len(trie.forks), 1)
+    for start in range(0, len(tips), _ROWS):
+        mine = (tip_of_fork >= start) & (tip_of_fork < start + _ROWS) & (depth > 0)
+        if mine.any():
+            paths, _ = trie.paths(tips[start : start + _ROWS])
+            found = reader.outputs(paths)
+            rows, places = tip_of_fork[mine] - start, depth[mine] - 1
+            outputs[torch.from_numpy(np.flatnonzero(mine))] = found[rows, places]
+    sizes = np.diff(trie.choice_bounds)
+    shares = trie.log_shares(reader.logits(outputs, sizes, trie.token[trie.choices]))
+    return trie.steps @ shares
+
+
+def best_items(
+    reader: Reader, trie: Trie, k: int, beam_size: int | None, banned: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k most likely items that are not banned, by a search from the root of the tree.
+
+    A path only loses probability on its way, so once k items are found all paths below the worst of them are closed.
+    With a `beam_size` only that many paths are kept after each choice; without, the search is exact.
+    """
+    forks, chances = trie.ends[:1], np.zeros(1)
+    items, values = np.empty(0, dtype=np.int64), np.empty(0)
+    number = np.full(len(trie.parent), -1)
+    number[trie.forks] = np.arange(len(trie.forks))
+    while len(forks):
+        order = np.argsort(-chances, kind="stable")
+        now, later = np.split(order, [_OPENED if beam_size is None else beam_size])
+        children, gained = _opened(reader, trie, forks[now], number)
+        ends = trie.ends[children]
+        gained += np.repeat(chances[now], trie.n_children[forks[now]])
+        is_item = trie.items[ends] >= 0
+        new = is_item & ~np.isin(trie.items[ends], banned)
+        items = np.concatenate([items, trie.items[ends[new]]])
+        values = np.concatenate([values, gained[new]])
+        best = np.lexsort((items, -values))[:k]
+        items, values = items[best], values[best]
+        if beam_size is not None:
+            later = later[:0]
+        forks = np.concatenate([forks[later], ends[~is_item]])
+        chances = np.concatenate([chances[later], gained[~is_item]])
+        if len(items) == k:
+            # Not by a trace of rounding: what may tie is looked at.
+            open_ = chances >= values[-1] - 1e-9 * abs(values[-1])
+            forks, chances = forks[open_], chances[open_]
+    return items, values
+
+
+def _opened(
+    reader: Reader, trie: Trie, forks: NDArray[np.int64], number: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Children of some forks, and the log-probability of each among its siblings."""
+    paths, depths = trie.paths(forks)
+    outputs = reader.first.repeat(len(forks), 1)
+    deep = np.flatnonzero(depths > 0)
+    if len(deep):
+        found = reader.outputs(paths[deep])
+        outputs[torch.from_numpy(deep)] = found[np.arange(len(deep)), depths[deep] - 1]
+    begin = trie.choice_bounds[number[forks]]
+    sizes = trie.n_children[forks]
+    starts = np.cumsum(sizes) - sizes
+    at = np.repeat(begin - starts, sizes) + np.arange(sizes.sum())
+    children = trie.choices[at]
+    logits = reader.logits(outputs, sizes, trie.token[children])
+    return children, log_shares(logits, starts, sizes)
