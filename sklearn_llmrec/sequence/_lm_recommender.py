@@ -122,7 +122,7 @@ class LMRecommender(BaseRecommender):
     >>> titles = ["red tea", "green tea", "garden rake", "garden spade"]
     >>> X = np.array([[1, 2, 3, 0], [0, 1, 2, 3], [3, 0, 1, 2], [2, 3, 0, 1]] * 10)
     >>> model = LMRecommender(
-    ...     16, item_texts=titles, learning_rate=0.01, max_iter=50, random_state=0
+    ...     32, item_texts=titles, batch_size=8, learning_rate=0.01, max_iter=50, random_state=0
     ... )
     >>> items, scores = model.fit(X).recommend([[1, 0, 0, 0]], k=1)
     >>> titles[items[0, 0]]
