@@ -1,15 +1,19 @@
 """Items as sequences of tokens: one each, or the words of their titles."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._optional import require
 from sklearn_llmrec.utils._order import Sequences
 
 #: The token that stands before every history and in no item.
 BEGIN = 0
+
+_N_BYTES = 256
+_WORDS = re.compile(r"\w+|[^\w\s]")
 
 
 def numbered(n_items: int) -> Sequences:
@@ -18,20 +22,20 @@ def numbered(n_items: int) -> Sequences:
 
 
 def of_titles(titles: Sequence[str], n_words: int, max_tokens: int) -> Sequences:
-    """Byte pairs of titles, learned from them, with an end; equal ones get a number before it.
+    """Words of titles and an end; equal titles get a number before it.
 
-    The end keeps a title that another one begins with apart from it.
+    The `n_words` most frequent words are one token each, others are spelled in bytes, so that no title is without
+    tokens of its own. The end keeps a title that another one begins with apart from it.
     """
-    library = require("tokenizers", extra="llm")
-    bytes_ = library.pre_tokenizers.ByteLevel
-    tokenizer = library.Tokenizer(library.models.BPE())
-    tokenizer.pre_tokenizer = bytes_(add_prefix_space=True)
-    trainer = library.trainers.BpeTrainer(
-        vocab_size=256 + n_words, initial_alphabet=bytes_.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator(titles, trainer)
-    words = [found.ids[:max_tokens] for found in tokenizer.encode_batch(list(titles))]
-    return ended(words, with_end=True)
+    split = [_WORDS.findall(title.lower()) for title in titles]
+    counts = Counter(word for line in split for word in line)
+    frequent = sorted(counts, key=lambda word: (-counts[word], word))[:n_words]
+    whole = {word: [_N_BYTES + number] for number, word in enumerate(frequent)}
+    words = [
+        [token for word in line for token in whole.get(word) or word.encode(errors="replace")]
+        for line in split
+    ]
+    return ended([line[:max_tokens] for line in words], with_end=True)
 
 
 def of_codes(codes: NDArray[np.int64]) -> Sequences:

@@ -24,7 +24,7 @@ from sklearn_llmrec.utils._validation import canonical
 class LMRecommender(BaseRecommender):
     r"""A causal language model whose words are items, trained on the histories in X.
 
-    Every item is a short sequence of tokens: one of its own, or the pieces of its title. A history is the
+    Every item is a short sequence of tokens: one of its own, or the words of its title. A history is the
     sequence of its items' tokens, and a small transformer learns to tell every token from those before it.
     What it writes is held to the tree of all items: at every step only tokens may come that lead to an item, so with
     :math:`C_t` the tokens that may follow there,
@@ -46,15 +46,15 @@ class LMRecommender(BaseRecommender):
         The make-up of the network, by name, or a configuration of transformers (of any causal model), which then
         says the sizes.
     tokens : {"auto", "items", "titles"}, default="auto"
-        What an item is written with: a token of its own, or pieces of words (byte pairs learned from the titles).
+        What an item is written with: a token of its own, or the words of its title (rare ones spelled in bytes).
         "auto" is "titles" where `item_texts` are given.
     item_texts : array-like of str of shape (n_items,), str or None, default=None
         The titles, or the name of a column of the item features that X carries at fit. None reads the item ids that X
         carries. Items of one title get numbers.
     n_words : int, default=2000
-        How many pieces of words are learned from the titles, beside the 256 bytes.
+        How many words of the titles, the most frequent, are one token each.
     max_tokens : int, default=16
-        Titles are cut to so many pieces.
+        Titles are cut to so many tokens.
     dropout : float, default=0.1
         The share of values dropped in training.
     max_length : int, default=50
