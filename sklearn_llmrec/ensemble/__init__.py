@@ -1,5 +1,6 @@
 """Recommenders made of recommenders."""
 
+from sklearn_llmrec.ensemble._bandit import BanditReranker
 from sklearn_llmrec.ensemble._calibrated import CalibratedReranker
 from sklearn_llmrec.ensemble._dpp import DPPReranker
 from sklearn_llmrec.ensemble._fallback import FallbackRecommender
@@ -10,6 +11,7 @@ from sklearn_llmrec.ensemble._switch import SwitchRecommender
 from sklearn_llmrec.ensemble._voting import VotingRecommender
 
 __all__ = [
+    "BanditReranker",
     "CalibratedReranker",
     "DPPReranker",
     "FallbackRecommender",

@@ -125,6 +125,10 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     def _fit(self, X: Any) -> None:
         self.estimator_ = clone(self.estimator).fit(X, **self._params_for("estimator", X))
         self._fit_reranker(X)
+        self._remember_empty_row(X)
+
+    def _remember_empty_row(self, X: Any) -> None:
+        """Find the scores of a row without evidence, which the base class asks for."""
         empty = sp.csr_array((1, X.shape[1]), dtype=X.dtype)
         self._empty_row_scores_ = self._score_rows(empty)[0]
 
