@@ -6,7 +6,6 @@ import scipy.sparse as sp
 from scipy.optimize import nnls
 from sklearn.decomposition import TruncatedSVD
 
-from sklearn_llmrec import ALSRecommender
 from sklearn_llmrec.decomposition import BiasedMF, BPRRecommender, NMFRecommender, PureSVD, SVDpp
 
 
@@ -141,34 +140,3 @@ def test_bpr_folds_rows_in_by_the_expanded_loss(ratings):
         np.testing.assert_allclose(got, np.linalg.solve(normal, right), rtol=1e-6)
     expected = model.transform(ratings) @ Q.T + model.item_bias_
     np.testing.assert_allclose(model.predict(ratings), expected)
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        BPRRecommender(3, random_state=0),
-        ALSRecommender(3, regularization=0.1, random_state=0),
-        BiasedMF(2, random_state=0),
-        SVDpp(2, random_state=0),
-        NMFRecommender(2, tol=0.0, max_iter=20),
-        PureSVD(3),
-    ],
-    ids=lambda model: type(model).__name__,
-)
-@pytest.mark.parametrize(
-    "D",
-    [
-        np.eye(5),
-        np.array([[1.0, 2, 3], [1, 0, 0], [0, 2, 0]]),
-        np.tile([[5.0, 3, 0, 0], [0, 0, 4, 1]], (4, 1)),
-        (np.indices((7, 5)).sum(axis=0) % 2) * 3.0,
-        np.array([[1.0, 0], [0, 1], [1, 1]]),
-    ],
-    ids=["one item each", "one user has everything", "duplicate users", "equal ratings", "3 x 2"],
-)
-def test_odd_matrices(model, D):
-    X = sp.csr_array(D)
-    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
-    assert np.isfinite(model.fit(X).predict(X)).all()
-    items, scores = model.recommend(X, k=2)
-    assert ((items >= 0) == (scores > -np.inf)).all()

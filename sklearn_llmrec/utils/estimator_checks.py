@@ -325,6 +325,42 @@ def check_in_scikit_learn(estimator: Any) -> None:
     assert np.isfinite(result["test_score"]).all()
 
 
+def _odd_matrices() -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Small matrices of unusual shape or content."""
+    one = np.tile(np.eye(5), (2, 1)) * np.arange(1.0, 6)
+    yield "users with one item each", one
+    once = np.zeros((4, 8))
+    once[np.arange(8) // 2, np.arange(8)] = np.tile([1.0, 2.0], 4)
+    yield "items with one user each", once
+    everything = np.array([[1.0, 2, 3, 4], [2, 1, 0, 0], [0, 1, 2, 0], [1, 0, 0, 2]])
+    yield "a user who has everything", everything
+    yield "duplicate users", np.tile([[5.0, 3, 0, 0], [0, 0, 4, 1]], (4, 1))
+    yield "values that are all equal", (np.indices((7, 5)).sum(axis=0) % 2) * 3.0
+    yield "a matrix of 3 x 2", np.array([[1.0, 0], [0, 1], [1, 2]])
+
+
+def check_odd_matrices(estimator: Any) -> None:
+    """Single items, single users, full rows, equal rows, equal values and 3 x 2 work, or are refused in words."""
+    for what, D in _odd_matrices():
+        X = sp.csr_array(D)
+        X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+        model = clone(estimator)
+        try:
+            model.fit(X)
+        except ValueError as error:
+            reason: str | None = str(error)
+        else:
+            reason = None
+        if reason is not None:
+            assert len(reason.split()) >= 5, f"{what}: refused without a reason: {reason}"
+            continue
+        assert np.isfinite(model.predict(X)).all(), f"{what}: scores are not finite."
+        items, scores = model.recommend(X, k=2)
+        assert ((items >= 0) == (scores > -np.inf)).all(), f"{what}: empty places are not said so."
+        for row, chosen in zip(D, items, strict=True):
+            assert not row[chosen[chosen >= 0]].any(), f"{what}: a seen item was recommended."
+
+
 _CHECKS: tuple[Callable[[Any], None], ...] = (
     check_containers,
     check_dtype,
@@ -338,6 +374,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     check_bad_input,
     check_score,
     check_in_scikit_learn,
+    check_odd_matrices,
 )
 
 
