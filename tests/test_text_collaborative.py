@@ -12,13 +12,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
-from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN
+from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN, UserKNN
 from sklearn_llmrec.linear_model import EASE
+from sklearn_llmrec.preprocessing import TFIDFTransformer
 from sklearn_llmrec.text import (
     L3AE,
     BilinearContentRecommender,
     ContentColdStart,
     ContentItemKNN,
+    ContentUserKNN,
 )
 from sklearn_llmrec.text._l3ae import semantic_weights
 from sklearn_llmrec.utils._nearest import unit_rows
@@ -50,9 +52,10 @@ ENCODER = {"encoder": "passthrough"}
         lambda V: ContentColdStart(ItemKNN(5), V, **ENCODER, min_interactions=8),
         lambda V: L3AE(V, **ENCODER, regularization=5.0, prior_strength=5.0),
         lambda V: ContentItemKNN(V, **ENCODER, n_neighbors=5),
+        lambda V: ContentUserKNN(V, **ENCODER, n_neighbors=5),
         lambda V: BilinearContentRecommender(V, **ENCODER),
     ],
-    ids=["ease", "itemknn", "l3ae", "contentknn", "bilinear"],
+    ids=["ease", "itemknn", "l3ae", "contentknn", "contentuserknn", "bilinear"],
 )
 @pytest.mark.parametrize("check", list(recommender_checks()), ids=lambda check: check.__name__)
 def test_recommender_contract_with_content(check, make):
@@ -200,6 +203,36 @@ def test_mixed_neighbours_are_the_best_of_the_mixed_similarity(share, monkeypatc
         best = np.argsort(-S[:, j], kind="stable")[:6]
         expected[best, j] = np.maximum(S[best, j], 0)
     np.testing.assert_allclose(model.weights_.toarray(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_mixed_user_neighbours_are_the_best_of_the_mixed_similarity(share, monkeypatch):
+    from sklearn_llmrec.text import _content_knn
+
+    monkeypatch.setattr(_content_knn, "_BLOCK_ENTRIES", 300)
+    X, vectors, _, _ = planted(n_items=30)
+    new = planted(n_items=30, seed=1)[0][:20]
+    model = ContentUserKNN(vectors, **ENCODER, n_neighbors=6, text_weight=share).fit(X)
+    weights = TFIDFTransformer().fit(sp.csr_array(X))
+    rows, others = (unit_rows(weights.transform(sp.csr_array(M)).toarray()) for M in (new, X))
+    V = unit_rows(vectors - vectors.mean(axis=0))
+    S = (1 - share) * rows @ others.T + share * unit_rows(new @ V) @ unit_rows(X @ V).T
+    expected = np.zeros((20, 30))
+    for u in range(20):
+        best = np.argsort(-S[u], kind="stable")[:6]
+        expected[u] = np.maximum(S[u, best], 0) @ X[best]
+    known = model.predict(new)[:, :-N_NEW]  # nobody votes for the new items
+    np.testing.assert_allclose(known[expected[:, :-N_NEW] > 0], expected[expected > 0], atol=1e-12)
+
+
+def test_user_neighbours_without_texts_or_weight_are_userknn():
+    X, vectors, _, _ = planted()
+    expected = UserKNN(7).fit(X).predict(X)
+    with pytest.warns(UserWarning, match="compares rows of X alone"):
+        bare = ContentUserKNN(n_neighbors=7).fit(X)
+    np.testing.assert_allclose(bare.predict(X), expected, atol=1e-12)
+    weightless = ContentUserKNN(vectors, **ENCODER, n_neighbors=7, text_weight=0.0).fit(X)
+    np.testing.assert_allclose(weightless.predict(X), expected, atol=1e-12)
 
 
 def test_neighbours_without_texts_are_itemknn():

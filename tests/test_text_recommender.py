@@ -359,3 +359,25 @@ def test_interests_are_named_in_words():
     assert set(first.terms) <= set(TOPICS[0].split())
     assert set(second.terms) <= set(TOPICS[1].split())
     assert (topic[first.items] == 0).all()
+
+
+def test_smoothing_draws_items_to_what_is_chosen_with_them():
+    X, vectors = np.zeros((6, 5)), np.eye(5)
+    X[:3, [0, 1]] = 1  # together
+    X[3:, [2, 3]] = 1
+    plain = TextEmbeddingRecommender(vectors, encoder="passthrough", center=False).fit(X)
+    drawn = TextEmbeddingRecommender(vectors, encoder="passthrough", center=False, smoothing=0.3)
+    V = drawn.fit(X).item_embeddings_
+    np.testing.assert_allclose(V[0], unit_rows(np.array([[0.7, 0.3, 0, 0, 0]]))[0])
+    np.testing.assert_allclose(np.linalg.norm(V, axis=1), 1)
+    np.testing.assert_array_equal(V[4], plain.item_embeddings_[4])  # nobody chose it
+    parts = drawn.explain(X[:1], [[1]])
+    np.testing.assert_allclose(parts.sum(), drawn.predict(X[:1])[0, 1])
+
+
+def test_smoothed_items_are_found_by_the_words_of_their_companions():
+    texts = ["hand warmer", "hot bottle", "garden rake", "seed box"]
+    X = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]])
+    model = TextEmbeddingRecommender(texts, smoothing=0.3).fit(X)
+    items, _ = model.recommend_text(["a warmer"], k=2)
+    assert [texts[item] for item in items[0]] == ["hand warmer", "hot bottle"]

@@ -4,6 +4,7 @@ from sklearn_llmrec.text._bilinear import BilinearContentRecommender
 from sklearn_llmrec.text._cleaner import TextCleaner
 from sklearn_llmrec.text._cold_start import ContentColdStart
 from sklearn_llmrec.text._content_knn import ContentItemKNN
+from sklearn_llmrec.text._content_user_knn import ContentUserKNN
 from sklearn_llmrec.text._encoder import SentenceEncoder
 from sklearn_llmrec.text._feature_als import FeatureALSRecommender
 from sklearn_llmrec.text._l3ae import L3AE
@@ -18,6 +19,7 @@ __all__ = [
     "BilinearContentRecommender",
     "ContentColdStart",
     "ContentItemKNN",
+    "ContentUserKNN",
     "FeatureALSRecommender",
     "LLMReranker",
     "LikelihoodReranker",

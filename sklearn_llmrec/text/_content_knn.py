@@ -63,6 +63,7 @@ class ContentItemKNN(ContentMixin, ItemToItemRecommender):
     See Also
     --------
     sklearn_llmrec.neighbors.ItemKNN : Behaviour alone.
+    ContentUserKNN : The same among users.
     TextEmbeddingRecommender : Compares every item with the whole history.
 
     Notes
@@ -108,14 +109,17 @@ class ContentItemKNN(ContentMixin, ItemToItemRecommender):
 
     def _fit(self, X: Any) -> None:
         vectors = self._item_vectors(X, instead="compares columns of X alone")
-        behaviour = normalize_columns(canonical(X))
+        behaviour = normalize_columns(canonical(X)).T.tocsr()
         share = 0.0
         texts = np.zeros((X.shape[1], 1), dtype=X.dtype)
         if vectors is not None:
             share = float(self.text_weight)
             space = Space(self.center, None, False).fit(vectors)
             texts = space.transform(vectors).astype(X.dtype, copy=False)
-        self._set_weights(mixed_neighbors(behaviour, texts, share, self.n_neighbors))
+        nearest = mixed_nearest(
+            behaviour, texts, (behaviour, texts), share, self.n_neighbors, skip_self=True
+        )
+        self._set_weights(nearest.T.tocsr())
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         return super()._score_rows(canonical(X))
@@ -126,27 +130,37 @@ class ContentItemKNN(ContentMixin, ItemToItemRecommender):
         return super()._topk_rows(canonical(X), k, seen)
 
 
-def mixed_neighbors(
-    behaviour: sp.csr_array, texts: NDArray[Any], share: float, n_neighbors: int
+def mixed_nearest(
+    behaviour: sp.csr_array,
+    texts: NDArray[Any],
+    among: tuple[sp.csr_array, NDArray[Any]],
+    share: float,
+    n_neighbors: int,
+    *,
+    skip_self: bool = False,
 ) -> sp.csr_array:
-    """Weights whose column j holds the nearest items of j by the mixed similarity, block by block."""
-    n_items = behaviour.shape[1]
-    k = min(n_neighbors, n_items)
-    transposed, columns = behaviour.T.tocsr(), behaviour.tocsc()
-    size = max(1, _BLOCK_ENTRIES // n_items)
+    """Similarities of every row to its nearest rows of `among`, by the mixed similarity, block by block.
+
+    Both sides are unit rows: of behaviour (sparse) and of texts (dense).
+    """
+    other_behaviour, other_texts = among
+    n_rows, n_others = behaviour.shape[0], other_behaviour.shape[0]
+    transposed = other_behaviour.T.tocsr()
+    size = max(1, _BLOCK_ENTRIES // n_others)
     found, values = [], []
-    for start in range(0, n_items, size):
-        stop = min(start + size, n_items)
-        block = (columns[:, start:stop].T @ transposed.T).toarray()
+    for start in range(0, n_rows, size):
+        stop = min(start + size, n_rows)
+        block = (behaviour[start:stop] @ transposed).toarray()
         block *= behaviour.dtype.type(1 - share)
         if share:
-            block += behaviour.dtype.type(share) * (texts[start:stop] @ texts.T)
-        block[np.arange(stop - start), np.arange(start, stop)] = 0
+            block += behaviour.dtype.type(share) * (texts[start:stop] @ other_texts.T)
+        if skip_self:
+            block[np.arange(stop - start), np.arange(start, stop)] = 0
         block[block <= 0] = -np.inf
-        items, similarities = topk(block, k)
+        items, similarities = topk(block, min(n_neighbors, n_others))
         found.append(items)
         values.append(similarities)
     items, similarities = np.vstack(found), np.vstack(values)
     kept = items >= 0
-    candidates = np.repeat(np.arange(n_items), kept.sum(axis=1))
-    return sp.csr_array((similarities[kept], (items[kept], candidates)), shape=(n_items, n_items))
+    indptr = np.append(0, np.cumsum(kept.sum(axis=1)))
+    return sp.csr_array((similarities[kept], items[kept], indptr), shape=(n_rows, n_others))

@@ -165,7 +165,7 @@ def with_onnx(folder: Path, home: Path | None, int8: bool) -> Path:
                 "backend='onnx-int8' keeps its weights beside the cache: pass cache=True or a folder as cache."
             )
         return folder  # exported anew by every process
-    target = home / f"{folder_hash(folder, 'torch')}-{'int8' if int8 else 'onnx'}"
+    target = home / f"{folder_hash(folder, 'torch')}-{f'int8-{_int8_kind()}' if int8 else 'onnx'}"
 
     def save(place: Path) -> None:
         library = require("sentence_transformers", extra=_EXTRA)
@@ -183,8 +183,13 @@ def with_onnx(folder: Path, home: Path | None, int8: bool) -> Path:
 
 
 def _int8_kind() -> str:
-    """The quantisation that is right on every machine of the kind: without it, sums may overflow."""
-    return "arm64" if platform.machine().lower() in ("arm64", "aarch64") else "avx2"
+    """The fastest quantisation that this machine computes without overflow; "avx2" is right on any x86."""
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return "arm64"
+    known = Path("/proc/cpuinfo")  # where there is none, what every machine can
+    flags = set(known.read_text().split()) if known.is_file() else set()
+    kinds = {"avx512_vnni": "avx512_vnni", "avx512f": "avx512"}
+    return next((kind for flag, kind in kinds.items() if flag in flags), "avx2")
 
 
 @lru_cache(maxsize=2)

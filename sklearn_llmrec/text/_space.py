@@ -3,9 +3,12 @@
 from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec.neighbors._similarity import without_diagonal
 from sklearn_llmrec.utils._nearest import unit_rows
+from sklearn_llmrec.utils._sparse import matmul_topn, normalize_columns
 
 
 class Space:
@@ -53,3 +56,19 @@ class Space:
         if self.axes_ is not None:
             moved = moved @ self.axes_.astype(V.dtype, copy=False)
         return unit_rows(moved)
+
+
+# Items that the same users chose, whose vectors an item's vector is drawn to.
+_N_COMPANIONS = 50
+
+
+def smoothed(V: NDArray[Any], X: sp.csr_array, share: float) -> NDArray[Any]:
+    """Unit vectors drawn to those of the items that the same users chose; items without any keep theirs."""
+    columns = normalize_columns(abs(X)).T.tocsr()
+    companions = matmul_topn(columns, columns.T.tocsr(), _N_COMPANIONS + 1)
+    companions = without_diagonal(companions, _N_COMPANIONS)
+    drawn = unit_rows(companions.astype(V.dtype, copy=False) @ V)
+    known = drawn.any(axis=1) & V.any(axis=1)
+    mixed = V.copy()
+    mixed[known] = unit_rows((1 - share) * V[known] + share * drawn[known])
+    return mixed

@@ -1,0 +1,165 @@
+"""User-based neighbours by what users read, by what they chose, or by both."""
+
+import os
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from joblib import effective_n_jobs
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval
+
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.neighbors._similarity import weighted, weighting_of
+from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
+from sklearn_llmrec.text._content_knn import mixed_nearest
+from sklearn_llmrec.text._space import Space
+from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
+from sklearn_llmrec.utils._nearest import unit_rows
+from sklearn_llmrec.utils._sparse import normalize_rows
+from sklearn_llmrec.utils._validation import canonical
+
+
+class ContentUserKNN(ContentMixin, BaseRecommender):
+    r"""User-based nearest neighbours whose similarity mixes what users chose with what they read.
+
+    With the cosine :math:`c_{uv}` of the tf-idf weighted rows of X, and the cosine :math:`t_{uv}` of profiles in
+    the space of item vectors (the sum of the vectors of the history), users are neighbours by
+
+    .. math:: s_{uv} = (1 - w)\, c_{uv} + w\, t_{uv}, \qquad \hat{x}_{ui} = \sum_{v \in N(u)} s_{uv} x_{vi},
+
+    where N(u) are the `n_neighbors` fitted users most similar to u, of positive similarity. With w = 1 these are
+    neighbours in the embedding space alone, so users without a common item can be neighbours; with w = 0 this is
+    `UserKNN`. A row that was itself fitted counts among its own neighbours, which changes the scores of seen items
+    only. An item without interactions gets no votes: `ContentItemKNN` and `ContentColdStart` recommend those.
+
+    Parameters
+    ----------
+    item_texts : sequence of str, str, or table, default=None
+        What is known of the items; see `TextEmbeddingRecommender`. Without any this is `UserKNN`, with a warning.
+    encoder : transformer, str or path, default=None
+        From texts to vectors; see `TextEmbeddingRecommender`.
+    n_neighbors : int, default=100
+        How many users vote.
+    text_weight : float, default=0.3
+        The share w of the texts in the similarity.
+    center : bool, default=True
+        Whether the mean of the item vectors is taken away.
+    n_jobs : int, default=None
+        Threads of ranking. None means 1 unless in a joblib context, -1 all cores.
+
+    Attributes
+    ----------
+    fitted_users_ : csr_array of shape (n_users, n_items)
+        What the neighbours vote with: the matrix given to `fit`.
+    profiles_ : ndarray of shape (n_users, n_dimensions)
+        Unit vectors of the fitted users.
+    item_embeddings_ : ndarray of shape (n_items, n_dimensions)
+        Unit vectors of the items; zeros where there is no text.
+    encoder_ : transformer or None
+        The fitted encoder.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    sklearn_llmrec.neighbors.UserKNN : Behaviour alone.
+    ContentItemKNN : The same among items.
+
+    Notes
+    -----
+    Ranking a row compares it with all fitted users: O(n_users d) time, in blocks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.text import ContentUserKNN
+    >>> titles = ["tea cup", "tea pot", "garden spade", "garden rake", "tea tray"]
+    >>> X = np.array([[0, 1, 0, 0, 1], [0, 0, 1, 1, 0]])
+    >>> model = ContentUserKNN(titles, text_weight=1.0).fit(X)
+    >>> items, scores = model.recommend([[1, 0, 0, 0, 0]], k=2)  # nobody had this cup
+    >>> [titles[item] for item in items[0]]
+    ['tea pot', 'tea tray']
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **CONTENT_CONSTRAINTS,
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "text_weight": [Interval(Real, 0, 1, closed="both")],
+        "center": ["boolean"],
+        "n_jobs": [None, Integral],
+    }
+    _zero_is_no_evidence = True
+
+    def __init__(
+        self,
+        item_texts: Any = None,
+        *,
+        encoder: Any | str | os.PathLike[str] | None = None,
+        n_neighbors: int = 100,
+        text_weight: float = 0.3,
+        center: bool = True,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.item_texts = item_texts
+        self.encoder = encoder
+        self.n_neighbors = n_neighbors
+        self.text_weight = text_weight
+        self.center = center
+        self.n_jobs = n_jobs
+
+    def _fit(self, X: Any) -> None:
+        vectors = self._item_vectors(X, instead="compares rows of X alone")
+        X = canonical(X)
+        self._share_ = 0.0 if vectors is None else float(self.text_weight)
+        if vectors is None:
+            vectors = np.zeros((X.shape[1], 1), dtype=X.dtype)
+        space = Space(self.center, None, False)
+        V = space.fit(vectors).transform(vectors) if vectors.any() else vectors
+        self.item_embeddings_ = V.astype(X.dtype, copy=False)
+        self._weighting_ = weighting_of(X, "auto", "cosine", None)
+        self._behaviour_, self.profiles_ = self._compared(X)
+        self._masked_votes_ = with_mask(X)
+
+    @property
+    def fitted_users_(self) -> sp.csr_array:
+        """What the neighbours vote with."""
+        return without_mask(self._masked_votes_)
+
+    def _compared(self, X: sp.csr_array) -> tuple[sp.csr_array, NDArray[Any]]:
+        """Rows as they are compared: unit rows of weighted values, and unit profiles."""
+        profiles = unit_rows(X @ self.item_embeddings_.astype(X.dtype, copy=False))
+        return normalize_rows(weighted(X, self._weighting_)), profiles
+
+    def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
+        """Similarities of each row to its nearest fitted users."""
+        behaviour, profiles = self._compared(X)
+        among = (
+            self._behaviour_.astype(X.dtype, copy=False),
+            self.profiles_.astype(X.dtype, copy=False),
+        )
+        return mixed_nearest(behaviour, profiles, among, self._share_, self.n_neighbors)
+
+    def _score_rows(self, X: Any) -> NDArray[Any]:
+        X = canonical(X)
+        scores: NDArray[Any] = (
+            self._neighbors(X) @ self.fitted_users_.astype(X.dtype, copy=False)
+        ).toarray()
+        return scores
+
+    def _topk_rows(
+        self, X: Any, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+        X, votes = canonical(X), self._masked_votes_
+        if without_mask(votes).data.min() < 0:
+            return None  # the masked product needs votes >= 0
+        return masked_topk(
+            self._neighbors(X),
+            votes.astype(X.dtype, copy=False),
+            seen,
+            k,
+            n_threads=effective_n_jobs(self.n_jobs),
+        )
