@@ -78,26 +78,25 @@ def draw(curves, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, ax = plt.subplots(figsize=(7, 4.5))
-    for name, all_curves in curves.items():
-        mean, low, high = mean_and_band(all_curves)
-        x = np.arange(1, len(mean) + 1)
-        (line,) = ax.plot(x, mean)
-        ax.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-        ax.annotate(
-            name,
-            (x[-1], mean[-1]),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            color=line.get_color(),
-        )
-    ax.set_xlabel(f"round of {VISITORS} users")
-    ax.set_ylabel("cumulative regret (clicks)")
-    ax.set_title("bands: 95 % intervals of the mean over seeds", fontsize="small", loc="left")
-    ax.margins(x=0)
-    ax.spines[["top", "right"]].set_visible(False)
-    figure.subplots_adjust(right=0.82)
+    figure, panels = plt.subplots(1, 2, figsize=(9, 4.5), layout="constrained")
+    for ax, left_out in zip(panels, ("", "uniform")):
+        for number, (name, all_curves) in enumerate(curves.items()):
+            if name == left_out:
+                continue
+            mean, low, high = mean_and_band(all_curves)
+            x, color = np.arange(1, len(mean) + 1), f"C{number}"
+            ax.plot(x, mean, color=color, label=name)
+            ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+        ax.set_xlabel(f"round of {VISITORS} users")
+        ax.set_ylabel("cumulative regret (clicks)")
+        ax.margins(x=0)
+        ax.set_ylim(bottom=0)
+        ax.spines[["top", "right"]].set_visible(False)
+    panels[0].legend(frameon=False)
+    panels[1].set_title(f"without {left_out}", fontsize="small", loc="left")
+    panels[0].set_title(
+        "bands: 95 % intervals of the mean over seeds", fontsize="small", loc="left"
+    )
     figure.savefig(path, dpi=120)
 
 

@@ -73,7 +73,9 @@ def _required(name: str) -> dict[str, Any]:
 
     if name == "ContentColdStart":
         return {"estimator": ItemKNN()}
-    if name in ("FallbackRecommender", "SwitchRecommender", "VotingRecommender"):
+    if name == "FallbackRecommender":
+        return {"estimators": [("knn", ItemKNN()), ("pop", PopularityRecommender())]}
+    if name in ("SwitchRecommender", "VotingRecommender"):
         return {
             "estimators": [("knn", ItemKNN()), ("ease", EASE()), ("pop", PopularityRecommender())]
         }
@@ -83,9 +85,9 @@ def _required(name: str) -> dict[str, Any]:
             "final_estimator": LogisticRegression(),
         }
     if name == "LLMReranker":
-        return {"estimator": ItemKNN(), "n_candidates": 12, "model": Backwards()}
+        return {"estimator": ItemKNN(), "n_candidates": 6, "model": Backwards()}
     if name == "LikelihoodReranker":
-        return {"estimator": ItemKNN(), "n_candidates": 12, "model": shared_letters}
+        return {"estimator": ItemKNN(), "n_candidates": 6, "model": shared_letters}
     if name.endswith("Reranker"):
         return {"estimator": ItemKNN(), "n_candidates": 12}
     return {}
