@@ -17,7 +17,6 @@ from _data import popularity_matrix
 from sklearn_llmrec import ALSRecommender, ItemKNN
 from sklearn_llmrec.neighbors import RP3beta
 
-USERS = [15_625, 31_250, 62_500, 125_000, 250_000]
 MODELS = {
     "ItemKNN": lambda: ItemKNN(n_jobs=2),
     "RP3beta": lambda: RP3beta(n_jobs=2),
@@ -34,10 +33,12 @@ def cpu(call):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--users", type=int, default=256_000, help="of the largest matrix")
     args = parser.parse_args()
     curves = {(name, part): [] for name in MODELS for part in ("fit", "top 10 of all users")}
-    nnz = [20 * n for n in USERS]
-    for n_users in USERS:
+    users = [args.users // 2**halvings for halvings in (4, 3, 2, 1, 0)]
+    nnz = [20 * n for n in users]
+    for n_users in users:
         X = popularity_matrix(
             n_users, 50_000, 20 * n_users, spread=1.0, least=2, most=3000, exponent=1.1, shift=50
         )
