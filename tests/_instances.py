@@ -58,9 +58,14 @@ class Backwards:
         return "Backwards()"
 
 
-def shared_letters(prompt: str, texts: list[str]) -> list[float]:
+class SharedLetters:
     """In the place of a model that gives likelihoods: how much of a text stands in the prompt."""
-    return [len({*prompt} & {*text}) - len(text) for text in texts]
+
+    def __call__(self, prompt: str, texts: list[str]) -> list[float]:
+        return [len({*prompt} & {*text}) - len(text) for text in texts]
+
+    def __repr__(self) -> str:
+        return "SharedLetters()"
 
 
 def _required(name: str) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def _required(name: str) -> dict[str, Any]:
     if name == "LLMReranker":
         return {"estimator": ItemKNN(), "n_candidates": 6, "model": Backwards()}
     if name == "LikelihoodReranker":
-        return {"estimator": ItemKNN(), "n_candidates": 6, "model": shared_letters}
+        return {"estimator": ItemKNN(), "n_candidates": 6, "model": SharedLetters()}
     if name.endswith("Reranker"):
         return {"estimator": ItemKNN(), "n_candidates": 12}
     return {}
