@@ -79,7 +79,7 @@ class ContentUserKNN(ContentMixin, BaseRecommender):
     >>> from sklearn_llmrec.text import ContentUserKNN
     >>> titles = ["tea cup", "tea pot", "garden spade", "garden rake", "tea tray"]
     >>> X = np.array([[0, 1, 0, 0, 1], [0, 0, 1, 1, 0]])
-    >>> model = ContentUserKNN(titles, text_weight=1.0).fit(X)
+    >>> model = ContentUserKNN(titles, text_weight=1.0, center=False).fit(X)
     >>> items, scores = model.recommend([[1, 0, 0, 0, 0]], k=2)  # nobody had this cup
     >>> [titles[item] for item in items[0]]
     ['tea pot', 'tea tray']
