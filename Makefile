@@ -4,11 +4,13 @@
 #   make test-slow    the tests marked slow as well
 #   make test-min     the tests at the lowest supported versions, in .venv-min
 #   make lint         ruff only
+#   make docs         the pages and the API reference, as HTML in docs/_build/html
 #   make clean        remove environments, caches and builds
 
 PYTHON ?= python3
 VENV ?= .venv
 VENV_MIN ?= .venv-min
+VENV_DOCS ?= .venv-docs
 JOBS ?= 2
 PYTEST_ARGS ?=
 MIN_EXTRAS ?= plot
@@ -20,7 +22,7 @@ BIN_MIN = $(VENV_MIN)/bin
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 SETTINGS = pyproject.toml constraints.txt
 
-.PHONY: quickstart test test-slow test-min lint format types clean
+.PHONY: quickstart test test-slow test-min lint format types docs clean
 
 quickstart: $(VENV)/.stamp-quickstart
 	$(BIN)/python examples/quickstart.py
@@ -46,6 +48,9 @@ format: $(VENV)/.stamp-test
 types: $(VENV)/.stamp-test
 	$(BIN)/mypy
 
+docs: $(VENV_DOCS)/.stamp
+	$(VENV_DOCS)/bin/sphinx-build -W --keep-going -q docs docs/_build/html
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -65,7 +70,13 @@ $(VENV_MIN)/.stamp: pyproject.toml constraints-min.txt
 	$(BIN_MIN)/python -m pip install --quiet -c constraints-min.txt -e ".[$(MIN_EXTRAS)]" $(MIN_TOOLS)
 	touch $@
 
+$(VENV_DOCS)/.stamp: pyproject.toml
+	$(PYTHON) -m venv $(VENV_DOCS)
+	$(VENV_DOCS)/bin/python -m pip install --quiet -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV_MIN) build dist *.egg-info .coverage htmlcov
+	rm -rf $(VENV) $(VENV_MIN) $(VENV_DOCS) build dist *.egg-info .coverage htmlcov
+	rm -rf docs/_build docs/api.rst
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -136,6 +136,14 @@ def test_every_public_name_can_be_imported():
         sklearn_llmrec.nothing  # noqa: B018
 
 
+def test_index_leads_to_every_page():
+    index = (ROOT / "docs" / "index.md").read_text()
+    for page in (ROOT / "docs").glob("*.md"):
+        if page.stem != "index":
+            assert f"({page.name})" in index, page.name
+            assert f"\n{page.stem}\n" in index, f"{page.stem} is not in the toctree"
+
+
 def test_readme_names_every_recommender():
     text = (ROOT / "README.md").read_text()
     missing = [name for name, _ in all_recommenders() if f"`{name}`" not in text]

@@ -106,7 +106,7 @@ class Item2Vec(_ItemVectorRecommender):
     part,
 
     .. math:: M_{ij} = \max\Big(0, \log \frac{n_{ij}\, N}{n_i\, \tilde{n}_j} - \log k\Big) \approx
-    (U \Sigma V^\top)_{ij},
+       (U \Sigma V^\top)_{ij},
 
     with :math:`n_{ij}` the number of times that i and j stand together and :math:`\tilde{n}_j` the
     smoothed context counts. Item vectors are the rows of :math:`U \Sigma^{1/2}`. There is no
@@ -148,9 +148,9 @@ class Item2Vec(_ItemVectorRecommender):
     References
     ----------
     .. [1] O. Barkan, N. Koenigstein, "Item2Vec: Neural item embedding for collaborative filtering",
-    MLSP 2016.
+       MLSP 2016.
     .. [2] O. Levy, Y. Goldberg, "Neural word embedding as implicit matrix factorization", NeurIPS
-    2014.
+       2014.
 
     Examples
     --------

@@ -31,12 +31,11 @@ class CalibratedReranker(BaseReranker):
         The recommender whose first items are reordered, or a Pipeline that ends with one.
     calibration : float, default=0.5
         Weight of the shares, from 0 (the order of the base) to 1 (relevance counts for nothing).
-    categories : array-like of shape (n_items,), {array-like, sparse} of shape (n_items, \
-            n_categories), str or None, default=None
+    categories : array-like, sparse matrix, str or None, default=None
         One label per item (a list of labels, or a text with ``|`` between them, where an item has
-        several), a matrix of weights >= 0, or the name of a column of the item features that X
-        carries. None makes three groups by popularity: the head that takes a fifth of all
-        interactions, the tail that takes the last fifth, and the middle.
+        several), a matrix of weights >= 0 of shape (n_items, n_categories), or the name of a column
+        of the item features that X carries. None makes three groups by popularity: the head that
+        takes a fifth of all interactions, the tail that takes the last fifth, and the middle.
     smoothing : float, default=0.01
         The a above.
     n_candidates : int, default=100

@@ -34,9 +34,9 @@ class VotingRecommender(BaseMembers):
         Recommenders, or Pipelines that end with one. Clones of them are fitted. A member set to
         ``"drop"`` by ``set_params(name="drop")`` is left out; its parameters are set as
         ``name__parameter``.
-    weights : array-like of shape (n_estimators,) or (n_bins, n_estimators), "learn" or None, \
-            default=None
-        Weights >= 0 of the members, dropped ones included. None weights all alike. A member of
+    weights : array-like, "learn" or None, default=None
+        Weights >= 0 of the members, dropped ones included, of shape (n_estimators,), or (n_bins,
+        n_estimators) with `activity_bins`. None weights all alike. A member of
         weight 0 is fitted and does not vote. "learn" hides a fifth of every row inside `fit` (see
         `holdout`), fits clones of the members on the rest, finds the weights under which what was
         hidden is likeliest, and fits the members on everything: twice the cost of the fits. A `y`
@@ -72,7 +72,7 @@ class VotingRecommender(BaseMembers):
         The fitted members, without dropped ones.
     named_estimators_ : :class:`~sklearn.utils.Bunch`
         The fitted members by name; ``"drop"`` for dropped ones.
-    weights_ : ndarray of shape (n_estimators_,) or (n_bins, n_estimators_)
+    weights_ : ndarray of shape (n_members,) or (n_bins, n_members)
         The weights in use, without those of dropped members; they sum to 1.
     activity_bounds_ : ndarray or None
         The bounds between groups of users.

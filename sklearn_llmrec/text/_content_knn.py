@@ -27,7 +27,7 @@ class ContentItemKNN(ContentMixin, ItemToItemRecommender):
     vectors, items are neighbours by
 
     .. math:: s_{ij} = (1 - w)\, c_{ij} + w\, t_{ij}, \qquad \hat{x}_j = \sum_{i \in N(j)} x_i
-    s_{ij},
+       s_{ij},
 
     where N(j) are the `n_neighbors` items most similar to the candidate j, of positive similarity.
     With w = 1 these are neighbours in the embedding space alone; with w = 0 this is `ItemKNN`. An

@@ -73,8 +73,7 @@ class FeatureALSRecommender(BaseRecommender):
 
     See Also
     --------
-    sklearn_llmrec.decomposition.ALSRecommender : Without features; this model is that one if there
-    are none.
+    sklearn_llmrec.decomposition.ALSRecommender : Without features; the same if there are none.
     ContentColdStart : Factors of new items by regression, after the fit.
 
     Notes
