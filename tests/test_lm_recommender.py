@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn_llmrec import Interactions, check_recommender
 from sklearn_llmrec.sequence import LMRecommender
 from sklearn_llmrec.sequence._item_tokens import BEGIN, numbered, of_codes, of_titles, prefixes
+from sklearn_llmrec.sequence._semantic_ids import residual_codes
 from sklearn_llmrec.sequence._trie import Trie
 from sklearn_llmrec.utils._order import Sequences
 
@@ -126,6 +127,50 @@ def test_histories_are_the_tokens_of_their_items():
     assert found.bounds.tolist() == [0, 5, 6, 9]
 
 
+def test_codes_explain_more_with_every_level():
+    rng = np.random.default_rng(0)
+    coarse, fine = rng.normal(size=(4, 6)) * 10, rng.normal(size=(3, 6))
+    planted = np.stack(np.divmod(np.arange(24) % 12, 3), axis=1)
+    vectors = coarse[planted[:, 0]] + fine[planted[:, 1]]
+    codes = residual_codes(vectors, 4, 3, random_state=0)
+    same = codes[:, None, 0] == codes[:, 0]
+    assert_array_equal(same, planted[:, None, 0] == planted[:, 0])
+    # What says the same has the same codes, and only that.
+    assert_array_equal(
+        (codes[:, None] == codes).all(axis=2), (planted[:, None] == planted).all(axis=2)
+    )
+    assert_array_equal(codes, residual_codes(vectors * 1e-3, 4, 3, random_state=0))
+    assert not residual_codes(np.ones((3, 2)), 4, 2, random_state=0).any()
+
+    left = vectors - vectors.mean(axis=0)
+    for level in range(2):
+        _, groups = np.unique(codes[:, : level + 1], axis=0, return_inverse=True)
+        means = np.array([vectors[groups == g].mean(axis=0) for g in range(groups.max() + 1)])
+        now = vectors - means[groups]
+        assert (now**2).sum() < 0.5 * (left**2).sum()
+        left = now
+
+
+def test_codes_come_from_texts():
+    X = chains()
+    found = model(tokens="codes", n_codes=5, n_levels=2, max_iter=20).fit(X)
+    history, following = pairs()
+    items, _ = found.recommend(history, k=2)
+    # Two titles are equal, and with them their codes: only a number tells these items apart.
+    assert (items == following[:, None]).any(axis=1).mean() >= 0.8
+    assert_allclose(np.exp(found.predict(history)).sum(axis=1), 1)
+
+
+def test_an_item_that_nobody_had_is_written_where_those_of_its_codes_are():
+    vectors = np.random.default_rng(0).normal(size=(N_ITEMS + 1, 6))
+    vectors[-1] = vectors[5] + 1e-3
+    cold = model(tokens="codes", encoder="passthrough", item_texts=vectors, n_codes=8, n_levels=2)
+    history, following = pairs()
+    scores = cold.fit(chains()).predict(history)[:, N_ITEMS]
+    assert following[scores.argmax()] == 5
+    assert scores.max() > np.median(scores) + 1
+
+
 @pytest.mark.parametrize("tokens", ["items", "titles"])
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_a_walk_is_learned(tokens, architecture):
@@ -210,7 +255,7 @@ def test_an_exact_search_opens_a_part_of_the_tree(fitted, monkeypatch):
     assert sum(opened) < 0.7 * N_ITEMS * len(fitted._trie_.forks)
 
 
-@pytest.mark.parametrize("tokens", ["items", "titles"])
+@pytest.mark.parametrize("tokens", ["items", "titles", "codes"])
 def test_a_row_alone_in_a_batch_and_through_a_pickle(tokens):
     found = model(tokens=tokens, max_iter=2).fit(chains())
     history = sp.csr_array(np.vstack([pairs(n)[0] for n in (1, 3, 6)]))
@@ -281,6 +326,10 @@ def test_bad_parameters_are_named():
         model(n_components=15).fit(chains())
     with pytest.raises(ValueError, match="one text per item, 21; got 20"):
         model(item_texts=TITLES).fit(chains())
+    with pytest.raises(ValueError, match="tokens='codes' needs item_texts"):
+        model(tokens="codes", item_texts=None).fit(chains())
+    with pytest.raises(ValueError, match="one vector for each of 21 items"):
+        model(tokens="codes", encoder="passthrough", item_texts=np.eye(4)).fit(chains())
     with pytest.raises(ValueError, match="No row of X has two events"):
         LMRecommender().fit(sp.csr_array(np.eye(4)))
     with pytest.raises(ValueError, match="'architecture' parameter"):

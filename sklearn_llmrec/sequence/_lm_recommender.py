@@ -12,8 +12,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.sequence._item_tokens import numbered, of_titles, prefixes
+from sklearn_llmrec.sequence._item_tokens import numbered, of_codes, of_titles, prefixes
+from sklearn_llmrec.sequence._semantic_ids import residual_codes
 from sklearn_llmrec.sequence._trie import Trie
+from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, as_vectors, embedded, unfitted
 from sklearn_llmrec.text._texts import texts_of_items
 from sklearn_llmrec.utils._callbacks import iterations
 from sklearn_llmrec.utils._optional import require
@@ -24,15 +26,16 @@ from sklearn_llmrec.utils._validation import canonical
 class LMRecommender(BaseRecommender):
     r"""A causal language model whose words are items, trained on the histories in X.
 
-    Every item is a short sequence of tokens: one of its own, or the words of its title. A history is the
+    Every item is a short sequence of tokens: one of its own, the words of its title, or codes of what its text says,
+    from coarse to fine (semantic ids). A history is the
     sequence of its items' tokens, and a small transformer learns to tell every token from those before it.
     What it writes is held to the tree of all items: at every step only tokens may come that lead to an item, so with
     :math:`C_t` the tokens that may follow there,
 
     .. math:: p(i \mid h) = \prod_t \frac{\exp z_{t}(w_{it})}{\sum_{w \in C_t} \exp z_{t}(w)},
 
-    which sums to one over the catalogue. Scores are :math:`\log p`. Where titles are read, items that nobody chose
-    yet share the words of others, and can be recommended.
+    which sums to one over the catalogue. Scores are :math:`\log p`. With titles and codes, items that nobody chose
+    yet share tokens with others, and can be recommended.
 
     Parameters
     ----------
@@ -45,12 +48,20 @@ class LMRecommender(BaseRecommender):
     architecture : {"gpt2", "llama"} or config, default="gpt2"
         The make-up of the network, by name, or a configuration of transformers (of any causal model), which then
         says the sizes.
-    tokens : {"auto", "items", "titles"}, default="auto"
-        What an item is written with: a token of its own, or the words of its title (rare ones spelled in bytes).
+    tokens : {"auto", "items", "titles", "codes"}, default="auto"
+        What an item is written with: a token of its own; the words of its title (rare ones spelled in bytes); or
+        codes: the cluster of its text's vector, then the cluster of what that leaves unexplained, and so on.
         "auto" is "titles" where `item_texts` are given.
-    item_texts : array-like of str of shape (n_items,), str or None, default=None
-        The titles, or the name of a column of the item features that X carries at fit. None reads the item ids that X
-        carries. Items of one title get numbers.
+    item_texts : array-like, str or None, default=None
+        The titles, of shape (n_items,), or the name of a column of the item features that X carries at fit. None reads
+        the item ids that X carries. Items of one title get numbers.
+    encoder : None, str, path, transformer or "passthrough", default=None
+        What makes vectors of texts, for "codes": a transformer; the name or folder of a model for `SentenceEncoder`;
+        None is tf-idf of words in 256 latent dimensions; "passthrough" takes `item_texts` as the vectors themselves.
+    n_codes : int, default=64
+        Clusters of every level of codes.
+    n_levels : int, default=3
+        Levels of codes. Items of the same codes get numbers.
     n_words : int, default=2000
         How many words of the titles, the most frequent, are one token each.
     max_tokens : int, default=16
@@ -114,6 +125,8 @@ class LMRecommender(BaseRecommender):
     ----------
     S. Geng et al., "Recommendation as language processing (RLP): a unified pretrain, personalized prompt & predict
     paradigm (P5)", RecSys 2022. N. De Cao et al., "Autoregressive entity retrieval", ICLR 2021 (the tree).
+    S. Rajput et al., "Recommender systems with generative retrieval", NeurIPS 2023 (codes; there by a learned
+    quantiser, here by residual k-means).
 
     Examples
     --------
@@ -134,8 +147,11 @@ class LMRecommender(BaseRecommender):
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "architecture": [StrOptions({"gpt2", "llama"}), HasMethods(["to_dict", "update"])],
-        "tokens": [StrOptions({"auto", "items", "titles"})],
+        "tokens": [StrOptions({"auto", "items", "titles", "codes"})],
         "item_texts": ["array-like", str, None],
+        "encoder": CONTENT_CONSTRAINTS["encoder"],
+        "n_codes": [Interval(Integral, 2, None, closed="left")],
+        "n_levels": [Interval(Integral, 1, None, closed="left")],
         "n_words": [Interval(Integral, 0, None, closed="left")],
         "max_tokens": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
@@ -155,7 +171,7 @@ class LMRecommender(BaseRecommender):
     # What a training that goes on from a checkpoint may differ in.
     _free: ClassVar[tuple[str, ...]] = (
         *("max_iter", "beam_size", "checkpoint", "device", "verbose", "random_state", "order"),
-        *("item_texts", "architecture"),
+        *("item_texts", "encoder", "architecture"),
     )
 
     def __init__(
@@ -167,6 +183,9 @@ class LMRecommender(BaseRecommender):
         architecture: Any = "gpt2",
         tokens: str = "auto",
         item_texts: ArrayLike | str | None = None,
+        encoder: Any = None,
+        n_codes: int = 64,
+        n_levels: int = 3,
         n_words: int = 2000,
         max_tokens: int = 16,
         dropout: float = 0.1,
@@ -188,6 +207,9 @@ class LMRecommender(BaseRecommender):
         self.architecture = architecture
         self.tokens = tokens
         self.item_texts = item_texts
+        self.encoder = encoder
+        self.n_codes = n_codes
+        self.n_levels = n_levels
         self.n_words = n_words
         self.max_tokens = max_tokens
         self.dropout = dropout
@@ -222,11 +244,11 @@ class LMRecommender(BaseRecommender):
             raise ValueError(
                 f"No row of X has two events to learn an order from: {name} needs histories."
             )
-        self._catalogue_ = self._item_tokens(X)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        self._catalogue_ = self._item_tokens(X, seed)
         self._trie_ = Trie.of(self._catalogue_)
         self.n_tokens_ = self._catalogue_.n_items
         file = self._checkpoint_file(sequences)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         progress = training.Progress.load(file, seed)
         network = self._network(progress.seed)
         device = training.choose_device(self.device)
@@ -252,14 +274,27 @@ class LMRecommender(BaseRecommender):
         self.validation_scores_ = progress.scores
         self.best_epoch_ = self.n_iter_ = len(progress.losses)
 
-    def _item_tokens(self, X: sp.csr_array) -> Sequences:
+    def _item_tokens(self, X: sp.csr_array, seed: int) -> Sequences:
         """Tokens of every item."""
         kind = self.tokens
         if kind == "auto":
             kind = "items" if self.item_texts is None else "titles"
         if kind == "items":
             return numbered(X.shape[1])
+        if kind == "codes":
+            return of_codes(residual_codes(self._vectors(X), self.n_codes, self.n_levels, seed))
         return of_titles(texts_of_items(self.item_texts, X), self.n_words, self.max_tokens)
+
+    def _vectors(self, X: sp.csr_array) -> NDArray[Any]:
+        """Vectors of the texts of all items."""
+        if self.item_texts is None:
+            raise ValueError(
+                "tokens='codes' needs item_texts: the texts that the codes are made of."
+            )
+        if isinstance(self.encoder, str) and self.encoder == "passthrough":
+            return as_vectors(self.item_texts, X.shape[1])
+        texts = texts_of_items(self.item_texts, X)
+        return as_vectors(embedded(unfitted(self.encoder), texts, X), X.shape[1])
 
     def _checkpoint_file(self, sequences: Sequences) -> Path | None:
         """The file of this training, named after all that its outcome depends on but how long it goes on."""
@@ -268,7 +303,7 @@ class LMRecommender(BaseRecommender):
         from sklearn_llmrec.sequence._training import fingerprint
 
         name, catalogue = type(self).__name__, self._catalogue_
-        fixed = {k: v for k, v in self.get_params().items() if k not in self._free}
+        fixed = {k: v for k, v in self.get_params(deep=False).items() if k not in self._free}
         seed = self.random_state if isinstance(self.random_state, Integral) else None
         arrays = sequences.items, sequences.bounds, catalogue.items, catalogue.bounds
         key = fingerprint(name, fixed, str(self.architecture), seed, *arrays)

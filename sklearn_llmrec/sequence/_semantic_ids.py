@@ -1,0 +1,41 @@
+"""Semantic ids: codes of items by what their texts say, from coarse to fine."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.utils import check_random_state
+
+
+def residual_codes(
+    vectors: NDArray[Any], n_codes: int, n_levels: int, random_state: int
+) -> NDArray[np.int64]:
+    """Residual k-means: the cluster of every vector, then of what its cluster leaves unexplained, and so on.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_items, n_dimensions)
+    n_codes : int
+        Clusters of a level; fewer where there are not as many different vectors.
+    n_levels : int
+    random_state : int
+
+    Returns
+    -------
+    codes : ndarray of shape (n_items, n_levels)
+        Items alike share their first codes. Levels that have nothing left to explain are 0 throughout.
+    """
+    seeds = check_random_state(random_state).randint(2**31 - 1, size=n_levels)
+    rest = np.array(vectors, dtype=np.float64)
+    rest /= np.abs(rest).max(initial=0.0) or 1.0
+    codes = np.zeros((len(rest), n_levels), dtype=np.int64)
+    for level, seed in enumerate(seeds):
+        rest = rest.round(9)  # what differs by rounding alone is the same
+        n_different = len(np.unique(rest, axis=0))
+        if n_different == 1:
+            break
+        means = KMeans(min(n_codes, n_different), n_init=1, random_state=int(seed)).fit(rest)
+        codes[:, level] = means.labels_
+        rest -= means.cluster_centers_[means.labels_]
+    return codes
