@@ -188,9 +188,9 @@ def test_l3ae_keeps_float32():
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_mixed_neighbours_are_the_best_of_the_mixed_similarity(share, monkeypatch):
-    from sklearn_llmrec.text import _content_knn
+    from sklearn_llmrec.text import _content_neighbors
 
-    monkeypatch.setattr(_content_knn, "_BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(_content_neighbors, "_BLOCK_ENTRIES", 100)
     X, vectors, _, _ = planted(n_items=30)
     model = ContentItemKNN(vectors, **ENCODER, n_neighbors=6, text_weight=share).fit(X)
     V = unit_rows(vectors - vectors.mean(axis=0))
@@ -207,9 +207,9 @@ def test_mixed_neighbours_are_the_best_of_the_mixed_similarity(share, monkeypatc
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_mixed_user_neighbours_are_the_best_of_the_mixed_similarity(share, monkeypatch):
-    from sklearn_llmrec.text import _content_knn
+    from sklearn_llmrec.text import _content_neighbors
 
-    monkeypatch.setattr(_content_knn, "_BLOCK_ENTRIES", 300)
+    monkeypatch.setattr(_content_neighbors, "_BLOCK_ENTRIES", 300)
     X, vectors, _, _ = planted(n_items=30)
     new = planted(n_items=30, seed=1)[0][:20]
     model = ContentUserKNN(vectors, **ENCODER, n_neighbors=6, text_weight=share).fit(X)

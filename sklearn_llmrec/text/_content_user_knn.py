@@ -1,27 +1,21 @@
 """User-based neighbours by what users read, by what they chose, or by both."""
 
-import os
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.neighbors._similarity import weighted, weighting_of
-from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
-from sklearn_llmrec.text._content_knn import mixed_nearest
-from sklearn_llmrec.text._space import Space
+from sklearn_llmrec.text._content_neighbors import ContentNeighbors, mixed_nearest
 from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
 from sklearn_llmrec.utils._nearest import unit_rows
 from sklearn_llmrec.utils._sparse import normalize_rows
 from sklearn_llmrec.utils._validation import canonical
 
 
-class ContentUserKNN(ContentMixin, BaseRecommender):
+class ContentUserKNN(ContentNeighbors):
     r"""User-based nearest neighbours whose similarity mixes what users chose with what they read.
 
     With the cosine :math:`c_{uv}` of the tf-idf weighted rows of X, and the cosine :math:`t_{uv}` of profiles in
@@ -85,41 +79,12 @@ class ContentUserKNN(ContentMixin, BaseRecommender):
     ['tea pot', 'tea tray']
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **CONTENT_CONSTRAINTS,
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "text_weight": [Interval(Real, 0, 1, closed="both")],
-        "center": ["boolean"],
-        "n_jobs": [None, Integral],
-    }
+    _compares = "rows"
     _zero_is_no_evidence = True
 
-    def __init__(
-        self,
-        item_texts: Any = None,
-        *,
-        encoder: Any | str | os.PathLike[str] | None = None,
-        n_neighbors: int = 100,
-        text_weight: float = 0.3,
-        center: bool = True,
-        n_jobs: int | None = None,
-    ) -> None:
-        self.item_texts = item_texts
-        self.encoder = encoder
-        self.n_neighbors = n_neighbors
-        self.text_weight = text_weight
-        self.center = center
-        self.n_jobs = n_jobs
-
-    def _fit(self, X: Any) -> None:
-        vectors = self._item_vectors(X, instead="compares rows of X alone")
-        X = canonical(X)
-        self._share_ = 0.0 if vectors is None else float(self.text_weight)
-        if vectors is None:
-            vectors = np.zeros((X.shape[1], 1), dtype=X.dtype)
-        space = Space(self.center, None, False)
-        V = space.fit(vectors).transform(vectors) if vectors.any() else vectors
-        self.item_embeddings_ = V.astype(X.dtype, copy=False)
+    def _fit_neighbors(self, X: sp.csr_array, texts: NDArray[Any], share: float) -> None:
+        self._share_ = share
+        self.item_embeddings_ = texts
         self._weighting_ = weighting_of(X, "auto", "cosine", None)
         self._behaviour_, self.profiles_ = self._compared(X)
         self._masked_votes_ = with_mask(X)
