@@ -1,17 +1,13 @@
 """Determinantal point processes: the list whose items span the largest volume."""
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.ensemble._item_data import item_matrix
-from sklearn_llmrec.ensemble._mmr import greedy
-from sklearn_llmrec.ensemble._reranker import BaseReranker, relevance
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.ensemble._mmr import DiversityReranker, greedy
+from sklearn_llmrec.ensemble._reranker import relevance
 
 # Share of the identity in the kernel: what is new in an item that repeats the list. Without it a list longer than the
 # rank of the features would have no volume, and nothing left to choose by.
@@ -22,7 +18,7 @@ _BLOCK_VALUES = 2**22
 _DENSE_VALUES = 2**20
 
 
-class DPPReranker(BaseReranker):
+class DPPReranker(DiversityReranker):
     r"""Diversify the first items of a recommender by a determinantal point process.
 
     The list S is the one, of those that grow greedily, with the largest
@@ -87,12 +83,6 @@ class DPPReranker(BaseReranker):
     array([[1, 3, 2]])
     """
 
-    _parameter_constraints = {
-        **BaseReranker._parameter_constraints,
-        "diversity": [Interval(Real, 0, 1, closed="both")],
-        "item_features": ["array-like", "sparse matrix", None],
-    }
-
     def __init__(
         self,
         estimator: Any,
@@ -108,14 +98,8 @@ class DPPReranker(BaseReranker):
         self.n_candidates = n_candidates
         self.include_seen = include_seen
 
-    def _fit_reranker(self, X: Any) -> None:
-        given = self.item_features
-        matrix = (
-            canonical(X).astype(np.float64).T.tocsr()
-            if given is None
-            else item_matrix(given, "item_features", X.shape[1])
-        )
-        self._unit_ = unit_items(matrix)
+    def _fit_items(self, items: Any) -> None:
+        self._unit_ = unit_items(items)
 
     def _rerank(
         self, X: Any, items: NDArray[np.int64], values: NDArray[np.float64], depth: int

@@ -146,11 +146,15 @@ class SparseCosine:
         return np.where(self.keys[at] == wanted, self.similarity.data[at], 0.0)
 
 
-def item_similarity(item_features: Any, X: Any, n_neighbors: int) -> FeatureCosine | SparseCosine:
-    """Cosine between items by features, or by who interacted with them where there are none."""
+def items_by_features(item_features: Any, X: Any) -> Any:
+    """One row per item, dense or csr: its features, or who interacted with it where there are none."""
     if item_features is None:
-        return SparseCosine(canonical(X), n_neighbors)
-    matrix = item_matrix(item_features, "item_features", X.shape[1])
-    if sp.issparse(matrix):
-        return SparseCosine(matrix.T.tocsr(), n_neighbors)
-    return FeatureCosine(matrix)
+        return canonical(X).astype(np.float64).T.tocsr()
+    return item_matrix(item_features, "item_features", X.shape[1])
+
+
+def item_similarity(items: Any, n_neighbors: int) -> FeatureCosine | SparseCosine:
+    """Cosine between the rows of what `items_by_features` gives."""
+    if sp.issparse(items):
+        return SparseCosine(items.T.tocsr(), n_neighbors)
+    return FeatureCosine(items)

@@ -1,17 +1,37 @@
 """Maximal marginal relevance: relevant, and unlike what the list holds already."""
 
+from abc import abstractmethod
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.ensemble._item_data import item_similarity
+from sklearn_llmrec.ensemble._item_data import item_similarity, items_by_features
 from sklearn_llmrec.ensemble._reranker import BaseReranker, relevance
 
 
-class MMRReranker(BaseReranker):
+class DiversityReranker(BaseReranker):
+    """Base of rerankers that weigh relevance against how alike the items of a list are."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseReranker._parameter_constraints,
+        "diversity": [Interval(Real, 0, 1, closed="both")],
+        "item_features": ["array-like", "sparse matrix", None],
+    }
+    diversity: float
+    item_features: Any
+
+    def _fit_reranker(self, X: Any) -> None:
+        self._fit_items(items_by_features(self.item_features, X))
+
+    @abstractmethod
+    def _fit_items(self, items: Any) -> None:
+        """Learn from one row of features per item, dense or csr."""
+
+
+class MMRReranker(DiversityReranker):
     r"""Diversify the first items of a recommender by maximal marginal relevance.
 
     The list is built greedily: the next item of the candidates C beside the list S is
@@ -75,9 +95,7 @@ class MMRReranker(BaseReranker):
     """
 
     _parameter_constraints = {
-        **BaseReranker._parameter_constraints,
-        "diversity": [Interval(Real, 0, 1, closed="both")],
-        "item_features": ["array-like", "sparse matrix", None],
+        **DiversityReranker._parameter_constraints,
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -98,8 +116,8 @@ class MMRReranker(BaseReranker):
         self.n_candidates = n_candidates
         self.include_seen = include_seen
 
-    def _fit_reranker(self, X: Any) -> None:
-        self._similarity_ = item_similarity(self.item_features, X, self.n_neighbors)
+    def _fit_items(self, items: Any) -> None:
+        self._similarity_ = item_similarity(items, self.n_neighbors)
 
     def _rerank(
         self, X: Any, items: NDArray[np.int64], values: NDArray[np.float64], depth: int
