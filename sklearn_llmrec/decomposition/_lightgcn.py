@@ -1,24 +1,23 @@
 """LightGCN: factors that are averaged over the graph of users and items."""
 
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.random import RandomState
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.decomposition._hidden_part import HiddenPart
-from sklearn_llmrec.utils._callbacks import iterations
-from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.decomposition._network import ROW_NETWORK_TEXTS, RowNetworkRecommender
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
 
 
-class LightGCN(FactorRecommender):
+@documented(ROW_NETWORK_TEXTS)
+class LightGCN(FactorRecommender, RowNetworkRecommender):
     r"""Graph convolution of user and item vectors, trained to order pairs.
 
     Users and items start from vectors :math:`e^{(0)}`, the only weights there are, and take, layer by layer, what their
@@ -45,40 +44,13 @@ class LightGCN(FactorRecommender):
         The L2 penalty on the first vectors, per triple.
     batch_size : int, default=65536
         Triples of a batch. Every batch propagates over the whole graph, so large ones are cheap.
-    learning_rate : float, default=0.01
-        Step size of Adam.
-    max_iter : int, default=200
-        The most epochs.
-    early_stopping : bool, default=True
-        Whether to hide a fifth of the items of some rows, stop when their ranking gets no better, and keep the best
-        epoch.
-    validation_fraction : float, default=0.1
-        The share of rows whose items are hidden for that.
-    n_iter_no_change : int, default=20
-        How many epochs the validation score may go without a new best.
-    device : str, default="auto"
-        Where to train: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one. Scores need no torch.
-    random_state : int, RandomState instance or None, default=None
-        Start and draws. Equal seeds give equal models on a CPU with equally many threads.
-    verbose : bool, default=False
-        Whether to print a line per epoch.
+    {learning_rate, max_iter, early_stopping, validation_fraction, n_iter_no_change, device, random_state, verbose}
 
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_items), dtype of X
         Item factors, one column per item: their means over the layers.
-    loss_curve_ : list of float
-        Mean training loss of every epoch.
-    validation_scores_ : list of float
-        nDCG@10 of the hidden items after every epoch; empty without early stopping.
-    best_epoch_ : int
-        The epoch, from 1, whose weights were kept.
-    n_iter_ : int
-        Epochs trained.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -107,20 +79,9 @@ class LightGCN(FactorRecommender):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        **RowNetworkRecommender._parameter_constraints,
         "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "regularization": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
-    _nonnegative: ClassVar[bool] = True
     _remembers_rows: ClassVar[bool] = False
 
     def __init__(
@@ -153,32 +114,23 @@ class LightGCN(FactorRecommender):
         self.verbose = verbose
 
     def _fit_factors(self, X: sp.csr_array) -> None:
-        require("torch", extra="deep")
+        seed, learned, part = self._split(X)
         from sklearn_llmrec.decomposition import _graph as graph
-        from sklearn_llmrec.utils import _training as training
 
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        fraction = self.validation_fraction if self.early_stopping else 0.0
-        learned, part = HiddenPart.of(X, fraction, seed)
-        network = graph.new_network(normalized(learned), self.n_components, self.n_layers, seed)
-        network.to(training.choose_device(self.device))
-        progress = graph.PairTraining(
-            network=network,
-            batches=partial(graph.triples, learned, self.batch_size),
+        weights = self._trained(
+            X,
+            graph.new_network(normalized(learned), self.n_components, self.n_layers, seed),
+            graph.PairTraining,
+            partial(graph.triples, learned, self.batch_size),
+            seed=seed,
+            part=part,
+            regularization=0.0,
             penalty=self.regularization,
             learned=learned,
-            part=part,
-            learning_rate=self.learning_rate,
-            regularization=0.0,
-            patience=self.n_iter_no_change,
-            report=partial(training.print_epoch, self),
-            epochs=partial(iterations, self, X=X),
-        ).run(training.Progress(seed=seed), self.max_iter)
-        weights = training.to_numpy(network)
+        )
         senders, vectors = item_layers(X, weights["users"], weights["items"], self.n_layers)
         self._senders_ = senders.astype(X.dtype)
         self.components_ = np.ascontiguousarray(vectors.T.astype(X.dtype))
-        training.keep_curves(self, progress, False)
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         return fold_in(X, self._senders_.astype(X.dtype, copy=False))

@@ -8,17 +8,15 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.random import RandomState
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.decomposition._hidden_part import HiddenPart
-from sklearn_llmrec.utils._callbacks import iterations
-from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.decomposition._network import ROW_NETWORK_TEXTS, RowNetworkRecommender
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._sparse import normalize_rows
 
 
-class MultVAERecommender(BaseRecommender):
+@documented(ROW_NETWORK_TEXTS)
+class MultVAERecommender(RowNetworkRecommender):
     r"""Variational autoencoder of histories with a multinomial likelihood.
 
     A row x of unit length, entries dropped at random in training, is encoded to a normal distribution of latent
@@ -44,44 +42,14 @@ class MultVAERecommender(BaseRecommender):
         Epochs until it is reached.
     batch_size : int, default=500
         Rows of a batch.
-    learning_rate : float, default=0.001
-        Step size of Adam.
-    regularization : float, default=0.0
-        The L2 penalty on all weights.
-    max_iter : int, default=200
-        The most epochs.
-    early_stopping : bool, default=True
-        Whether to hide a fifth of the items of some rows, stop when their ranking gets no better, and keep the best
-        epoch.
-    validation_fraction : float, default=0.1
-        The share of rows whose items are hidden for that.
-    n_iter_no_change : int, default=20
-        How many epochs the validation score may go without a new best.
+    {learning_rate, regularization, max_iter, early_stopping, validation_fraction, n_iter_no_change}
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last fit, with the full `kl_weight`.
-    device : str, default="auto"
-        Where to train: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one. Scores need no torch.
-    random_state : int, RandomState instance or None, default=None
-        Start, dropout and draws. Equal seeds give equal models on a CPU with equally many threads.
-    verbose : bool, default=False
-        Whether to print a line per epoch.
+    {device, random_state, verbose}
 
     Attributes
     ----------
-    weights_ : dict of str to ndarray
-        All weights of the network.
-    loss_curve_ : list of float
-        Mean training loss of every epoch.
-    validation_scores_ : list of float
-        nDCG@10 of the hidden items after every epoch; empty without early stopping.
-    best_epoch_ : int
-        The epoch, from 1, whose weights were kept.
-    n_iter_ : int
-        Epochs trained.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {weights_, loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -112,24 +80,13 @@ class MultVAERecommender(BaseRecommender):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        **RowNetworkRecommender._parameter_constraints,
         "n_hidden": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "kl_weight": [Interval(Real, 0, None, closed="left")],
         "annealing": [Interval(Integral, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "regularization": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
-    _nonnegative: ClassVar[bool] = True
     weights_: dict[str, NDArray[Any]]
 
     def __init__(
@@ -170,40 +127,33 @@ class MultVAERecommender(BaseRecommender):
         self.verbose = verbose
 
     def _fit(self, X: sp.csr_array) -> None:
-        require("torch", extra="deep")
-        from sklearn_llmrec.decomposition import _autoencoder as autoencoder
-        from sklearn_llmrec.utils import _training as training
-
         go_on = self.warm_start and hasattr(self, "weights_")
         if go_on and len(self.weights_["item_vectors"]) != X.shape[1]:
             raise ValueError(
                 f"warm_start goes on with {len(self.weights_['item_vectors'])} items and X has {X.shape[1]} columns: "
                 "fit a new estimator for another catalogue."
             )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        fraction = self.validation_fraction if self.early_stopping else 0.0
-        learned, part = HiddenPart.of(X, fraction, seed)
+        seed, learned, part = self._split(X)
+        from sklearn_llmrec.decomposition import _autoencoder as autoencoder
+        from sklearn_llmrec.utils._training import from_numpy
+
         network = autoencoder.new_network(
             X.shape[1], self.n_hidden, self.n_components, self.dropout, seed
         )
         if go_on:
-            training.from_numpy(network, self.weights_, copy=True)
-        network.to(training.choose_device(self.device))
-        n_annealing = 0 if go_on else self.annealing * -(-X.shape[0] // self.batch_size)
-        progress = autoencoder.BoundTraining(
-            network=network,
-            batches=partial(autoencoder.row_batches, learned, self.batch_size),
-            kl_weight=self.kl_weight,
-            n_annealing=n_annealing,
+            from_numpy(network, self.weights_, copy=True)
+        self.weights_ = self._trained(
+            X,
+            network,
+            autoencoder.BoundTraining,
+            partial(autoencoder.row_batches, learned, self.batch_size),
+            seed=seed,
+            go_on=go_on,
             part=part,
-            learning_rate=self.learning_rate,
             regularization=self.regularization,
-            patience=self.n_iter_no_change,
-            report=partial(training.print_epoch, self),
-            epochs=partial(iterations, self, X=X),
-        ).run(training.Progress(seed=seed), self.max_iter)
-        self.weights_ = training.to_numpy(network)
-        training.keep_curves(self, progress, go_on)
+            kl_weight=self.kl_weight,
+            n_annealing=0 if go_on else self.annealing * -(-X.shape[0] // self.batch_size),
+        )
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return logits_of(self.weights_, X)

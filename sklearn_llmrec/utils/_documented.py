@@ -1,0 +1,38 @@
+"""Docstrings whose parameters and attributes are described once for several estimators."""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from textwrap import indent
+from typing import TypeVar
+
+_Kind = TypeVar("_Kind", bound=type)
+_NAMES = re.compile(r"^ +\{([\w,\s]+)\}$", re.MULTILINE)
+
+
+def documented(texts: Mapping[str, str]) -> Callable[[_Kind], _Kind]:
+    """Fill lines such as ``{max_iter, verbose}`` of a class docstring with what `texts` say of these names.
+
+    A text is the type and, on the lines after it, the description. Defaults are read from the signature.
+    """
+
+    def fill(kind: _Kind) -> _Kind:
+        parameters = inspect.signature(kind.__init__).parameters
+
+        def entry(name: str) -> str:
+            what, _, text = texts[name].partition("\n")
+            if name in parameters:
+                default = parameters[name].default
+                what += (
+                    f', default="{default}"' if isinstance(default, str) else f", default={default}"
+                )
+            return f"{name} : {what}\n{indent(text, '    ')}"
+
+        def entries(match: re.Match[str]) -> str:
+            names = re.findall(r"\w+", match[1])
+            return indent("\n".join(entry(name) for name in names), "    ")
+
+        kind.__doc__ = _NAMES.sub(entries, kind.__doc__ or "")
+        return kind
+
+    return fill
