@@ -11,12 +11,13 @@ from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.sequence._batches import Batch, masked_batches
-from sklearn_llmrec.sequence._documented import documented
 from sklearn_llmrec.sequence._sasrec import TransformerRecommender
+from sklearn_llmrec.sequence._trained import SEQUENCE_TEXTS
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._order import Sequences
 
 
-@documented
+@documented(SEQUENCE_TEXTS)
 class BERT4Rec(TransformerRecommender):
     """Bidirectional Transformer trained to tell masked events from those before and after.
 
@@ -37,11 +38,14 @@ class BERT4Rec(TransformerRecommender):
         Share of the entries that is dropped in training, of item vectors and of what a block adds.
     max_length : int, default=200
         How many events are read, the mask included, and the longest piece of a history in training.
-    {parameters}
+    {loss, n_negatives, batch_size, learning_rate, regularization, max_iter, early_stopping, validation_fraction,
+    n_iter_no_change, item_embeddings, embedding_training, warm_start, checkpoint, order, device, random_state,
+    verbose}
 
     Attributes
     ----------
-    {attributes}
+    {weights_, item_vectors_, loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_,
+    n_features_in_}
 
     See Also
     --------
@@ -76,6 +80,7 @@ class BERT4Rec(TransformerRecommender):
     """
 
     _masks: ClassVar[bool] = True
+    mask_fraction: float
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **TransformerRecommender._parameter_constraints,
         "mask_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -108,31 +113,7 @@ class BERT4Rec(TransformerRecommender):
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
     ) -> None:
-        super().__init__(
-            n_components=n_components,
-            n_layers=n_layers,
-            dropout=dropout,
-            max_length=max_length,
-            loss=loss,
-            n_negatives=n_negatives,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            regularization=regularization,
-            max_iter=max_iter,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            item_embeddings=item_embeddings,
-            embedding_training=embedding_training,
-            warm_start=warm_start,
-            checkpoint=checkpoint,
-            order=order,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.n_heads = n_heads
-        self.mask_fraction = mask_fraction
+        self._assign(locals())
 
     def _batches(self, sequences: Sequences) -> Callable[[np.random.Generator], Iterator[Batch]]:
         return partial(

@@ -1,29 +1,35 @@
 """A small language model over the items themselves, that can only write items of the catalogue."""
 
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.sequence._item_tokens import numbered, of_codes, of_titles, prefixes
 from sklearn_llmrec.sequence._semantic_ids import residual_codes
+from sklearn_llmrec.sequence._trained import SEQUENCE_TEXTS, TrainedOnSequences
 from sklearn_llmrec.sequence._trie import Trie
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, as_vectors, embedded, unfitted
 from sklearn_llmrec.text._texts import texts_of_items
-from sklearn_llmrec.utils._callbacks import iterations
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._optional import require
-from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences
+from sklearn_llmrec.utils._order import Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.utils._validation import canonical
 
+_TEXTS = {
+    **SEQUENCE_TEXTS,
+    "max_iter": "int\nEpochs.",
+    "loss_curve_": "list of float\nMean loss of a token of every epoch.",
+}
 
-class LMRecommender(BaseRecommender):
+
+@documented(_TEXTS)
+class LMRecommender(TrainedOnSequences):
     r"""A causal language model whose words are items, trained on the histories in X.
 
     Every item is a short sequence of tokens: one of its own, the words of its title, or codes of what its text says,
@@ -70,45 +76,19 @@ class LMRecommender(BaseRecommender):
         The share of values dropped in training.
     max_length : int, default=50
         The latest events that are read; longer histories are trained on in windows.
-    batch_size : int, default=64
-        Histories of a batch.
-    learning_rate : float, default=0.001
-        Step size of Adam.
-    regularization : float, default=0.0
-        The L2 penalty on all weights.
-    max_iter : int, default=20
-        Epochs.
+    {batch_size, learning_rate, regularization, max_iter}
     beam_size : int or None, default=None
         How many paths of the tree `recommend` follows at once. None follows all that can still lead to a better
         item than those found: an exact search, which agrees with `predict`. A number bounds the work, and may
         miss items whose first words are unlikely.
-    checkpoint : str or path, default=None
-        A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
-        file goes on from there.
-    order : {"auto", "timestamps", "values"}, default="auto"
-        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-        timestamps where X has them. Ratings and weights are no times.
-    device : str, default="auto"
-        Where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one.
-    random_state : int, RandomState instance or None, default=None
-        Start and sampling. Equal seeds give equal models on a CPU with equally many threads.
-    verbose : bool, default=False
-        Whether to print a line per epoch.
+    {checkpoint, order, device, random_state, verbose}
 
     Attributes
     ----------
-    weights_ : dict of str to ndarray
-        All weights of the network.
+    {weights_}
     n_tokens_ : int
         Size of the vocabulary.
-    loss_curve_ : list of float
-        Mean loss of a token of every epoch.
-    n_iter_ : int
-        Epochs trained.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {loss_curve_, n_iter_, item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -143,8 +123,7 @@ class LMRecommender(BaseRecommender):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        **TrainedOnSequences._parameter_constraints,
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "architecture": [StrOptions({"gpt2", "llama"}), HasMethods(["to_dict", "update"])],
         "tokens": [StrOptions({"auto", "items", "titles", "codes"})],
@@ -154,25 +133,8 @@ class LMRecommender(BaseRecommender):
         "n_levels": [Interval(Integral, 1, None, closed="left")],
         "n_words": [Interval(Integral, 0, None, closed="left")],
         "max_tokens": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_length": [Interval(Integral, 2, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "regularization": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
         "beam_size": [Interval(Integral, 1, None, closed="left"), None],
-        "checkpoint": [str, Path, None],
-        "order": [StrOptions(set(ORDERS))],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
-    _needs_order: ClassVar[bool] = True
-    # What a training that goes on from a checkpoint may differ in.
-    _free: ClassVar[tuple[str, ...]] = (
-        *("max_iter", "beam_size", "checkpoint", "device", "verbose", "random_state", "order"),
-        *("item_texts", "encoder", "architecture"),
-    )
 
     def __init__(
         self,
@@ -230,49 +192,28 @@ class LMRecommender(BaseRecommender):
     def _fit(self, X: sp.csr_array) -> None:
         require("torch", extra="llm")
         require("transformers", extra="llm")
-        from sklearn_llmrec.sequence import _training as training
-        from sklearn_llmrec.sequence._losses import Loss
         from sklearn_llmrec.sequence._token_network import token_batches
 
-        name = type(self).__name__
         if self.n_components % self.n_heads:
             raise ValueError(
                 f"n_components must be a multiple of n_heads={self.n_heads}, got {self.n_components}."
             )
-        sequences = fit_sequences(X, self.order, name)
-        if not (sequences.lengths > 1).any():
-            raise ValueError(
-                f"No row of X has two events to learn an order from: {name} needs histories."
-            )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        self._catalogue_ = self._item_tokens(X, seed)
-        self._trie_ = Trie.of(self._catalogue_)
-        self.n_tokens_ = self._catalogue_.n_items
-        file = self._checkpoint_file(sequences)
-        progress = training.Progress.load(file, seed)
-        network = self._network(progress.seed)
-        device = training.choose_device(self.device)
-        trainer = training.Trainer(
-            network=network.to(device),
-            batches=partial(
-                token_batches, sequences, self._catalogue_, self.max_length, self.batch_size
-            ),
-            loss=Loss("softmax", np.ones(self.n_tokens_), 1, device),
-            learning_rate=self.learning_rate,
-            regularization=self.regularization,
-            max_length=self.max_length,
-            mask=False,
-            holdout=None,
-            patience=1,
-            checkpoint=file,
-            report=self._report,
-            epochs=partial(iterations, self, X=X),
+        sequences = fit_sequences(X, self.order, type(self).__name__)
+        self._require_order(sequences)
+        seed = self._seed()
+        catalogue = self._catalogue_ = self._item_tokens(X, seed)
+        self._trie_ = Trie.of(catalogue)
+        self.n_tokens_ = catalogue.n_items
+        depends = sequences.items, sequences.bounds, catalogue.items, catalogue.bounds
+        file, progress = self._progress(seed, str(self.architecture), *depends)
+        self._train_network(
+            X,
+            self._network(progress.seed),
+            partial(token_batches, sequences, catalogue, self.max_length, self.batch_size),
+            ("softmax", np.ones(self.n_tokens_), 1),
+            (file, progress),
+            max_iter=self.max_iter,
         )
-        progress = trainer.run(progress, self.max_iter)
-        self.weights_ = training.to_numpy(network)
-        self.loss_curve_ = progress.losses
-        self.validation_scores_ = progress.scores
-        self.best_epoch_ = self.n_iter_ = len(progress.losses)
 
     def _item_tokens(self, X: sp.csr_array, seed: int) -> Sequences:
         """Tokens of every item."""
@@ -295,26 +236,6 @@ class LMRecommender(BaseRecommender):
             return as_vectors(self.item_texts, X.shape[1])
         texts = texts_of_items(self.item_texts, X)
         return as_vectors(embedded(unfitted(self.encoder), texts, X), X.shape[1])
-
-    def _checkpoint_file(self, sequences: Sequences) -> Path | None:
-        """The file of this training, named after all that its outcome depends on but how long it goes on."""
-        if self.checkpoint is None:
-            return None
-        from sklearn_llmrec.sequence._training import fingerprint
-
-        name, catalogue = type(self).__name__, self._catalogue_
-        fixed = {k: v for k, v in self.get_params(deep=False).items() if k not in self._free}
-        seed = self.random_state if isinstance(self.random_state, Integral) else None
-        arrays = sequences.items, sequences.bounds, catalogue.items, catalogue.bounds
-        key = fingerprint(name, fixed, str(self.architecture), seed, *arrays)
-        return Path(self.checkpoint) / f"{name}-{key}.npz"
-
-    def _report(self, progress: Any) -> None:
-        if self.verbose:
-            print(
-                f"[{type(self).__name__}] epoch {progress.epoch}: loss {progress.losses[-1]:.4f}",
-                flush=True,
-            )
 
     def _network(self, seed: int) -> Any:
         """A network with the weights that a seed starts from."""

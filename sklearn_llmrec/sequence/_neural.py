@@ -1,119 +1,60 @@
-"""What all sequence networks share as estimators: parameters, fit, warm start, checkpoints, scores, pickling."""
+"""What networks share that read the latest events: parameters, fit, warm start, scores, pickling."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
-from numbers import Integral, Real
-from pathlib import Path
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.sequence._batches import Batch, next_item_batches
+from sklearn_llmrec.sequence._trained import TrainedOnSequences
 from sklearn_llmrec.utils._atomic import restored_on_error
 from sklearn_llmrec.utils._blocks import best_of_block, row_chunks
-from sklearn_llmrec.utils._callbacks import iterations
+from sklearn_llmrec.utils._networks import STOPPING_CONSTRAINTS
 from sklearn_llmrec.utils._optional import require
-from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences
+from sklearn_llmrec.utils._order import Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.utils._validation import canonical
 
 # Up to this many items a softmax over all of them is worth its cost.
 _FULL_SOFTMAX_ITEMS = 5000
 
 
-class SequenceNetworkRecommender(BaseRecommender):
+class SequenceNetworkRecommender(TrainedOnSequences):
     """Base of recommenders that are a network over the latest events.
 
     A subclass lists its parameters and builds its encoder.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "max_length": [Interval(Integral, 2, None, closed="left")],
+        **TrainedOnSequences._parameter_constraints,
+        **STOPPING_CONSTRAINTS,
         "loss": [StrOptions({"auto", "softmax", "sampled_softmax", "bce", "gbce"})],
         "n_negatives": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "regularization": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "item_embeddings": ["array-like", None],
         "embedding_training": [StrOptions({"tuned", "delta", "frozen"})],
         "warm_start": ["boolean"],
-        "checkpoint": [str, Path, None],
-        "order": [StrOptions(set(ORDERS))],
-        "device": [str],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
     }
-    _needs_order: ClassVar[bool] = True
     # Whether inputs hide events and outputs tell them, instead of telling the next.
     _masks: ClassVar[bool] = False
-    # Parameters that a checkpoint may be continued under other values of.
-    weights_: dict[str, NDArray[Any]]
-    loss_curve_: list[float]
-    validation_scores_: list[float]
-    _free: ClassVar[tuple[str, ...]] = (
-        *("max_iter", "n_iter_no_change", "checkpoint", "device", "verbose", "random_state"),
-        *("item_embeddings", "warm_start", "order"),
-    )
+    loss: str
+    n_negatives: int
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    item_embeddings: ArrayLike | None
+    embedding_training: str
+    warm_start: bool
 
-    def __init__(
-        self,
-        *,
-        n_components: int,
-        n_layers: int,
-        dropout: float,
-        max_length: int,
-        loss: str,
-        n_negatives: int,
-        batch_size: int,
-        learning_rate: float,
-        regularization: float,
-        max_iter: int,
-        early_stopping: bool,
-        validation_fraction: float,
-        n_iter_no_change: int,
-        item_embeddings: ArrayLike | None,
-        embedding_training: str,
-        warm_start: bool,
-        checkpoint: str | Path | None,
-        order: str,
-        device: str,
-        random_state: int | np.random.RandomState | None,
-        verbose: bool | int,
-    ) -> None:
-        self.n_components = n_components
-        self.n_layers = n_layers
-        self.dropout = dropout
-        self.max_length = max_length
-        self.loss = loss
-        self.n_negatives = n_negatives
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.regularization = regularization
-        self.max_iter = max_iter
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.item_embeddings = item_embeddings
-        self.embedding_training = embedding_training
-        self.warm_start = warm_start
-        self.checkpoint = checkpoint
-        self.order = order
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    def _assign(self, parameters: dict[str, Any]) -> None:
+        """Set the parameters of an `__init__` from its `locals()`: two dozen, in three signatures."""
+        self.__dict__.update({k: v for k, v in parameters.items() if k != "self"})
 
     # -- what a subclass writes -------------------------------------------------------------------------------------
 
@@ -166,49 +107,39 @@ class SequenceNetworkRecommender(BaseRecommender):
 
     def _train(self, X: sp.csr_array, max_iter: int, *, go_on: bool, validate: bool) -> None:
         torch = require("torch", extra="deep")
-        from sklearn_llmrec.sequence import _training as training
-        from sklearn_llmrec.sequence._losses import Loss
+        from sklearn_llmrec.utils._training import from_numpy
 
-        name = type(self).__name__
-        sequences = fit_sequences(X, self.order, name)
+        sequences = fit_sequences(X, self.order, type(self).__name__)
         start = self._start_vectors(X.shape[1])
-        file = self._checkpoint_file(sequences, self.weights_ if go_on else None, validate)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        progress = training.Progress.load(file, seed)
+        given = [] if start is None else [np.asarray(self.item_embeddings)]
+        given += list(self.weights_.values()) if go_on else []
+        depends = validate, sequences.items, sequences.bounds, *given
+        file, progress = self._progress(self._seed(), *depends)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(progress.seed)
             network = self._network(X.shape[1])
         if go_on:
-            training.from_numpy(network, self.weights_, copy=True)
+            from_numpy(network, self.weights_, copy=True)
         elif start is not None:
             with torch.no_grad():
                 network.items[:, : start.shape[1]] = torch.from_numpy(start)
         learned, holdout = (sequences, None)
         if validate:
             learned, holdout = self._held_out(sequences, progress.seed)
-        if not (learned.lengths > 1).any():
-            raise ValueError(
-                f"No row of X has two events to learn an order from: {name} needs histories."
-            )
+        self._require_order(learned)
         counts = np.bincount(learned.items, minlength=X.shape[1])
-        device = training.choose_device(self.device)
-        trainer = training.Trainer(
-            network=network.to(device),
-            batches=self._batches(learned),
-            loss=Loss(self._loss_name(X.shape[1]), counts, self.n_negatives, device),
-            learning_rate=self.learning_rate,
-            regularization=self.regularization,
-            max_length=self.max_length,
+        self._train_network(
+            X,
+            network,
+            self._batches(learned),
+            (self._loss_name(X.shape[1]), counts, self.n_negatives),
+            (file, progress),
+            max_iter=max_iter,
             mask=self._masks,
             holdout=holdout,
             patience=self.n_iter_no_change,
-            checkpoint=file,
-            report=self._report,
-            epochs=partial(iterations, self, X=X),
+            go_on=go_on,
         )
-        progress = trainer.run(progress, max_iter)
-        self.weights_ = training.to_numpy(network)
-        training.keep_curves(self, progress, go_on)
 
     def _held_out(self, sequences: Sequences, seed: int) -> tuple[Sequences, Any]:
         """Sequences without the last event of some users, and these events."""
@@ -250,28 +181,6 @@ class SequenceNetworkRecommender(BaseRecommender):
         if self.loss != "auto":
             return self.loss
         return "softmax" if n_items <= _FULL_SOFTMAX_ITEMS else "sampled_softmax"
-
-    def _checkpoint_file(
-        self, sequences: Sequences, start: dict[str, NDArray[Any]] | None, validate: bool
-    ) -> Path | None:
-        """The file of this training: named after all that its outcome depends on but how long it goes on."""
-        if self.checkpoint is None:
-            return None
-        from sklearn_llmrec.sequence._training import fingerprint
-
-        name = type(self).__name__
-        fixed = {k: v for k, v in self.get_params().items() if k not in self._free}
-        # Without a fixed seed the file says with which seed the training began.
-        seed = self.random_state if isinstance(self.random_state, Integral) else None
-        given = [] if self.item_embeddings is None else [np.asarray(self.item_embeddings)]
-        given += [] if start is None else list(start.values())
-        key = fingerprint(name, fixed, seed, validate, sequences.items, sequences.bounds, *given)
-        return Path(self.checkpoint) / f"{name}-{key}.npz"
-
-    def _report(self, progress: Any) -> None:
-        from sklearn_llmrec.utils._training import print_epoch
-
-        print_epoch(self, progress)
 
     # -- scores -------------------------------------------------------------------------------------------------------
 

@@ -6,14 +6,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_llmrec.sequence._documented import documented
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
+from sklearn_llmrec.sequence._trained import SEQUENCE_TEXTS
+from sklearn_llmrec.utils._documented import documented
 
 
 class RecurrentRecommender(SequenceNetworkRecommender):
     """Base of the recurrent networks: they differ in the cell."""
 
     _cell: ClassVar[str]
+    attention: bool
+    tie_weights: bool
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **SequenceNetworkRecommender._parameter_constraints,
         "attention": ["boolean"],
@@ -47,31 +50,7 @@ class RecurrentRecommender(SequenceNetworkRecommender):
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
     ) -> None:
-        super().__init__(
-            n_components=n_components,
-            n_layers=n_layers,
-            dropout=dropout,
-            max_length=max_length,
-            loss=loss,
-            n_negatives=n_negatives,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            regularization=regularization,
-            max_iter=max_iter,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            item_embeddings=item_embeddings,
-            embedding_training=embedding_training,
-            warm_start=warm_start,
-            checkpoint=checkpoint,
-            order=order,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.attention = attention
-        self.tie_weights = tie_weights
+        self._assign(locals())
 
     def _tied(self) -> bool:
         return self.tie_weights
@@ -82,27 +61,22 @@ class RecurrentRecommender(SequenceNetworkRecommender):
         return Recurrent(self._cell, self.n_components, self.n_layers, self.dropout, self.attention)
 
 
-_OWN = """n_components : int, default=128
-        Width of item vectors and states.
-    n_layers : int, default=1
-        Recurrent layers.
-    attention : bool, default=False
-        Whether the state attends to all earlier states.
-    tie_weights : bool, default=True
-        Whether items are scored by the vectors that enter the network; otherwise by vectors of their own and an
-        intercept.
-    dropout : float, default=0.2
-        Share of the item vectors' entries, and of those between layers, that is dropped in training.
-    max_length : int, default=200
-        How many of the latest events are read, and the longest piece of a history in training."""
+_TEXTS = {
+    **SEQUENCE_TEXTS,
+    "n_components": "int\nWidth of item vectors and states.",
+    "n_layers": "int\nRecurrent layers.",
+    "attention": "bool\nWhether the state attends to all earlier states.",
+    "tie_weights": """bool
+Whether items are scored by the vectors that enter the network; otherwise by vectors of their own and an
+intercept.""",
+    "dropout": """float
+Share of the item vectors' entries, and of those between layers, that is dropped in training.""",
+    "max_length": """int
+How many of the latest events are read, and the longest piece of a history in training.""",
+}
 
 
-def _recurrent(kind: type) -> type:
-    kind.__doc__ = (kind.__doc__ or "").replace("{own}", _OWN)
-    return documented(kind)
-
-
-@_recurrent
+@documented(_TEXTS)
 class SequenceLSTMRecommender(RecurrentRecommender):
     """LSTM over the latest events, trained to tell the next one.
 
@@ -111,12 +85,15 @@ class SequenceLSTMRecommender(RecurrentRecommender):
 
     Parameters
     ----------
-    {own}
-    {parameters}
+    {n_components, n_layers, attention, tie_weights, dropout, max_length}
+    {loss, n_negatives, batch_size, learning_rate, regularization, max_iter, early_stopping, validation_fraction,
+    n_iter_no_change, item_embeddings, embedding_training, warm_start, checkpoint, order, device, random_state,
+    verbose}
 
     Attributes
     ----------
-    {attributes}
+    {weights_, item_vectors_, loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_,
+    n_features_in_}
 
     See Also
     --------
@@ -151,7 +128,7 @@ class SequenceLSTMRecommender(RecurrentRecommender):
     _cell = "lstm"
 
 
-@_recurrent
+@documented(_TEXTS)
 class SequenceGRURecommender(RecurrentRecommender):
     """GRU over the latest events, trained to tell the next one.
 
@@ -160,12 +137,15 @@ class SequenceGRURecommender(RecurrentRecommender):
 
     Parameters
     ----------
-    {own}
-    {parameters}
+    {n_components, n_layers, attention, tie_weights, dropout, max_length}
+    {loss, n_negatives, batch_size, learning_rate, regularization, max_iter, early_stopping, validation_fraction,
+    n_iter_no_change, item_embeddings, embedding_training, warm_start, checkpoint, order, device, random_state,
+    verbose}
 
     Attributes
     ----------
-    {attributes}
+    {weights_, item_vectors_, loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_,
+    n_features_in_}
 
     See Also
     --------
@@ -199,7 +179,7 @@ class SequenceGRURecommender(RecurrentRecommender):
     _cell = "gru"
 
 
-@_recurrent
+@documented(_TEXTS)
 class SequenceRNNRecommender(RecurrentRecommender):
     """Plain recurrent network (tanh) over the latest events, trained to tell the next one.
 
@@ -207,12 +187,15 @@ class SequenceRNNRecommender(RecurrentRecommender):
 
     Parameters
     ----------
-    {own}
-    {parameters}
+    {n_components, n_layers, attention, tie_weights, dropout, max_length}
+    {loss, n_negatives, batch_size, learning_rate, regularization, max_iter, early_stopping, validation_fraction,
+    n_iter_no_change, item_embeddings, embedding_training, warm_start, checkpoint, order, device, random_state,
+    verbose}
 
     Attributes
     ----------
-    {attributes}
+    {weights_, item_vectors_, loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_,
+    n_features_in_}
 
     See Also
     --------

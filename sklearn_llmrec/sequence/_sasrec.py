@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.sequence._documented import documented
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
+from sklearn_llmrec.sequence._trained import SEQUENCE_TEXTS
+from sklearn_llmrec.utils._documented import documented
 
 
 class TransformerRecommender(SequenceNetworkRecommender):
@@ -40,7 +41,7 @@ class TransformerRecommender(SequenceNetworkRecommender):
         )
 
 
-@documented
+@documented(SEQUENCE_TEXTS)
 class SASRec(TransformerRecommender):
     """Self-attentive sequential recommendation: a Transformer that tells the next event.
 
@@ -59,11 +60,14 @@ class SASRec(TransformerRecommender):
         Share of the entries that is dropped in training, of item vectors and of what a block adds.
     max_length : int, default=200
         How many of the latest events are read, and the longest piece of a history in training.
-    {parameters}
+    {loss, n_negatives, batch_size, learning_rate, regularization, max_iter, early_stopping, validation_fraction,
+    n_iter_no_change, item_embeddings, embedding_training, warm_start, checkpoint, order, device, random_state,
+    verbose}
 
     Attributes
     ----------
-    {attributes}
+    {weights_, item_vectors_, loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_,
+    n_features_in_}
 
     See Also
     --------
@@ -123,27 +127,4 @@ class SASRec(TransformerRecommender):
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
     ) -> None:
-        super().__init__(
-            n_components=n_components,
-            n_layers=n_layers,
-            dropout=dropout,
-            max_length=max_length,
-            loss=loss,
-            n_negatives=n_negatives,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            regularization=regularization,
-            max_iter=max_iter,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            item_embeddings=item_embeddings,
-            embedding_training=embedding_training,
-            warm_start=warm_start,
-            checkpoint=checkpoint,
-            order=order,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.n_heads = n_heads
+        self._assign(locals())

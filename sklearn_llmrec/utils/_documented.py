@@ -17,7 +17,7 @@ def documented(texts: Mapping[str, str]) -> Callable[[_Kind], _Kind]:
     """
 
     def fill(kind: _Kind) -> _Kind:
-        parameters = inspect.signature(kind.__init__).parameters
+        parameters = inspect.signature(kind).parameters
 
         def entry(name: str) -> str:
             what, _, text = texts[name].partition("\n")
