@@ -8,13 +8,15 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec._item_to_item import ItemToItemRecommender
 from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
 from sklearn_llmrec.utils._order import (
-    ORDERS,
+    ORDER_CONSTRAINTS,
+    ORDER_TEXTS,
     Sequences,
     event_sequences,
     fit_sequences,
@@ -26,6 +28,7 @@ from sklearn_llmrec.utils._sparse import matmul_topn, with_data
 _BLOCK_PAIRS = 2**23
 
 
+@documented(ORDER_TEXTS)
 class SequenceKNN(ItemToItemRecommender):
     r"""Nearest neighbours of items in time: what follows what, and how soon.
 
@@ -45,20 +48,13 @@ class SequenceKNN(ItemToItemRecommender):
         How many steps apart two events of a user may be to count as a pair.
     decay : float, default=0.8
         How much less an event of the history weighs for every event after it.
-    order : {"auto", "timestamps", "values"}, default="auto"
-        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-        timestamps where X has them. Ratings and weights are no times.
-    n_jobs : int, default=None
-        Threads. None means 1 unless in a joblib context, -1 all cores.
+    {order, n_jobs}
 
     Attributes
     ----------
     weights_ : csr_array of shape (n_items, n_items)
         Entry (i, j) is the weight of i for the candidate j.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -85,7 +81,7 @@ class SequenceKNN(ItemToItemRecommender):
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "window": [Interval(Integral, 1, None, closed="left")],
         "decay": [Interval(Real, 0, 1, closed="right")],
-        "order": [StrOptions(set(ORDERS))],
+        **ORDER_CONSTRAINTS,
         "n_jobs": [None, Integral],
     }
     _needs_order: ClassVar[bool] = True
@@ -169,6 +165,7 @@ def _pair_blocks(
         first = last
 
 
+@documented(ORDER_TEXTS)
 class SessionKNN(BaseRecommender):
     r"""Nearest sessions: what was in the sessions most similar to the current one.
 
@@ -186,20 +183,13 @@ class SessionKNN(BaseRecommender):
         The longest piece of a fitted history that counts as one session.
     decay : float, default=0.8
         How much less an event of the current session weighs for every event after it.
-    order : {"auto", "timestamps", "values"}, default="auto"
-        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-        timestamps where X has them. Ratings and weights are no times.
-    n_jobs : int, default=None
-        Threads. None means 1 unless in a joblib context, -1 all cores.
+    {order, n_jobs}
 
     Attributes
     ----------
     sessions_ : csr_array of shape (n_sessions, n_items)
         The fitted sessions; 1 where a session holds the item.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -228,7 +218,7 @@ class SessionKNN(BaseRecommender):
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "max_length": [Interval(Integral, 1, None, closed="left")],
         "decay": [Interval(Real, 0, 1, closed="right")],
-        "order": [StrOptions(set(ORDERS))],
+        **ORDER_CONSTRAINTS,
         "n_jobs": [None, Integral],
     }
     _needs_order: ClassVar[bool] = True

@@ -6,12 +6,20 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences
+from sklearn_llmrec.utils._documented import documented
+from sklearn_llmrec.utils._order import (
+    ORDER_CONSTRAINTS,
+    ORDER_TEXTS,
+    Sequences,
+    event_sequences,
+    fit_sequences,
+)
 
 
+@documented(ORDER_TEXTS)
 class MarkovRecommender(BaseRecommender):
     r"""Markov chain of items: the next item given the last few, backing off to fewer.
 
@@ -28,18 +36,13 @@ class MarkovRecommender(BaseRecommender):
         The most items of context.
     smoothing : float, default=10.0
         How many observations the shorter context counts for.
-    order : {"auto", "timestamps", "values"}, default="auto"
-        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-        timestamps where X has them. Ratings and weights are no times.
+    {order}
 
     Attributes
     ----------
     transitions_ : list of csr_array of shape (n_contexts, n_items)
         For each length of context, 1 to `n_previous`, how often each item came next.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -68,7 +71,7 @@ class MarkovRecommender(BaseRecommender):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_previous": [Interval(Integral, 1, None, closed="left")],
         "smoothing": [Interval(Real, 0, None, closed="neither")],
-        "order": [StrOptions(set(ORDERS))],
+        **ORDER_CONSTRAINTS,
     }
     _needs_order: ClassVar[bool] = True
 

@@ -6,14 +6,22 @@ from typing import Any, ClassVar
 import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.neighbors._similarity import RowIndex
-from sklearn_llmrec.utils._order import ORDERS, event_sequences, fit_sequences, recency_weights
+from sklearn_llmrec.utils._documented import documented
+from sklearn_llmrec.utils._order import (
+    ORDER_CONSTRAINTS,
+    ORDER_TEXTS,
+    event_sequences,
+    fit_sequences,
+    recency_weights,
+)
 from sklearn_llmrec.utils._sparse import normalize_rows
 
 
+@documented(ORDER_TEXTS)
 class RepeatRecommender(BaseRecommender):
     r"""Personal frequency and recency, mixed with that of the nearest users (TIFU-kNN).
 
@@ -35,20 +43,13 @@ class RepeatRecommender(BaseRecommender):
         How many users are mixed in.
     neighbor_weight : float, default=0.3
         Their share, :math:`\beta`. 0 is the user alone.
-    order : {"auto", "timestamps", "values"}, default="auto"
-        Where the order of events comes from. "auto" reads the times of X where it has them, else
-        its values as times; ratings and weights are no times.
-    n_jobs : int, default=None
-        Threads. None means 1 unless in a joblib context, -1 all cores.
+    {order, n_jobs}
 
     Attributes
     ----------
     vectors_ : csr_array of shape (n_users, n_items)
         The vectors of the fitted users.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -85,7 +86,7 @@ class RepeatRecommender(BaseRecommender):
         "decay": [Interval(Real, 0, 1, closed="right")],
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "neighbor_weight": [Interval(Real, 0, 1, closed="both")],
-        "order": [StrOptions(set(ORDERS))],
+        **ORDER_CONSTRAINTS,
         "n_jobs": [None, Integral],
     }
     _needs_order: ClassVar[bool] = True

@@ -10,16 +10,17 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.utils._callbacks import iterations
 from sklearn_llmrec.utils._networks import NETWORK_CONSTRAINTS, NETWORK_TEXTS
-from sklearn_llmrec.utils._order import ORDERS, Sequences
+from sklearn_llmrec.utils._order import ORDER_CONSTRAINTS, ORDER_TEXTS, Sequences
 
 #: For `documented`.
 SEQUENCE_TEXTS = {
     **NETWORK_TEXTS,
+    **ORDER_TEXTS,
     "loss": """{"auto", "softmax", "sampled_softmax", "bce", "gbce"}
 What is minimised: cross-entropy over the whole catalogue, over the positive and sampled negatives with the
 correction for how they are sampled, or binary cross-entropy, plain or calibrated. "auto" is "softmax" up to
@@ -42,9 +43,6 @@ let items be ranked that never occurred.""",
 A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
 file goes on from there, and gives the model that it would have given without a stop; so does one with a
 larger `max_iter`.""",
-    "order": """{"auto", "timestamps", "values"}
-Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-timestamps where X has them. Ratings and weights are no times.""",
     "item_vectors_": "ndarray of shape (n_items, n_components)\nVectors of the items.",
     "validation_scores_": """list of float
 nDCG@10 of the hidden events after every epoch; empty without early stopping.""",
@@ -74,7 +72,7 @@ class TrainedOnSequences(BaseRecommender):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "max_length": [Interval(Integral, 2, None, closed="left")],
         "checkpoint": [str, Path, None],
-        "order": [StrOptions(set(ORDERS))],
+        **ORDER_CONSTRAINTS,
     }
     _needs_order: ClassVar[bool] = True
     n_components: int

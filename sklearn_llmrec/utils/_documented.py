@@ -9,6 +9,14 @@ from typing import TypeVar
 _Kind = TypeVar("_Kind", bound=type)
 _NAMES = re.compile(r"^ +\{([\w,\s]+)\}$", re.MULTILINE)
 
+#: What is said of nearly every estimator.
+COMMON_TEXTS = {
+    "n_jobs": "int\nThreads. None means 1 unless in a joblib context, -1 all cores.",
+    "item_popularity_": """ndarray of shape (n_items,), float64
+Number of users who interacted with each item at `fit`.""",
+    "n_features_in_": "int\nNumber of items.",
+}
+
 
 def documented(texts: Mapping[str, str]) -> Callable[[_Kind], _Kind]:
     """Fill lines such as ``{max_iter, verbose}`` of a class docstring with what `texts` say of these names.

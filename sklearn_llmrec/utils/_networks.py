@@ -5,6 +5,8 @@ from typing import Any
 
 from sklearn.utils._param_validation import Interval
 
+from sklearn_llmrec.utils._documented import COMMON_TEXTS
+
 NETWORK_CONSTRAINTS: dict[str, Any] = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -23,6 +25,7 @@ STOPPING_CONSTRAINTS: dict[str, Any] = {
 
 #: For `documented`.
 NETWORK_TEXTS = {
+    **COMMON_TEXTS,
     "learning_rate": "float\nStep size of Adam.",
     "regularization": "float\nThe L2 penalty on all weights.",
     "max_iter": "int\nThe most epochs.",
@@ -36,7 +39,4 @@ Start and all draws. Equal seeds give equal models on a CPU with equally many th
     "loss_curve_": "list of float\nMean training loss of every epoch.",
     "best_epoch_": "int\nThe epoch, from 1, whose weights were kept.",
     "n_iter_": "int\nEpochs trained.",
-    "item_popularity_": """ndarray of shape (n_items,), float64
-Number of users who interacted with each item at `fit`.""",
-    "n_features_in_": "int\nNumber of items.",
 }

@@ -6,11 +6,21 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils._param_validation import StrOptions
 
 from sklearn_llmrec._interactions import Interactions
+from sklearn_llmrec.utils._documented import COMMON_TEXTS
 from sklearn_llmrec.utils._validation import canonical
 
 ORDERS = ("auto", "timestamps", "values")
+ORDER_CONSTRAINTS: dict[str, Any] = {"order": [StrOptions(set(ORDERS))]}
+#: For `documented`.
+ORDER_TEXTS = {
+    **COMMON_TEXTS,
+    "order": """{"auto", "timestamps", "values"}
+Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+timestamps where X has them. Ratings and weights are no times.""",
+}
 
 
 @dataclass(frozen=True)
