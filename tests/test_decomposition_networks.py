@@ -72,7 +72,7 @@ def test_the_bound_is_the_multinomial_likelihood_less_the_divergence(X):
         batches=lambda rng: row_batches(X, 30, rng),
         kl_weight=0.3,
         n_annealing=1,
-        part=None,
+        holdout=None,
         learning_rate=1e-3,
         regularization=0.0,
         patience=1,

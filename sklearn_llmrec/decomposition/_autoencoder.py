@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklearn_llmrec.decomposition._hidden_part import HiddenPart
 from sklearn_llmrec.decomposition._mult_vae import logits_of
+from sklearn_llmrec.decomposition._row_holdout import RowHoldout
 from sklearn_llmrec.utils._sparse import entry_rows, normalize_rows
 from sklearn_llmrec.utils._training import Training, to_numpy
 
@@ -76,13 +76,13 @@ class BoundTraining(Training):
     # Steps until the divergence has its full weight, and those done.
     n_annealing: int
     n_steps: int = 0
-    part: HiddenPart | None
+    holdout: RowHoldout | None
 
     def validate(self, network: Any) -> float | None:
         """NDCG@10 of the hidden items."""
-        if self.part is None:
+        if self.holdout is None:
             return None
-        return self.part.ndcg(partial(logits_of, to_numpy(network)))
+        return self.holdout.ndcg(partial(logits_of, to_numpy(network)))
 
     def loss_of(
         self, batch: tuple[sp.csr_array, sp.csr_array], rng: np.random.Generator

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklearn_llmrec.decomposition._hidden_part import HiddenPart
 from sklearn_llmrec.decomposition._lightgcn import fold_in, item_layers
+from sklearn_llmrec.decomposition._row_holdout import RowHoldout
 from sklearn_llmrec.utils._sparse import entry_rows
 from sklearn_llmrec.utils._training import Training, to_numpy
 
@@ -113,16 +113,16 @@ class PairTraining(Training):
 
     penalty: float
     learned: sp.csr_array
-    part: HiddenPart | None
+    holdout: RowHoldout | None
 
     def validate(self, network: Any) -> float | None:
         """NDCG@10 of the hidden items, of rows folded in."""
-        if self.part is None:
+        if self.holdout is None:
             return None
         weights = to_numpy(network)
         layers = item_layers(self.learned, weights["users"], weights["items"], network.n_layers)
         senders, vectors = layers
-        return self.part.ndcg(lambda X: fold_in(X, senders) @ vectors.T)
+        return self.holdout.ndcg(lambda X: fold_in(X, senders) @ vectors.T)
 
     def loss_of(self, batch: Triples, rng: np.random.Generator) -> tuple[Tensor, int]:
         """The mean loss over the triples of a batch, and their number."""

@@ -114,7 +114,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
         self.verbose = verbose
 
     def _fit_factors(self, X: sp.csr_array) -> None:
-        seed, learned, part = self._split(X)
+        seed, learned, holdout = self._split(X)
         from sklearn_llmrec.decomposition import _graph as graph
 
         weights = self._trained(
@@ -123,7 +123,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
             graph.PairTraining,
             partial(graph.triples, learned, self.batch_size),
             seed=seed,
-            part=part,
+            holdout=holdout,
             regularization=0.0,
             penalty=self.regularization,
             learned=learned,

@@ -133,7 +133,7 @@ class MultVAERecommender(RowNetworkRecommender):
                 f"warm_start goes on with {len(self.weights_['item_vectors'])} items and X has {X.shape[1]} columns: "
                 "fit a new estimator for another catalogue."
             )
-        seed, learned, part = self._split(X)
+        seed, learned, holdout = self._split(X)
         from sklearn_llmrec.decomposition import _autoencoder as autoencoder
         from sklearn_llmrec.utils._training import from_numpy
 
@@ -149,7 +149,7 @@ class MultVAERecommender(RowNetworkRecommender):
             partial(autoencoder.row_batches, learned, self.batch_size),
             seed=seed,
             go_on=go_on,
-            part=part,
+            holdout=holdout,
             regularization=self.regularization,
             kl_weight=self.kl_weight,
             n_annealing=0 if go_on else self.annealing * -(-X.shape[0] // self.batch_size),

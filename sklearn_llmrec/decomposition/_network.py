@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from sklearn.utils import check_random_state
 
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.decomposition._hidden_part import HiddenPart
+from sklearn_llmrec.decomposition._row_holdout import RowHoldout
 from sklearn_llmrec.utils._callbacks import iterations
 from sklearn_llmrec.utils._networks import NETWORK_CONSTRAINTS, NETWORK_TEXTS, STOPPING_CONSTRAINTS
 from sklearn_llmrec.utils._optional import require
@@ -45,12 +45,12 @@ class RowNetworkRecommender(BaseRecommender):
     random_state: int | np.random.RandomState | None
     verbose: bool | int
 
-    def _split(self, X: sp.csr_array) -> tuple[int, sp.csr_array, HiddenPart | None]:
+    def _split(self, X: sp.csr_array) -> tuple[int, sp.csr_array, RowHoldout | None]:
         """The seed of a training, what it learns from, and what it is stopped by."""
         require("torch", extra="deep")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         fraction = self.validation_fraction if self.early_stopping else 0.0
-        return seed, *HiddenPart.of(X, fraction, seed)
+        return seed, *RowHoldout.of(X, fraction, seed)
 
     def _trained(
         self,

@@ -1,4 +1,4 @@
-"""What learns from several recommenders hides part of X itself: targets never come from outside."""
+"""Hidden interactions that hybrids learn from, with every member's opinion: targets never come from outside X."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Hidden interactions that a training is stopped by."""
+"""Hidden interactions of rows that a training is stopped by; those of sequences are in `sequence._training`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from sklearn_llmrec.utils._blocks import best_of_block, row_chunks
 
 
 @dataclass
-class HiddenPart:
+class RowHoldout:
     """Rows with a part of their items hidden, and these items."""
 
     visible: sp.csr_array
