@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from _tiny_models import tiny_model, tiny_tokenizer
+from _tiny_models import tiny_causal_model, tiny_tokenizer
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -31,7 +31,7 @@ def X():
 @pytest.fixture(scope="module", params=["gpt2", "llama"])
 def pair(request):
     pytest.importorskip("transformers")
-    return tiny_model(request.param), tiny_tokenizer()
+    return tiny_causal_model(request.param), tiny_tokenizer()
 
 
 def reranker(pair, **params):
@@ -123,10 +123,10 @@ def test_training_mode_and_weights_are_left_alone(pair, X):
 
 def test_a_long_history_is_cut_to_what_the_model_can_read(X):
     pytest.importorskip("transformers")
-    short = tiny_model("gpt2", n_positions=100), tiny_tokenizer()
+    short = tiny_causal_model("gpt2", n_positions=100), tiny_tokenizer()
     result = reranker(short).fit(X).rerank(X, 6)
     assert result.counts["answered"] == 12
-    tiny = tiny_model("gpt2", n_positions=16), tiny_tokenizer()
+    tiny = tiny_causal_model("gpt2", n_positions=16), tiny_tokenizer()
     with pytest.warns(UserWarning, match="12 of 12 rows.*12 failed"):
         items = reranker(tiny).fit(X).recommend(X, 6)[0]
     assert_array_equal(items, EASE().fit(X).recommend(X, 6)[0])
@@ -139,7 +139,7 @@ def test_the_cache_reads_once_and_knows_the_model(pair, X, tmp_path):
     assert_array_equal(first.items, second.items)
     assert second.counts["cached"] == 12
     assert second.counts["requests"] == 0
-    other = reranker((tiny_model("gpt2", seed=5), pair[1]), cache=tmp_path).fit(X)
+    other = reranker((tiny_causal_model("gpt2", seed=5), pair[1]), cache=tmp_path).fit(X)
     assert other.rerank(X, 6).counts["cached"] == 0
     search = GridSearchCV(model, {"blend": [0.0, 0.4, 1.0]}, cv=2).fit(X)
     assert np.isfinite(search.best_score_)

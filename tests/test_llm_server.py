@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from _tiny_models import tiny_model, tiny_tokenizer
+from _tiny_models import tiny_causal_model, tiny_tokenizer
 
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.text import LLMReranker
@@ -27,7 +27,7 @@ def save_model(folder):
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
     )
-    tiny_model("llama").save_pretrained(folder)
+    tiny_causal_model("llama").save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 

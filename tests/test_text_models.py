@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from _tiny_model import save_tiny_model
+from _tiny_models import save_tiny_encoder
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
@@ -33,7 +33,7 @@ needs_training = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     pytest.importorskip("sentence_transformers")
-    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
+    return save_tiny_encoder(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
