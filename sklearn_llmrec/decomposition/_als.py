@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from sklearn_llmrec._similar import ExplainMixin
 from sklearn_llmrec.decomposition._factors import FactorRecommender, goes_on
 from sklearn_llmrec.decomposition._row_systems import RowSystems
-from sklearn_llmrec.utils._callbacks import iterations
+from sklearn_llmrec.utils._callbacks import iterations, tell
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
 
 # Steps of conjugate gradients per sweep, from the factors of the sweep before.
@@ -57,9 +57,8 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
     max_iter : int, default=15
         Sweeps over users and items.
     warm_start : bool, default=False
-        Whether `fit` goes on from the item factors of the last fit, for `max_iter` more sweeps over the
-        rows that it is given: the users' factors are solved anew from
-        them, whether or not these are the rows of before.
+        Whether `fit` goes on from the item factors of the last fit, for `max_iter` more sweeps over the rows that it
+        is given: the users' factors are solved anew from them, whether or not these are the rows of before.
     random_state : int, RandomState instance or None, default=None
         Initial factors. Equal seeds give bit-equal factors.
     n_jobs : int, default=None
@@ -198,8 +197,7 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
             self.n_iter_ = sweep + 1
             P = users.solve(Q, self._gram(Q), start=P, max_iter=_STEPS)
             Q = items.solve(P, self._gram(P), start=Q, max_iter=_STEPS)
-            if self.verbose:
-                print(f"[ALSRecommender] sweep {sweep + 1} of {self.max_iter}")
+            tell(self, f"sweep {sweep + 1} of {self.max_iter}")
         self.components_ = np.ascontiguousarray(Q.T)
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks (progress bars, score monitors) where the installed version has them."""
+"""How a fit is followed: scikit-learn's callbacks where the installed version has them, and lines of `verbose`."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +17,7 @@ except ImportError:  # scikit-learn before 1.9
         return method
 
 
-__all__ = ["CallbackSupportMixin", "begin_fit", "end_fit", "iterations", "with_callbacks"]
+__all__ = ["CallbackSupportMixin", "begin_fit", "end_fit", "iterations", "tell", "with_callbacks"]
 
 
 def begin_fit(estimator: Any, X: Any, y: Any) -> None:
@@ -32,6 +32,12 @@ def end_fit(estimator: Any, X: Any, y: Any) -> None:
     context = getattr(estimator, "_callback_fit_ctx", None)
     if context is not None:
         context.call_on_fit_task_end(estimator=estimator, X=X, y=y)
+
+
+def tell(estimator: Any, line: str) -> None:
+    """Print a line in the name of the estimator, where it is verbose."""
+    if estimator.verbose:
+        print(f"[{type(estimator).__name__}] {line}", flush=True)
 
 
 def iterations(

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
+from sklearn_llmrec.utils._callbacks import tell
+
 # Gradients longer than this are shortened to it.
 _MAX_GRADIENT = 1.0
 # The mean of weights gives step n the weight (a + 1) / (n + a): about the last tenth of all steps counts.
@@ -226,12 +228,8 @@ class Training:
 
 def print_epoch(estimator: Any, progress: Progress) -> None:
     """A line per epoch, where the estimator is verbose."""
-    if estimator.verbose:
-        score = f", validation nDCG@10 {progress.scores[-1]:.4f}" if progress.scores else ""
-        print(
-            f"[{type(estimator).__name__}] epoch {progress.epoch}: loss {progress.losses[-1]:.4f}{score}",
-            flush=True,
-        )
+    score = f", validation nDCG@10 {progress.scores[-1]:.4f}" if progress.scores else ""
+    tell(estimator, f"epoch {progress.epoch}: loss {progress.losses[-1]:.4f}{score}")
 
 
 def keep_curves(estimator: Any, progress: Progress, go_on: bool) -> None:
