@@ -6,7 +6,14 @@ import scipy.sparse as sp
 from scipy.optimize import nnls
 from sklearn.decomposition import TruncatedSVD
 
-from sklearn_llmrec.decomposition import BiasedMF, BPRRecommender, NMFRecommender, PureSVD, SVDpp
+from sklearn_llmrec.decomposition import (
+    ALSRecommender,
+    BiasedMF,
+    BPRRecommender,
+    NMFRecommender,
+    PureSVD,
+    SVDpp,
+)
 
 
 @pytest.fixture
@@ -140,3 +147,13 @@ def test_bpr_folds_rows_in_by_the_expanded_loss(ratings):
         np.testing.assert_allclose(got, np.linalg.solve(normal, right), rtol=1e-6)
     expected = model.transform(ratings) @ Q.T + model.item_bias_
     np.testing.assert_allclose(model.predict(ratings), expected)
+
+
+def test_verbose_prints_a_line_per_sweep(ratings, capsys):
+    model = ALSRecommender(2, max_iter=2, random_state=0, verbose=True).fit(ratings)
+    assert capsys.readouterr().out.splitlines() == [
+        "[ALSRecommender] sweep 1 of 2",
+        "[ALSRecommender] sweep 2 of 2",
+    ]
+    model.set_params(verbose=False).fit(ratings)
+    assert capsys.readouterr().out == ""
