@@ -73,26 +73,12 @@ def build(
 ) -> Parts:
     """The parts of the matrix; parameters as in `Interactions.from_frame`."""
     _check_choice("repeats", repeats, ("sum", "count", "last", "keep"))
-    _check_choice("nonpositive", nonpositive, ("drop", "keep", "net"))
-    _check_choice("missing", missing, ("drop", "keep", "raise"))
     if nonpositive == "net" and repeats != "sum":
         raise ValueError(
             f"nonpositive='net' nets sums, so it needs repeats='sum'; got {repeats!r}."
         )
-    if (event is None) != (event_weights is None):
-        raise ValueError("event and event_weights belong together: give both or neither.")
-
-    others = [column for column in (value, timestamp, event) if column is not None]
-    log = _read(frame, [user, item], others, missing)
-    n_read = len(log.frame) + log.report["missing"]
-    if timestamp is not None:
-        log.times = _times(log.frame[timestamp], timestamp)
-    if value is not None:
-        _read_values(log, value, missing)
-    if event is not None and event_weights is not None:
-        _weigh(log, event, event_weights)
-    if log.values is not None and nonpositive == "drop":
-        log.keep(log.values > 0, "nonpositive")
+    log = _events(frame, user, item, value, timestamp, event, event_weights, nonpositive, missing)
+    n_read = len(log.frame) + sum(log.report.values())
     if dtype is None:
         dtype = np.float32 if log.values is not None and log.values.dtype == np.float32 else float
 
@@ -106,10 +92,8 @@ def build(
         shape = (len(user_ids), len(item_ids))
         entries = _merge(rows, columns, log.values, log.times, shape, repeats, dtype)
         report["repeats_merged"] = len(rows) - len(entries.data)
-        if nonpositive == "net":
-            report["nonpositive"] = _narrow(entries, entries.data > 0)
-        keep = _supported(entries, min_user_interactions, min_item_interactions)
-        report["below_minimum"] = 0 if keep is None else _narrow(entries, keep)
+        minimums = min_user_interactions, min_item_interactions
+        _drop_weak(entries, report, nonpositive == "net", *minimums)
     if entries is None or not len(entries.data):
         raise ValueError(f"No event is left of the {n_read} read; dropped were {report}.")
     del log, rows, columns
@@ -130,6 +114,35 @@ def build(
         library,
         {"events_read": n_read, **report, **counts},
     )
+
+
+def _events(
+    frame: Any,
+    user: str,
+    item: str,
+    value: str | None,
+    timestamp: str | None,
+    event: str | None,
+    event_weights: dict[Any, float] | None,
+    nonpositive: str,
+    missing: str,
+) -> _Log:
+    """The events of the log that count, with what they are worth and their times."""
+    _check_choice("nonpositive", nonpositive, ("drop", "keep", "net"))
+    _check_choice("missing", missing, ("drop", "keep", "raise"))
+    if (event is None) != (event_weights is None):
+        raise ValueError("event and event_weights belong together: give both or neither.")
+    others = [column for column in (value, timestamp, event) if column is not None]
+    log = _read(frame, [user, item], others, missing)
+    if timestamp is not None:
+        log.times = _times(log.frame[timestamp], timestamp)
+    if value is not None:
+        _read_values(log, value, missing)
+    if event is not None and event_weights is not None:
+        _weigh(log, event, event_weights)
+    if log.values is not None and nonpositive == "drop":
+        log.keep(log.values > 0, "nonpositive")
+    return log
 
 
 def _axis(
@@ -317,6 +330,16 @@ def _narrow(entries: _Entries, keep: NDArray[np.bool_]) -> int:
     )
     entries.times = None if entries.times is None else entries.times[kept]
     return int(len(keep) - len(entries.data))
+
+
+def _drop_weak(
+    entries: _Entries, report: dict[str, Any], net: bool, min_user: int, min_item: int
+) -> None:
+    """Drop what nets to nothing, then what too few support, and count both."""
+    if net:
+        report["nonpositive"] = _narrow(entries, entries.data > 0)
+    keep = _supported(entries, min_user, min_item)
+    report["below_minimum"] = 0 if keep is None else _narrow(entries, keep)
 
 
 def _supported(entries: _Entries, min_user: int, min_item: int) -> NDArray[np.bool_] | None:

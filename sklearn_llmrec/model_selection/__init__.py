@@ -3,11 +3,9 @@
 from sklearn_llmrec.model_selection._compare import compare
 from sklearn_llmrec.model_selection._comparison import Comparison
 from sklearn_llmrec.model_selection._protocols import (
-    backtest_folds,
     cold_item_split,
     cold_user_split,
     strong_generalization_split,
-    time_split,
 )
 from sklearn_llmrec.model_selection._split import (
     SameRows,
@@ -15,6 +13,7 @@ from sklearn_llmrec.model_selection._split import (
     interaction_folds,
     leave_last_out,
 )
+from sklearn_llmrec.model_selection._time_cuts import backtest_folds, time_split
 
 __all__ = [
     "Comparison",

@@ -1,16 +1,14 @@
-"""Published protocols: a cut in time, backtests, unseen and cold users, cold items."""
+"""Published protocols: unseen users, cold users, cold items."""
 
-from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec._entries import as_times
 from sklearn_llmrec.model_selection._events import (
+    Baskets,
     as_events,
     baskets_in_time,
     entry_times,
@@ -20,174 +18,13 @@ from sklearn_llmrec.model_selection._events import (
     row_numbers,
     visible_and_targets,
 )
-from sklearn_llmrec.model_selection._split import Folds, n_of, stacked
+from sklearn_llmrec.model_selection._split import Folds, n_of, share_of
 
 __all__ = [
-    "backtest_folds",
     "cold_item_split",
     "cold_user_split",
     "strong_generalization_split",
-    "time_split",
 ]
-
-
-def _as_time(cut: Any) -> Any:
-    """A cut as a number: numbers stay, dates become unix seconds."""
-    if isinstance(cut, int | float | np.number):
-        return cut
-    if getattr(cut, "tzinfo", None) is not None:
-        return float(cut.timestamp())
-    return as_times(np.array([cut], dtype="datetime64[ns]"))[0].item()
-
-
-def _window(
-    M: sp.csr_array, X: Any, cut: Any, end: Any, order: str, exclude_seen: bool
-) -> tuple[Any, Any]:
-    """What was before the cut, and what came from the cut until before the end."""
-    times = entry_times(M, order)
-    target = times >= cut
-    if end is not None:
-        target &= times < end
-    return visible_and_targets(M, X, times < cut, target, exclude_seen)
-
-
-def time_split(
-    X: Any,
-    *,
-    cut: Any = None,
-    test_size: float = 0.2,
-    horizon: float | None = None,
-    order: str = "timestamps",
-    exclude_seen: bool = True,
-) -> tuple[Any, Any]:
-    """Cut the log at one time for all users.
-
-    Parameters
-    ----------
-    X : {array-like, sparse} of shape (n_users, n_items)
-        Interactions with timestamps. Where events repeat, build them with ``repeats="keep"``: a sum has the time of its
-        latest part, so it is no longer seen before that.
-    cut : number, str or datetime, default=None
-        First time that is hidden, in the unit of the timestamps; dates become unix seconds (UTC). By default the time
-        that hides `test_size` of the events, or a little more where many share it.
-    test_size : float, default=0.2
-        Share of all events at or after the cut.
-    horizon : float, default=None
-        How long after the cut targets are counted, in the unit of the timestamps; later events are in neither matrix.
-        By default to the end.
-    order : {"timestamps", "values"}, default="timestamps"
-        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
-    exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
-
-    Returns
-    -------
-    X_visible : same type as X
-        All events before the cut; nothing at or after it. Rows and columns stay: those that begin later are empty.
-    y : same type as X
-        The events at or after the cut.
-
-    See Also
-    --------
-    backtest_folds : Several cuts, for a search.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn_llmrec import Interactions
-    >>> from sklearn_llmrec.model_selection import time_split
-    >>> X = Interactions(np.array([[1, 1, 0], [0, 1, 1]]))
-    >>> X.timestamps = [10, 20, 15, 25]
-    >>> X_visible, y = time_split(X, cut=20)
-    >>> X_visible.timestamps, y.timestamps
-    (array([10, 15]), array([20, 25]))
-    """
-    M = as_events(X)
-    start = _cut_at(M, order, 1 - _share(test_size, "test_size")) if cut is None else _as_time(cut)
-    return _window(M, X, start, None if horizon is None else start + horizon, order, exclude_seen)
-
-
-def _share(size: Any, name: str) -> float:
-    if not isinstance(size, float | np.floating) or not 0 < size < 1:
-        raise ValueError(f"{name} must be a share between 0 and 1, got {size!r}.")
-    return float(size)
-
-
-def _cut_at(M: sp.csr_array, order: str, share: float) -> Any:
-    """The latest time with at most this share of the events before it."""
-    times = np.sort(entry_times(M, order))
-    if not len(times) or times[0] == times[-1]:
-        raise ValueError("The events of X share one time: there is nothing to cut.")
-    cut = times[min(int(share * len(times) + 1e-9), len(times) - 1)]
-    # A first time shared by many must stay visible.
-    return cut if cut > times[0] else times[np.searchsorted(times, cut, side="right")]
-
-
-def backtest_folds(
-    X: Any,
-    n_splits: int = 5,
-    *,
-    cuts: Any = None,
-    horizon: float | None = None,
-    order: str = "timestamps",
-    exclude_seen: bool = True,
-) -> Folds:
-    """Rolling backtest over cuts in time, for vanilla searches.
-
-    Block k holds all events before cut k; its targets are the events from there to the next cut. Fold k trains and
-    tests on block k, so nothing at or after a cut is in its fit.
-
-    Parameters
-    ----------
-    X : {array-like, sparse} of shape (n_users, n_items)
-        Interactions with timestamps; see `time_split`.
-    n_splits : int, default=5
-        Number of cuts that divide the events into n_splits + 1 parts of about equal size.
-    cuts : array-like of numbers or dates, default=None
-        The cuts themselves, ascending, instead of `n_splits`.
-    horizon : float, default=None
-        How long after its cut a fold counts targets, in the unit of the timestamps; by default to the next cut, in the
-        last fold to the end.
-    order : {"timestamps", "values"}, default="timestamps"
-        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
-    exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
-
-    Returns
-    -------
-    X_ : same type as X, of shape (n_splits * n_users, n_items)
-        The blocks, one below the other.
-    y_ : same type as X, of shape (n_splits * n_users, n_items)
-        Their targets.
-    cv : list of (train, test) arrays of rows
-        Equal rows in both, those of a block.
-
-    Notes
-    -----
-    Use such a search with ``refit=False`` and fit the best parameters on the original X; see `interaction_folds`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sklearn_llmrec import Interactions
-    >>> from sklearn_llmrec.model_selection import backtest_folds
-    >>> X = Interactions(np.ones((2, 4)))
-    >>> X.timestamps = np.arange(8)
-    >>> X_, y_, cv = backtest_folds(X, cuts=[4, 6])
-    >>> X_.sum(axis=1), y_.sum(axis=1)
-    (array([4., 0., 4., 2.]), array([0., 2., 0., 2.]))
-    """
-    M = as_events(X)
-    if cuts is None:
-        if not isinstance(n_splits, Integral) or n_splits < 1:
-            raise ValueError(f"n_splits must be an integer from 1, got {n_splits!r}.")
-        found = [_cut_at(M, order, k / (n_splits + 1)) for k in range(1, n_splits + 1)]
-    else:
-        found = [_as_time(cut) for cut in cuts]
-    if not found or any(b <= a for a, b in pairwise(found)):
-        raise ValueError(f"The cuts must ascend, got {found}: give other cuts or fewer splits.")
-    ends = [*found[1:], None] if horizon is None else [cut + horizon for cut in found]
-    return stacked([_window(M, X, cut, end, order, exclude_seen) for cut, end in zip(found, ends)])
 
 
 def strong_generalization_split(
@@ -272,14 +109,16 @@ def strong_generalization_split(
         M = part(M, kept)
         rows, trains = rows[kept], trains[kept]
     counts = np.diff(M.indptr)
-    n_hidden = np.floor(counts * (1 - _share(fold_in, "fold_in")) + 1e-9).astype(np.int64)
-    baskets = (
-        random_baskets(M, keep_baskets, rng)
-        if _is_random(by)
-        else baskets_in_time(M, "timestamps", keep_baskets)
-    )
+    n_hidden = np.floor(counts * (1 - share_of(fold_in, "fold_in")) + 1e-9).astype(np.int64)
+    baskets = _baskets(M, by, keep_baskets, rng)
     hidden = baskets.last(n_hidden) & ~trains
     return (*visible_and_targets(M, X, ~hidden, hidden, True), train, valid, test)
+
+
+def _baskets(M: Any, by: str, keep: bool, rng: np.random.RandomState) -> Baskets:
+    if _is_random(by):
+        return random_baskets(M, keep, rng)
+    return baskets_in_time(M, "timestamps", keep)
 
 
 def _is_random(by: str) -> bool:
@@ -343,11 +182,7 @@ def cold_user_split(
         raise ValueError(f"{n_cold} held-out users leave none of {M.shape[0]} to train.")
     users = rng.permutation(M.shape[0])
     test, train = np.sort(users[:n_cold]), np.sort(users[n_cold:])
-    baskets = (
-        random_baskets(M, keep_baskets, rng)
-        if _is_random(by)
-        else baskets_in_time(M, "timestamps", keep_baskets)
-    )
+    baskets = _baskets(M, by, keep_baskets, rng)
     n_hidden = np.maximum(np.diff(M.indptr) - n_visible, 0)
     n_hidden[train] = 0
     hidden = baskets.last(n_hidden, spare_first=n_visible > 0)

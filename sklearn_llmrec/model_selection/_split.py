@@ -192,6 +192,13 @@ def n_of(size: float, counts: NDArray[Any], name: str) -> NDArray[np.int64]:
     raise ValueError(f"{name} must be an integer from 1 or a share between 0 and 1, got {size!r}.")
 
 
+def share_of(size: Any, name: str) -> float:
+    """A share, checked."""
+    if not isinstance(size, float | np.floating) or not 0 < size < 1:
+        raise ValueError(f"{name} must be a share between 0 and 1, got {size!r}.")
+    return float(size)
+
+
 def holdout_split(
     X: Any,
     *,

@@ -1,7 +1,6 @@
 """The contract of recommenders as checks that any estimator, also a third party's, can run."""
 
 import pickle
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,13 +10,19 @@ from typing import Any
 import joblib
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec._recommend import recommend
+from sklearn_llmrec.utils._check_tools import (
+    assert_close,
+    assert_refused,
+    fitted,
+    odd_matrices,
+    taste_matrix,
+)
 
 __all__ = ["EXPECTED_FAILED_CHECKS", "check_recommender", "recommender_checks"]
 
@@ -32,53 +37,11 @@ EXPECTED_FAILED_CHECKS = {
 }
 
 
-def _data(dtype: Any = np.float64) -> sp.csr_array:
-    """Two groups of users with a taste each; values are distinct within a row, so they can be read as times too."""
-    rng = np.random.default_rng(0)
-    n_users, n_items = 48, 30
-    odds = np.where(np.arange(n_users)[:, None] % 2 == np.arange(n_items) % 2, 0.55, 0.1)
-    odds[:, ::5] *= 1.6
-    X = (rng.random((n_users, n_items)) < odds) * rng.permuted(
-        np.tile(np.arange(1, n_items + 1), (n_users, 1)), axis=1
-    )
-    X[:, -1] = 0  # an item that nobody interacted with
-    X[0] = 0  # a user without interactions
-    X[1, 1:] = 0
-    X[1, 0] = 3.0  # a user with one
-    return sp.csr_array(X.astype(dtype))
-
-
-def _fitted(estimator: Any) -> tuple[Any, sp.csr_array]:
-    X = _data()
-    model = clone(estimator)
-    if "random_state" in model.get_params():
-        model.set_params(random_state=0)
-    return model.fit(X), X
-
-
-def _close(a: NDArray[Any], b: NDArray[Any], what: str, tolerance: float = 1e-5) -> None:
-    scale = np.maximum(np.abs(a).max(axis=1, keepdims=True), 1e-12)
-    worst = float((np.abs(a - b) / scale).max())
-    assert worst <= tolerance, f"{what}: scores differ by {worst:.2g} of the row's largest score."
-
-
-def _refused(call: Callable[[], Any], kind: Any, words: str, what: str) -> None:
-    try:
-        call()
-    except kind as error:
-        message = str(error)
-    else:
-        raise AssertionError(f"{what} is not refused with {kind}.")
-    assert re.search(words, message, re.IGNORECASE), (
-        f"{what} is refused, but the message does not match {words!r}: {message}"
-    )
-
-
 def check_containers(estimator: Any) -> None:
     """Every sparse format, array or matrix, 32- or 64-bit indices, dense and read-only memory maps give one result."""
     from sklearn_llmrec._interactions import Interactions
 
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     expected = model.predict(X)
     assert expected.shape == X.shape, f"predict returned {expected.shape} for X of shape {X.shape}."
     assert np.isfinite(expected).all(), "predict returned scores that are not finite."
@@ -98,9 +61,9 @@ def check_containers(estimator: Any) -> None:
         variants.append(joblib.load(path, mmap_mode="r"))
         for variant in variants:
             name = type(variant).__name__
-            _close(expected, model.predict(variant), f"predict of {name}")
+            assert_close(expected, model.predict(variant), f"predict of {name}")
             refitted = clone(model).fit(variant)
-            _close(expected, refitted.predict(X), f"fit of {name}")
+            assert_close(expected, refitted.predict(X), f"fit of {name}")
             items, _ = model.recommend(variant, k=3)
             assert items.shape == (X.shape[0], 3)
         del variants, variant
@@ -113,7 +76,7 @@ def check_dtype(estimator: Any) -> None:
         (np.float64, np.float64),
         (np.int64, np.float64),
     ):
-        X = _data(dtype)
+        X = taste_matrix(dtype)
         model = clone(estimator).fit(X)
         assert model.predict(X).dtype == expected, (
             f"predict of {np.dtype(dtype)} is {model.predict(X).dtype}."
@@ -123,7 +86,7 @@ def check_dtype(estimator: Any) -> None:
 
 def check_recommend_agrees(estimator: Any) -> None:
     """The top of `predict`, seen items removed, is `recommend`."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     for exclude_seen in (True, False):
         scores = model.predict(X)
         if exclude_seen:
@@ -134,16 +97,16 @@ def check_recommend_agrees(estimator: Any) -> None:
         assert np.issubdtype(items.dtype, np.integer)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         best = np.take_along_axis(scores, order, axis=1)
-        _close(best, values, "recommend against the top of predict")
+        assert_close(best, values, "recommend against the top of predict")
         assert (np.diff(values, axis=1) <= 0).all(), "recommend is not sorted by score."
         chosen = np.take_along_axis(scores, items, axis=1)
-        _close(best, chosen, "the items of recommend under the scores of predict")
+        assert_close(best, chosen, "the items of recommend under the scores of predict")
         assert all(len(set(row)) == k for row in items.tolist()), "recommend repeats an item."
 
 
 def check_seen_and_short_rows(estimator: Any) -> None:
     """Seen items stay out; too few unseen items are filled with -1 and -inf; k is checked."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     n_items = X.shape[1]
     row = np.arange(1, n_items + 1, dtype=float)[None, :]
     row[0, [2, 7]] = 0
@@ -154,15 +117,15 @@ def check_seen_and_short_rows(estimator: Any) -> None:
     row[0, [2, 7]] = n_items + 1, n_items + 2
     items, scores = model.recommend(row, k=2)
     assert (items == -1).all(), "a row that has everything got items."
-    _refused(
+    assert_refused(
         lambda: model.recommend(X, k=n_items + 1), ValueError, "k must be between", "k > n_items"
     )
-    _refused(lambda: model.recommend(X, k=0), ValueError, "k must be between", "k = 0")
+    assert_refused(lambda: model.recommend(X, k=0), ValueError, "k must be between", "k = 0")
 
 
 def check_candidates(estimator: Any) -> None:
     """Only candidates are recommended, given for all rows or row by row, in the order of `predict`."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     allowed = np.array([1, 4, 8, 9, 20])
     scores = model.predict(X)
     mask = np.zeros(X.shape, dtype=bool)
@@ -171,13 +134,13 @@ def check_candidates(estimator: Any) -> None:
         items, _ = model.recommend(X, k=3, exclude_seen=False, candidates=candidates)
         assert np.isin(items, allowed).all(), "recommend left the candidates."
         best = np.sort(scores[:, allowed], axis=1)[:, ::-1][:, :3]
-        _close(
+        assert_close(
             best, np.take_along_axis(scores, items, axis=1), "candidates in the order of predict"
         )
     items, values = model.recommend(X, k=6, exclude_seen=False, candidates=allowed)
     assert (items[:, 5] == -1).all()
     assert (values[:, 5] == -np.inf).all()
-    _refused(
+    assert_refused(
         lambda: model.recommend(X, k=2, candidates=[X.shape[1]]),
         ValueError,
         "candidates",
@@ -187,13 +150,13 @@ def check_candidates(estimator: Any) -> None:
 
 def check_unseen_users(estimator: Any) -> None:
     """Rows never given to `fit` are scored; alone, in a batch and in another order alike."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     new = sp.csr_array(sp.vstack([X[3:20] + X[5:22], X[:4]]))
     together = model.predict(new)
     assert np.isfinite(together).all()
     alone = np.vstack([model.predict(new[[row]]) for row in range(new.shape[0])])
-    _close(together, alone, "a row alone against the same row in a batch")
-    _close(together[::-1], model.predict(new[::-1]), "rows in another order")
+    assert_close(together, alone, "a row alone against the same row in a batch")
+    assert_close(together[::-1], model.predict(new[::-1]), "rows in another order")
     batch, _ = model.recommend(new, k=3)
     ranked = np.take_along_axis(alone, batch, axis=1)
     assert (np.diff(ranked, axis=1) <= 1e-5 * np.abs(alone).max(axis=1, keepdims=True)).all()
@@ -201,7 +164,7 @@ def check_unseen_users(estimator: Any) -> None:
 
 def check_rows_without_evidence(estimator: Any) -> None:
     """An empty row gets what `fit` learned about everyone: popular items, or a rating model's baseline."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     popularity = np.bincount(X.indices, minlength=X.shape[1])
     assert np.array_equal(model.item_popularity_, popularity), (
         "item_popularity_ is not users per item."
@@ -217,43 +180,43 @@ def check_rows_without_evidence(estimator: Any) -> None:
 
 def check_y_is_not_learned(estimator: Any) -> None:
     """No `y` changes the fitted model; a y of another shape is refused."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     expected = model.predict(X)
     rng = np.random.default_rng(1)
     y = sp.csr_array(X[rng.permutation(X.shape[0])])
     for other in (y, y.toarray(), rng.integers(0, 3, X.shape[0])):
-        _close(expected, clone(model).fit(X, other).predict(X), "fit with another y", 0.0)
-    _refused(
+        assert_close(expected, clone(model).fit(X, other).predict(X), "fit with another y", 0.0)
+    assert_refused(
         lambda: clone(model).fit(X, y[:, :-1]), ValueError, "y has shape", "a y of another shape"
     )
 
 
 def check_refit_and_failed_refit(estimator: Any) -> None:
     """A second fit equals the first; a failed one changes nothing; X is not modified."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     before = X.copy()
     expected = model.predict(X)
-    _close(expected, model.fit(X).predict(X), "a second fit", 0.0)
+    assert_close(expected, model.fit(X).predict(X), "a second fit", 0.0)
     for other in (np.full((4, 4), np.nan), np.zeros((5, 3)), X.toarray()[:, :1]):
-        _refused(partial(model.fit, other), ValueError, "", "a matrix that cannot be fitted")
+        assert_refused(partial(model.fit, other), ValueError, "", "a matrix that cannot be fitted")
         assert model.n_features_in_ == X.shape[1]
-        _close(expected, model.predict(X), "predict after a failed refit", 0.0)
+        assert_close(expected, model.predict(X), "predict after a failed refit", 0.0)
     assert np.array_equal(before.toarray(), X.toarray()), "fit or predict changed X."
     loaded = pickle.loads(pickle.dumps(model))
-    _close(expected, loaded.predict(X), "predict after pickling", 0.0)
+    assert_close(expected, loaded.predict(X), "predict after pickling", 0.0)
 
 
 def check_bad_input(estimator: Any) -> None:
     """What is wrong with the input is said, with the remedy, before any work."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     dense, expected = X.toarray(), model.predict(X)
     name = type(model).__name__
     for bad, words in ((np.nan, "NaN"), (np.inf, "inf")):
         wrong = dense.copy()
         wrong[3, 3] = bad
         for method in (clone(model).fit, model.predict, model.recommend):
-            _refused(partial(method, wrong), ValueError, words, f"{name}: {words}")
-            _refused(
+            assert_refused(partial(method, wrong), ValueError, words, f"{name}: {words}")
+            assert_refused(
                 partial(method, sp.csr_array(wrong)),
                 ValueError,
                 words,
@@ -266,38 +229,38 @@ def check_bad_input(estimator: Any) -> None:
         (dense.astype(str).astype(object) + "a", "could not convert string.*from_frame"),
     ]
     for wrong, words in cases:
-        _refused(
+        assert_refused(
             partial(model.predict, wrong),
             (ValueError, TypeError),
             words,
             f"{name}: predict, {words}",
         )
     ids = np.arange(20)[:, None]
-    _refused(
+    assert_refused(
         lambda: clone(model).fit(ids),
         ValueError,
         "n_features = 1.*from_frame",
         f"{name}: a column of ids",
     )
-    _refused(
+    assert_refused(
         lambda: clone(model).fit(np.zeros((4, 3))),
         ValueError,
         "no interaction",
         f"{name}: an empty matrix",
     )
     if model.__sklearn_tags__().input_tags.positive_only:
-        _refused(
+        assert_refused(
             lambda: clone(model).fit(-dense),
             ValueError,
             "negative values.*drop or clip",
             f"{name}: negative",
         )
-    _close(expected, model.predict(X), "predict after refusals", 0.0)
+    assert_close(expected, model.predict(X), "predict after refusals", 0.0)
 
 
 def check_score(estimator: Any) -> None:
     """`score` is an nDCG, with and without `y`, whatever the order of rows; it refuses rows without targets."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     value = model.score(X)
     assert 0 <= value <= 1
     assert abs(value - model.score(X[::-1])) < 1e-9, "score depends on the order of rows."
@@ -306,12 +269,12 @@ def check_score(estimator: Any) -> None:
     )
     y = sp.csr_array(X[np.random.default_rng(0).permutation(X.shape[0])])
     assert 0 <= model.score(X, y) <= 1
-    _refused(lambda: model.score(X[:2]), ValueError, "", "rows without targets")
+    assert_refused(lambda: model.score(X[:2]), ValueError, "", "rows without targets")
 
 
 def check_in_scikit_learn(estimator: Any) -> None:
     """It works in a Pipeline and in cross-validation; `recommend` reaches it inside the Pipeline."""
-    model, X = _fitted(estimator)
+    model, X = fitted(estimator)
     pipeline = make_pipeline(MaxAbsScaler(), clone(model)).fit(X)
     assert pipeline.predict(X).shape == X.shape
     items, scores = recommend(pipeline, X, k=3)
@@ -325,23 +288,9 @@ def check_in_scikit_learn(estimator: Any) -> None:
     assert np.isfinite(result["test_score"]).all()
 
 
-def _odd_matrices() -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Small matrices of unusual shape or content."""
-    one = np.tile(np.eye(5), (2, 1)) * np.arange(1.0, 6)
-    yield "users with one item each", one
-    once = np.zeros((4, 8))
-    once[np.arange(8) // 2, np.arange(8)] = np.tile([1.0, 2.0], 4)
-    yield "items with one user each", once
-    everything = np.array([[1.0, 2, 3, 4], [2, 1, 0, 0], [0, 1, 2, 0], [1, 0, 0, 2]])
-    yield "a user who has everything", everything
-    yield "duplicate users", np.tile([[5.0, 3, 0, 0], [0, 0, 4, 1]], (4, 1))
-    yield "values that are all equal", (np.indices((7, 5)).sum(axis=0) % 2) * 3.0
-    yield "a matrix of 3 x 2", np.array([[1.0, 0], [0, 1], [1, 2]])
-
-
 def check_odd_matrices(estimator: Any) -> None:
     """Single items, single users, full rows, equal rows, equal values and 3 x 2 work, or are refused in words."""
-    for what, D in _odd_matrices():
+    for what, D in odd_matrices():
         X = sp.csr_array(D)
         X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
         model = clone(estimator)

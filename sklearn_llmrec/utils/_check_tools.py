@@ -1,0 +1,69 @@
+"""What the checks of recommenders work with: matrices, a fitted model, and what they assert."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+
+def taste_matrix(dtype: Any = np.float64) -> sp.csr_array:
+    """Two groups of users with a taste each; values are distinct within a row, so they can be read as times too."""
+    rng = np.random.default_rng(0)
+    n_users, n_items = 48, 30
+    odds = np.where(np.arange(n_users)[:, None] % 2 == np.arange(n_items) % 2, 0.55, 0.1)
+    odds[:, ::5] *= 1.6
+    X = (rng.random((n_users, n_items)) < odds) * rng.permuted(
+        np.tile(np.arange(1, n_items + 1), (n_users, 1)), axis=1
+    )
+    X[:, -1] = 0  # an item that nobody interacted with
+    X[0] = 0  # a user without interactions
+    X[1, 1:] = 0
+    X[1, 0] = 3.0  # a user with one
+    return sp.csr_array(X.astype(dtype))
+
+
+def fitted(estimator: Any) -> tuple[Any, sp.csr_array]:
+    """A fitted clone, and what it was fitted on."""
+    X = taste_matrix()
+    model = clone(estimator)
+    if "random_state" in model.get_params():
+        model.set_params(random_state=0)
+    return model.fit(X), X
+
+
+def assert_close(a: NDArray[Any], b: NDArray[Any], what: str, tolerance: float = 1e-5) -> None:
+    """Scores that differ by no more than the tolerance, as a share of the row's largest."""
+    scale = np.maximum(np.abs(a).max(axis=1, keepdims=True), 1e-12)
+    worst = float((np.abs(a - b) / scale).max())
+    assert worst <= tolerance, f"{what}: scores differ by {worst:.2g} of the row's largest score."
+
+
+def assert_refused(call: Callable[[], Any], kind: Any, words: str, what: str) -> None:
+    """A call that fails with this kind of error, whose message matches the words."""
+    try:
+        call()
+    except kind as error:
+        message = str(error)
+    else:
+        raise AssertionError(f"{what} is not refused with {kind}.")
+    assert re.search(words, message, re.IGNORECASE), (
+        f"{what} is refused, but the message does not match {words!r}: {message}"
+    )
+
+
+def odd_matrices() -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Small matrices of unusual shape or content."""
+    one = np.tile(np.eye(5), (2, 1)) * np.arange(1.0, 6)
+    yield "users with one item each", one
+    once = np.zeros((4, 8))
+    once[np.arange(8) // 2, np.arange(8)] = np.tile([1.0, 2.0], 4)
+    yield "items with one user each", once
+    everything = np.array([[1.0, 2, 3, 4], [2, 1, 0, 0], [0, 1, 2, 0], [1, 0, 0, 2]])
+    yield "a user who has everything", everything
+    yield "duplicate users", np.tile([[5.0, 3, 0, 0], [0, 0, 4, 1]], (4, 1))
+    yield "values that are all equal", (np.indices((7, 5)).sum(axis=0) % 2) * 3.0
+    yield "a matrix of 3 x 2", np.array([[1.0, 0], [0, 1], [1, 2]])
