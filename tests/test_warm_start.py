@@ -1,4 +1,4 @@
-"""Factor models that go on from where they were."""
+"""Factor models that go on from where they were, by `warm_start` and by `partial_fit`."""
 
 import numpy as np
 import pytest
@@ -63,16 +63,16 @@ def test_bpr_descends_from_where_it_was(X):
     assert last < first
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        ALSRecommender(4, regularization=1.0, max_iter=1, random_state=0),
-        BPRRecommender(4, max_iter=2, random_state=0),
-        BiasedMF(3, max_iter=1, random_state=0),
-        SVDpp(3, max_iter=1, random_state=0),
-    ],
-    ids=lambda model: type(model).__name__,
-)
+MODELS = [
+    ALSRecommender(4, regularization=1.0, max_iter=1, random_state=0),
+    BPRRecommender(4, max_iter=2, random_state=0),
+    BiasedMF(3, max_iter=1, random_state=0),
+    SVDpp(3, max_iter=1, random_state=0),
+]
+each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+
+
+@each_model
 def test_other_rows_may_follow_and_other_items_may_not(model, X):
     n_components = model.n_components
     model = clone(model).set_params(warm_start=True).fit(X)
@@ -89,3 +89,72 @@ def test_other_rows_may_follow_and_other_items_may_not(model, X):
     np.testing.assert_array_equal(model.predict(X), expected)
     cold = clone(model).set_params(warm_start=False)
     np.testing.assert_array_equal(cold.fit(X).fit(X).components_, clone(cold).fit(X).components_)
+
+
+@each_model
+def test_the_first_part_is_a_fit_and_the_same_rows_again_are_a_warm_start(model, X):
+    whole, parts = clone(model).set_params(warm_start=True), clone(model)
+    for _ in range(3):
+        whole.fit(X)
+        parts.partial_fit(X)
+        np.testing.assert_array_equal(parts.components_, whole.components_)
+        np.testing.assert_array_equal(parts.predict(X), whole.predict(X))
+    # What is counted adds up, as in every partial_fit.
+    assert parts.n_users_fit_ == 3 * X.shape[0]
+    np.testing.assert_array_equal(parts.item_popularity_, 3 * whole.item_popularity_)
+
+
+@pytest.mark.parametrize("kind", [BiasedMF, SVDpp])
+def test_sweeps_in_parts_are_sweeps_in_one_fit(kind, X):
+    whole = kind(3, max_iter=7, random_state=0).fit(X)
+    parts = kind(3, max_iter=3, random_state=0).fit(X).set_params(max_iter=4).partial_fit(X)
+    np.testing.assert_allclose(parts.predict(X), whole.predict(X), rtol=1e-9)
+
+
+def test_als_in_parts_of_all_rows_descends_to_one_fit(X):
+    model = ALSRecommender(4, regularization=1.0, max_iter=2, random_state=0)
+    whole = clone(model).set_params(max_iter=40).fit(X)
+    steps = [_weighted_loss(model.partial_fit(X), X) for _ in range(5)]
+    assert (np.diff(steps) < 1e-6 * steps[0]).all()
+    assert steps[-1] < 1.05 * _weighted_loss(whole, X)
+
+
+@each_model
+def test_items_that_a_part_lacks_keep_their_meaning(model, X):
+    model = clone(model).set_params(max_iter=20).fit(X)
+    before = {name: value.copy() for name, value in vars(model).items() if hasattr(value, "copy")}
+    mean = getattr(model, "mean_", None)
+    part = X.toarray()[:20]
+    part[:, 12:] = 0
+    part[part > 0] += 1  # another mean than before
+    model.partial_fit(part)
+    assert not np.array_equal(model.components_[:, :12], before["components_"][:, :12])
+    for name in ("components_", "implicit_components_"):
+        if name in before:
+            np.testing.assert_array_equal(getattr(model, name)[:, 12:], before[name][:, 12:])
+    if "item_bias_" in before:
+        np.testing.assert_array_equal(model.item_bias_[12:], before["item_bias_"][12:])
+    assert getattr(model, "mean_", None) == mean
+
+
+@each_model
+def test_a_failed_part_leaves_the_fit_untouched(model, X):
+    model = clone(model).fit(X)
+    expected, n_users = model.predict(X), model.n_users_fit_
+    with pytest.raises(ValueError, match="24 features"):
+        model.partial_fit(X[:, 1:])
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(np.full((2, 24), np.nan))
+    with pytest.raises(ValueError, match=r"goes on with \d factors of 24 items; n_components=2"):
+        model.set_params(n_components=2).partial_fit(X)
+    assert model.n_users_fit_ == n_users
+    np.testing.assert_array_equal(model.predict(X), expected)
+
+
+def test_new_users_alone_improve_themselves(X):
+    """Users of a taste that the first rows lacked are ranked better once they were learned from."""
+    old, new = X[np.arange(60) % 3 > 0], X[np.arange(60) % 3 == 0]
+    model = ALSRecommender(4, regularization=1.0, max_iter=5, random_state=0).fit(old)
+    before = model.score(new)
+    assert model.partial_fit(new).score(new) > before + 0.1
+    assert model.n_users_fit_ == 60

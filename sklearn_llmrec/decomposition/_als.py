@@ -14,7 +14,8 @@ from sklearn.utils._param_validation import Interval
 from threadpoolctl import threadpool_limits
 
 from sklearn_llmrec._similar import ExplainMixin
-from sklearn_llmrec.decomposition._factors import FactorRecommender, goes_on
+from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
+from sklearn_llmrec.decomposition._factors import FactorRecommender
 from sklearn_llmrec.decomposition._row_systems import RowSystems
 from sklearn_llmrec.utils._callbacks import iterations, tell
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
@@ -23,7 +24,7 @@ from sklearn_llmrec.utils._sparse import entry_rows, with_data
 _STEPS = 2
 
 
-class ALSRecommender(ExplainMixin, FactorRecommender):
+class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
     r"""Matrix factorisation of implicit feedback by alternating least squares.
 
     Minimises, over user factors p and item factors q,
@@ -179,13 +180,15 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
             gram: NDArray[Any] = self.unobserved_weight * (factors.T @ factors)
         return gram
 
-    def _fit_factors(self, X: sp.csr_array) -> None:
+    def _fit_factors(
+        self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
+    ) -> None:
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         P = 0.01 * rng.random((X.shape[0], self.n_components), dtype=X.dtype)
         Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)
         users, self._mean_frequency_ = self._systems(X, None)
         items, _ = self._systems(X.T.tocsr(), None)
-        if goes_on(self, X):
+        if go_on:
             Q = np.ascontiguousarray(self.components_.T.astype(X.dtype))
             P = users.solve_fully(Q, self._gram(Q))
 
@@ -196,7 +199,7 @@ class ALSRecommender(ExplainMixin, FactorRecommender):
         for sweep in iterations(self, self.max_iter, X=X, fitted=fitted):
             self.n_iter_ = sweep + 1
             P = users.solve(Q, self._gram(Q), start=P, max_iter=_STEPS)
-            Q = items.solve(P, self._gram(P), start=Q, max_iter=_STEPS)
+            Q = held(items.solve(P, self._gram(P), start=Q, max_iter=_STEPS), Q, kept)
             tell(self, f"sweep {sweep + 1} of {self.max_iter}")
         self.components_ = np.ascontiguousarray(Q.T)
 

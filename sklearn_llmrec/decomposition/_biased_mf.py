@@ -13,13 +13,13 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec._biases import Biases
 from sklearn_llmrec._similar import ExplainMixin, SimilarItemsMixin
-from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.decomposition._factors import goes_on, ridge_rows
+from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
+from sklearn_llmrec.decomposition._factors import ridge_rows
 from sklearn_llmrec.utils._nearest import unit_rows
 from sklearn_llmrec.utils._sparse import with_data
 
 
-class BiasedMF(ExplainMixin, SimilarItemsMixin, BaseRecommender):
+class BiasedMF(ContinuedFitMixin, ExplainMixin, SimilarItemsMixin):
     r"""Ratings as a mean, biases of users and items, and the product of their factors.
 
     Minimises over the ratings that are there
@@ -52,7 +52,7 @@ class BiasedMF(ExplainMixin, SimilarItemsMixin, BaseRecommender):
     item_bias_ : ndarray of shape (n_items,), float64
         How far an item's ratings lie from the mean.
     mean_ : float
-        Mean of all ratings.
+        Mean of all ratings at the last `fit`; a later `partial_fit` keeps it.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`.
     n_features_in_ : int
@@ -85,6 +85,7 @@ class BiasedMF(ExplainMixin, SimilarItemsMixin, BaseRecommender):
     True
     """
 
+    item_bias_: NDArray[np.float64]
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "regularization": [Interval(Real, 0, None, closed="neither")],
@@ -108,14 +109,17 @@ class BiasedMF(ExplainMixin, SimilarItemsMixin, BaseRecommender):
         self.warm_start = warm_start
         self.random_state = random_state
 
-    def _fit(self, X: sp.csr_array) -> None:
-        self.mean_ = float(X.data.mean(dtype=np.float64))
-        if not goes_on(self, X):
+    def _sweep(self, X: sp.csr_array, go_on: bool, kept: NDArray[np.int64] | None) -> None:
+        if kept is None:
+            # In a partial_fit it stays: the biases of items that X lacks are distances from it.
+            self.mean_ = float(X.data.mean(dtype=np.float64))
+        if not go_on:
             self._start(X)
         T = X.T.tocsr()
         for _ in range(self.max_iter):
             users = self._user_factors(X)
             items = self._ridge(T, users[:, :-1], users[:, -1])
+            items = held(items, np.column_stack([self.components_.T, self.item_bias_]), kept)
             self.components_ = np.ascontiguousarray(items[:, :-1].T)
             self.item_bias_ = items[:, -1]
             self._after_sweep(X, users)

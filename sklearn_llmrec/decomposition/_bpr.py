@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.decomposition._factors import FactorRecommender, goes_on
+from sklearn_llmrec.decomposition._continued import ContinuedFitMixin
+from sklearn_llmrec.decomposition._factors import FactorRecommender
 from sklearn_llmrec.decomposition._row_systems import RowSystems
 from sklearn_llmrec.utils._sparse import _kernel_csr, entry_rows
 
 
-class BPRRecommender(FactorRecommender):
+class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     r"""Bayesian personalised ranking: an item that a user has should score above one that it has not.
 
     Stochastic gradients descend, over users u, their items i and other items j,
@@ -127,7 +128,10 @@ class BPRRecommender(FactorRecommender):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_factors(self, X: sp.csr_array) -> None:
+    def _fit_factors(
+        self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
+    ) -> None:
+        # What `kept` asks for the kernel does by itself: it draws no item that nobody in X has.
         kernel = BayesianPersonalizedRanking(
             factors=self.n_components,
             learning_rate=self.learning_rate,
@@ -136,7 +140,7 @@ class BPRRecommender(FactorRecommender):
             num_threads=1,
             random_state=check_random_state(self.random_state).randint(2**31 - 1),
         )
-        if goes_on(self, X):
+        if go_on:
             # The kernel holds biases as one more factor, of which every user has one.
             items = np.column_stack([self.components_.T, np.asarray(self.item_bias_)])
             kernel.item_factors = np.ascontiguousarray(items, dtype=np.float32)

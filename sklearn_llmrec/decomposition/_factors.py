@@ -48,8 +48,12 @@ class FactorRecommender(
         """Factors of rows, whether or not they were fitted."""
 
     def _fit(self, X: sp.csr_array) -> None:
+        self._sweep(X)
+
+    def _sweep(self, X: sp.csr_array, *how: Any) -> None:
+        """`_fit_factors`, which may take more arguments, and then remember the rows."""
         self._known_rows_ = None  # of an earlier fit
-        self._fit_factors(X)
+        self._fit_factors(X, *how)
         if self._remembers_rows:
             self._known_rows_ = KnownRows(X, self._fold_in(X))
 
@@ -89,7 +93,7 @@ class FactorRecommender(
 
     @available_if(lambda self: self._remembers_rows)
     def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """The k users of the last fit whose factors have the highest cosine to those of each row.
+        """The k users of the last fit (or `partial_fit`) whose factors have the highest cosine to those of each row.
 
         Parameters
         ----------
@@ -101,8 +105,8 @@ class FactorRecommender(
         Returns
         -------
         users : ndarray of shape (n, k), int64
-            Row numbers of the matrix given to `fit`, most similar first: a row of it finds itself,
-            and its equals; -1 for a row without factors.
+            Row numbers of the matrix given to it, most similar first: a row of it finds itself, and
+            its equals; -1 for a row without factors.
         similarities : ndarray of shape (n, k)
             ``-inf`` beside -1.
         """
@@ -141,25 +145,6 @@ class FactorRecommender(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def goes_on(estimator: Any, X: sp.csr_array) -> bool:
-    """Whether a fit goes on from the item factors of the last one.
-
-    Raises
-    ------
-    ValueError
-        If it should, and X has other items or the factors another number.
-    """
-    if not (estimator.warm_start and hasattr(estimator, "components_")):
-        return False
-    n_components, n_items = estimator.components_.shape
-    if (n_components, n_items) != (estimator.n_components, X.shape[1]):
-        raise ValueError(
-            f"warm_start goes on with {n_components} factors of {n_items} items; n_components={estimator.n_components} "
-            f"and X has {X.shape[1]} columns. Fit a new estimator for another catalogue or number of factors."
-        )
-    return True
 
 
 def ridge_rows(

@@ -51,7 +51,7 @@ class SVDpp(BiasedMF):
     item_bias_ : ndarray of shape (n_items,), float64
         How far an item's ratings lie from the mean.
     mean_ : float
-        Mean of all ratings.
+        Mean of all ratings at the last `fit`; a later `partial_fit` keeps it.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`.
     n_features_in_ : int

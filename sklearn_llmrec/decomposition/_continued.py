@@ -1,0 +1,78 @@
+"""Factor models that go on from the item factors they have."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sklearn_llmrec._similar import PartialFitMixin
+
+
+class ContinuedFitMixin(PartialFitMixin):
+    """Adds `warm_start` and `partial_fit` to a factor model that implements `_sweep(X, go_on, kept)`.
+
+    It learns from X, from a new start or from what there is. `kept` are the items whose factors stay as they are, in a
+    `partial_fit`; None in a `fit`.
+    """
+
+    warm_start: bool
+    n_components: int
+    components_: NDArray[Any]
+    _sweep: Callable[..., None]
+
+    def _fit(self, X: sp.csr_array) -> None:
+        go_on = self.warm_start and hasattr(self, "components_")
+        if go_on:
+            self._check_continuable(X)
+        self._sweep(X, go_on, None)
+
+    def _learn(self, X: sp.csr_array, first: bool) -> None:
+        if first:
+            self._sweep(X, False, None)
+            return
+        self._check_continuable(X)
+        self._sweep(X, True, np.setdiff1d(np.arange(X.shape[1]), X.indices))
+
+    def _check_continuable(self, X: sp.csr_array) -> None:
+        n_components, n_items = self.components_.shape
+        if (n_components, n_items) != (self.n_components, X.shape[1]):
+            raise ValueError(
+                f"A fit goes on with {n_components} factors of {n_items} items; n_components={self.n_components} and X "
+                f"has {X.shape[1]} columns. Fit a new estimator for another catalogue or number of factors."
+            )
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Go on from the factors and biases that items have, with the rows given; the first call is a fit.
+
+        A later call makes `max_iter` more sweeps over these rows alone, whatever `warm_start` says. Their users are
+        solved for anew; their items follow them, and forget what earlier rows said otherwise; all other items stay
+        exactly as they are. So the result depends on the order of the parts and is not that of one fit on all rows: give
+        old rows with the new ones where these are few. Popularity adds up.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            New or known users, over the same items.
+        y : array-like or sparse, default=None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If X has another number of columns than at the first call, or `n_components` was changed. The estimator then
+            is as it was before.
+        """
+        return super().partial_fit(X, y)
+
+
+def held(new: NDArray[Any], old: NDArray[Any], kept: NDArray[np.int64] | None) -> NDArray[Any]:
+    """`new` with the rows `kept` of `old`; None keeps none."""
+    if kept is not None:
+        new[kept] = old[kept]
+    return new
