@@ -1,6 +1,7 @@
 """Models of order: the user's history as a language. Importing this takes no torch."""
 
 from sklearn_llmrec.sequence._bert4rec import BERT4Rec
+from sklearn_llmrec.sequence._hmm import HMMRecommender
 from sklearn_llmrec.sequence._knn import SequenceKNN, SessionKNN
 from sklearn_llmrec.sequence._lm_recommender import LMRecommender
 from sklearn_llmrec.sequence._markov import MarkovRecommender
@@ -15,6 +16,7 @@ from sklearn_llmrec.sequence._sequence_ease import SequenceEASE
 
 __all__ = [
     "BERT4Rec",
+    "HMMRecommender",
     "LMRecommender",
     "MarkovRecommender",
     "RepeatRecommender",

@@ -1,0 +1,278 @@
+"""A hidden Markov model: interests that are not seen, and come and go along a history."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.utils._blocks import row_chunks
+from sklearn_llmrec.utils._callbacks import iterations
+from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """Histories side by side, the longest first: step t holds event t of the rows that are so long.
+
+    Attributes
+    ----------
+    items : ndarray of shape (n_events,), int64
+        Step after step.
+    bounds : ndarray of shape (n_steps + 1,), int64
+        Step t holds ``items[bounds[t]:bounds[t + 1]]``, of the first rows.
+    order : ndarray of shape (n_rows,), int64
+        Which row of the sequences each row is.
+    n_items : int
+    """
+
+    items: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    order: NDArray[np.int64]
+    n_items: int
+
+    @classmethod
+    def of(cls, sequences: Sequences) -> "_Steps":
+        order = np.argsort(-sequences.lengths, kind="stable")
+        block = sequences.take(order).padded(-1).T
+        bounds = np.append(0, np.cumsum((block >= 0).sum(axis=1)))
+        return cls(block[block >= 0], bounds, order, sequences.n_items)
+
+    @cached_property
+    def spans(self) -> list[slice]:
+        """Where the events of every step lie."""
+        return [slice(b, e) for b, e in zip(self.bounds[:-1].tolist(), self.bounds[1:].tolist())]
+
+    def by_item(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums of a value per event and state, over the events of every item."""
+        n = len(self.items)
+        events = sp.csr_array((np.ones(n), self.items, np.arange(n + 1)), shape=(n, self.n_items))
+        return np.asarray(events.T @ values)
+
+
+@dataclass
+class _Chain:
+    """Start, transitions and emissions, each a distribution per row."""
+
+    start: NDArray[np.float64]
+    transitions: NDArray[np.float64]
+    emissions: NDArray[np.float64]
+
+    def forward(
+        self, steps: _Steps
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Three values of every event.
+
+        The chances of the states given the events up to it, its chance given those before, and its chance in every
+        state.
+        """
+        emitted = self.emissions.T[steps.items]
+        states, chance = np.empty_like(emitted), np.empty(len(emitted))
+        before = None
+        for span in steps.spans:
+            n = span.stop - span.start
+            states[span] = self.start if before is None else states[before][:n] @ self.transitions
+            states[span] *= emitted[span]
+            chance[span] = states[span].sum(axis=1)
+            states[span] /= chance[span, None]
+            before = span
+        return states, chance, emitted
+
+    def expected(self, steps: _Steps) -> tuple[float, "_Chain"]:
+        """Log-likelihood of the histories, and how often each start, transition and emission is expected in them."""
+        states, chance, emitted = self.forward(steps)
+        emitted /= chance[:, None]
+        pairs, after = np.zeros_like(self.transitions), np.ones_like(states)
+        for now, following in zip(steps.spans[-2::-1], steps.spans[:0:-1]):
+            n = following.stop - following.start
+            weight = emitted[following] * after[following]
+            after[now][:n] = weight @ self.transitions.T
+            pairs += states[now][:n].T @ weight
+        states *= after
+        counts = _Chain(
+            states[steps.spans[0]].sum(axis=0),
+            pairs * self.transitions,
+            steps.by_item(states).T,
+        )
+        return float(np.log(chance).sum()), counts
+
+
+class HMMRecommender(BaseRecommender):
+    r"""Hidden Markov model: the user is in one of a few interests, which change from event to event.
+
+    An interest z emits item j with probability :math:`b_{zj}` and is followed by interest z' with probability
+    :math:`a_{zz'}`. After a history h
+
+    .. math:: p(j \mid h) = \sum_{z, z'} p(z \mid h)\, a_{zz'}\, b_{z'j},
+
+    so what is likely next follows from what the latest events say about the interest, and an interest may return after
+    any number of events. Parameters are those of the highest posterior, found by expectation and maximisation.
+
+    Parameters
+    ----------
+    n_components : int, default=32
+        Number of interests.
+    smoothing : float, default=100.0
+        How many events, spread like all events, are added to those of every interest: more keeps interests of few
+        events near the common taste.
+    max_iter : int, default=50
+        Rounds of expectation and maximisation.
+    tol : float, default=1e-3
+        A round that adds less than this to the log-posterior per event is the last.
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them. Ratings and weights are no times.
+    random_state : int, RandomState instance or None, default=None
+        Where the search starts.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_items), float64
+        What every interest chooses, as probabilities.
+    transitions_ : ndarray of shape (n_components, n_components), float64
+        Row z: how likely each interest follows interest z.
+    start_ : ndarray of shape (n_components,), float64
+        How likely each interest is at the first event.
+    log_posterior_curve_ : list of float
+        Log-posterior per event, up to a constant, before every round: it never falls.
+    n_iter_ : int
+        Rounds made.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
+
+    See Also
+    --------
+    MarkovRecommender : What followed the last items themselves; nothing hidden.
+    sklearn_llmrec.decomposition.NMFRecommender : Parts of taste without an order.
+
+    Notes
+    -----
+    A round is O(n_events n_components^2) time. Scores are probabilities that sum to 1 over the items; a row costs
+    O(length n_components^2 + n_items n_components). Starts and transitions get one more event each, spread evenly.
+
+    References
+    ----------
+    L. Rabiner, "A tutorial on hidden Markov models and selected applications in speech recognition", Proceedings of
+    the IEEE, 1989. N. Sahoo, P. Singh, T. Mukhopadhyay, "A hidden Markov model for collaborative filtering", MIS
+    Quarterly, 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.sequence import HMMRecommender
+    >>> X = np.array([[1, 2, 3, 0, 0, 0], [0, 0, 0, 1, 2, 3]] * 20)  # values are times
+    >>> model = HMMRecommender(2, smoothing=1.0, random_state=0).fit(X)
+    >>> items, scores = model.recommend([[1, 2, 0, 0, 0, 0]], k=1)
+    >>> items
+    array([[2]])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "smoothing": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "order": [StrOptions(set(ORDERS))],
+        "random_state": ["random_state"],
+    }
+    _needs_order: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        n_components: int = 32,
+        *,
+        smoothing: float = 100.0,
+        max_iter: int = 50,
+        tol: float = 1e-3,
+        order: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.smoothing = smoothing
+        self.max_iter = max_iter
+        self.tol = tol
+        self.order = order
+        self.random_state = random_state
+
+    def _fit(self, X: sp.csr_array) -> None:
+        sequences = fit_sequences(X, self.order, type(self).__name__)
+        counts = np.bincount(sequences.items, minlength=sequences.n_items) + 1.0
+        shares: NDArray[np.float64] = counts / counts.sum()
+        blocks = list(self._blocks(sequences))
+        chain = self._first(sequences, shares)
+        self.log_posterior_curve_: list[float] = []
+        for _ in iterations(self, self.max_iter, X=X, stop=self._settled):
+            found = [chain.expected(steps) for steps in blocks]
+            value = sum(likelihood for likelihood, _ in found) + self._log_prior(chain, shares)
+            self.log_posterior_curve_.append(value / len(sequences.items))
+            chain = self._maximised([counts for _, counts in found], shares)
+        self.n_iter_ = len(self.log_posterior_curve_)
+        self.start_, self.transitions_ = chain.start, chain.transitions
+        self.components_ = chain.emissions
+
+    def _settled(self) -> bool:
+        curve = self.log_posterior_curve_
+        return len(curve) > 1 and curve[-1] - curve[-2] < self.tol
+
+    def _blocks(self, sequences: Sequences) -> Iterator[_Steps]:
+        """Histories with events, the longest first, as many at once as fit into a chunk."""
+        lengths = sequences.lengths
+        order = np.argsort(-lengths, kind="stable")[: (lengths > 0).sum()]
+        mean = max(1, int(lengths.sum()) // max(1, len(order)))
+        for part in row_chunks(len(order), 3 * 8 * mean * self.n_components):
+            yield _Steps.of(sequences.take(order[part]))
+
+    def _first(self, sequences: Sequences, shares: NDArray[np.float64]) -> _Chain:
+        """Every user at random mostly in one interest, which rarely changes."""
+        rng = check_random_state(self.random_state)
+        n = self.n_components
+        weights = rng.dirichlet(np.full(n, 0.1), size=len(sequences))
+        counts = np.asarray(sequences.counts(np.float64).T @ weights).T
+        same = np.full((n, n), 0.2 / n) + 0.8 * np.eye(n)
+        return _Chain(np.full(n, 1 / n), same, self._smoothed(counts, shares))
+
+    def _smoothed(
+        self, counts: NDArray[np.float64], shares: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        counts = counts + self.smoothing * shares
+        smoothed: NDArray[np.float64] = counts / counts.sum(axis=-1, keepdims=True)
+        return smoothed
+
+    def _maximised(self, counts: list[_Chain], shares: NDArray[np.float64]) -> _Chain:
+        start, pairs, emitted = (
+            np.sum([getattr(part, name) for part in counts], axis=0)
+            for name in ("start", "transitions", "emissions")
+        )
+        start, pairs = start + 1 / self.n_components, pairs + 1 / self.n_components
+        return _Chain(
+            start / start.sum(),
+            pairs / pairs.sum(axis=1, keepdims=True),
+            self._smoothed(emitted, shares),
+        )
+
+    def _log_prior(self, chain: _Chain, shares: NDArray[np.float64]) -> float:
+        even = (np.log(chain.start).sum() + np.log(chain.transitions).sum()) / self.n_components
+        return float(even + self.smoothing * (np.log(chain.emissions) @ shares).sum())
+
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+        sequences = event_sequences(X, self.order)
+        chain = _Chain(self.start_, self.transitions_, self.components_)
+        following = np.tile(self.start_, (len(sequences), 1))
+        if len(sequences.items):
+            steps = _Steps.of(sequences)
+            states, _, _ = chain.forward(steps)
+            n_steps = sequences.lengths[steps.order]
+            rows = np.flatnonzero(n_steps)
+            following[steps.order[rows]] = (
+                states[steps.bounds[n_steps[rows] - 1] + rows] @ self.transitions_
+            )
+        return following @ self.components_
