@@ -100,7 +100,9 @@ def main():
                 f"{mean:.4f} [{low:.4f}, {high:.4f}]"
                 for mean, low, high in (facts["hr@10"], facts["ndcg@10"])
             ]
-            epochs = f"{facts['n_iter_']} ({facts['best_epoch_']})" if "best_epoch_" in facts else ""
+            epochs = (
+                f"{facts['n_iter_']} ({facts['best_epoch_']})" if "best_epoch_" in facts else ""
+            )
             seconds = [f"{facts[key]:.1f}" for key in ("fit_s", "fit_cpu_s", "recommend_s")]
             row = [text, str(seed) if epochs else "", *quality, epochs, *seconds]
             print("| " + " | ".join(row) + " |", flush=True)

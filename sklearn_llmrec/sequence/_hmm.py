@@ -10,12 +10,19 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._callbacks import iterations
-from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences
+from sklearn_llmrec.utils._documented import documented
+from sklearn_llmrec.utils._order import (
+    ORDER_CONSTRAINTS,
+    ORDER_TEXTS,
+    Sequences,
+    event_sequences,
+    fit_sequences,
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,7 @@ class _Chain:
         return float(np.log(chance).sum()), counts
 
 
+@documented(ORDER_TEXTS)
 class HMMRecommender(BaseRecommender):
     r"""Hidden Markov model: the user is in one of a few interests, which change from event to event.
 
@@ -126,9 +134,7 @@ class HMMRecommender(BaseRecommender):
         Rounds of expectation and maximisation.
     tol : float, default=1e-3
         A round that adds less than this to the log-posterior per event is the last.
-    order : {"auto", "timestamps", "values"}, default="auto"
-        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-        timestamps where X has them. Ratings and weights are no times.
+    {order}
     random_state : int, RandomState instance or None, default=None
         Where the search starts.
 
@@ -144,10 +150,7 @@ class HMMRecommender(BaseRecommender):
         Log-posterior per event, up to a constant, before every round: it never falls.
     n_iter_ : int
         Rounds made.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -181,7 +184,7 @@ class HMMRecommender(BaseRecommender):
         "smoothing": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "order": [StrOptions(set(ORDERS))],
+        **ORDER_CONSTRAINTS,
         "random_state": ["random_state"],
     }
     _needs_order: ClassVar[bool] = True
