@@ -48,8 +48,8 @@ class ContinuedFitMixin(PartialFitMixin):
 
         A later call makes `max_iter` more sweeps over these rows alone, whatever `warm_start` says. Their users are
         solved for anew; their items follow them, and forget what earlier rows said otherwise; all other items stay
-        exactly as they are. So the result depends on the order of the parts and is not that of one fit on all rows: give
-        old rows with the new ones where these are few. Popularity adds up.
+        exactly as they are. So the result depends on the order of the parts and is not that of one fit on all rows:
+        give old rows with the new ones where these are few. Popularity adds up.
 
         Parameters
         ----------
