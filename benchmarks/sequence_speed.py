@@ -57,9 +57,9 @@ def training(options):
     )
     fixed = {"max_length": 50, "max_iter": 1, "early_stopping": False, "random_state": 0}
     models = {
-        "SASRec, bce, 1 negative": SASRec(loss="bce", n_negatives=1, **fixed),
-        "SASRec, sampled softmax, 512 negatives": SASRec(loss="sampled_softmax", **fixed),
-        "SASRec, softmax over all 3,416 items (default)": SASRec(**fixed),
+        "SASRec, bce, 1 negative": SASRec(64, loss="bce", n_negatives=1, **fixed),
+        "SASRec, sampled softmax, 512 negatives": SASRec(64, loss="sampled_softmax", **fixed),
+        "SASRec, softmax over all 3,416 items (default)": SASRec(64, **fixed),
         "GRU, width 64, softmax (default)": SequenceGRURecommender(64, **fixed),
         "LSTM, width 64, softmax (default)": SequenceLSTMRecommender(64, **fixed),
     }
@@ -68,7 +68,7 @@ def training(options):
         seconds["RecTools SASRec, bce, 1 negative"] = []
         path = str(Path(tempfile.mkdtemp()) / "events.npy")
         np.save(path, np.column_stack([recent.rows, recent.items]))
-    SASRec(**fixed).fit(matrix[:200])  # the first call of a process prepares torch
+    SASRec(64, **fixed).fit(matrix[:200])  # the first call of a process prepares torch
     for _ in range(options.repeat):
         for name, model in models.items():
             seconds[name].append(fit_seconds(model, matrix))

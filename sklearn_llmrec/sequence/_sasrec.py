@@ -50,7 +50,7 @@ class SASRec(TransformerRecommender):
 
     Parameters
     ----------
-    n_components : int, default=64
+    n_components : int, default=128
         Width of item vectors and layers.
     n_layers : int, default=2
         Blocks of attention and a pointwise network.
@@ -103,7 +103,7 @@ class SASRec(TransformerRecommender):
 
     def __init__(
         self,
-        n_components: int = 64,
+        n_components: int = 128,
         *,
         n_layers: int = 2,
         n_heads: int = 1,
