@@ -7,7 +7,9 @@ targets, ties by lower column, seen items left out but for retail-again. Where a
 the one of the highest nDCG@10 on a validation part, hidden from the training part as the test was hidden from all.
 Weights and second stages are learned on interactions hidden inside the training part. The test part is read by the
 measure only. The gain is the mean difference per user to the best member on the test, with a 95 % bootstrap interval
-over users.
+over users. With --seeds the split, the tuning and all fits are done anew for each seed, for every row; a user's
+figure is then the mean over the seeds, and intervals are over users. A member fitted once on some data is not fitted
+again on the same: the seconds of a hybrid are what it takes beside members that were fitted before.
 
 ml-1m: a fifth of every user's events at random. latest-small: the same, items with 5 or more ratings. retail: a
 customer and a product are one entry, at the latest purchase, products with 5 or more customers; the latest fifth of a
@@ -22,9 +24,12 @@ import time
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, ClassVar
 
 import _data
+import joblib
 import numpy as np
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import make_pipeline
 from text_cold_items import movielens, retail
 
@@ -37,6 +42,7 @@ from sklearn_llmrec import (
     recommend,
 )
 from sklearn_llmrec.datasets import load_online_retail
+from sklearn_llmrec.decomposition import MultVAERecommender
 from sklearn_llmrec.ensemble import StackingRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
@@ -53,6 +59,7 @@ class DataSet:
     latest = False  # hidden is what comes last, not anything
     again = False  # items that were seen may be recommended
     members: tuple[str, ...] = ()
+    learning: ClassVar[dict[str, Any]] = {}  # how hybrids learn, where it is not by their defaults
 
     def __init__(self, folder):
         self.folder = folder
@@ -77,7 +84,8 @@ class DataSet:
 
 
 class MovieLens1M(DataSet):
-    members = ("ease", "sequence-ease", "als", "userknn")
+    members = ("ease", "sequence-ease", "als", "userknn", "vae")
+    learning: ClassVar[dict[str, Any]] = {"hidden_share": 0.1}
 
     def load(self):
         return _data.movielens_1m(self.folder), None
@@ -167,8 +175,39 @@ CANDIDATES = {
         TextEmbeddingRecommender(**data.ready, profile=profile)
         for profile in (("mean", "recency") if data.latest else ("mean",))
     ],
+    "vae": lambda data: [
+        of_ones(
+            MultVAERecommender(
+                batch_size=100, max_iter=25, annealing=20, early_stopping=False, random_state=0
+            )
+        )
+    ],
     "repeat": lambda data: [RepeatRecommender(decay) for decay in (0.99, 0.97, 0.999)],
 }
+
+
+class Remembered(BaseEstimator):
+    """A recommender that is fitted once for one setting and one X, however often it is asked to."""
+
+    fits: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def fit(self, X, y=None):
+        times = getattr(X, "timestamps", None)
+        key = joblib.hash((clone(self.estimator), X.data, X.indices, X.indptr, times))
+        if key not in self.fits:
+            self.fits[key] = clone(self.estimator).fit(X)
+        self.fitted_ = self.fits[key]
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return self.fitted_.predict(X)
+
+    def recommend(self, X, k=10, **rest):
+        return recommend(self.fitted_, X, k, **rest)
 
 
 @cache
@@ -208,40 +247,65 @@ def said(model):
     return f"{type(model).__name__}({', '.join(f'{k}={v}' for k, v in changed.items())})"
 
 
-def measured(name, model, data, train, test):
+def measured(model, data, train, test):
+    """nDCG@10 per user, and the seconds of the fit."""
     start = time.perf_counter()
     model.fit(train)
-    fit = time.perf_counter() - start
-    values = per_user(model, data, train, test)
-    low, high = bootstrap_interval(values, random_state=0)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"| {name} | {values.mean():.4f} [{low:.4f}, {high:.4f}] | {fit:.1f} | {memory:.0f} |",
-        end=" ",
-        flush=True,
-    )
-    return values
+    seconds = time.perf_counter() - start
+    return per_user(model, data, train, test), seconds
 
 
 def hybrids(members, data, arguments):
-    holdout = {"holdout": "latest" if data.latest else "hash", "include_seen": data.again}
-    rows = {
-        "vote, equal weights": VotingRecommender(members, normalize="zscore"),
-        "vote, learned weights": VotingRecommender(
-            members, normalize="zscore", weights="learn", **holdout
-        ),
+    members = [(name, Remembered(model)) for name, model in members]
+    learning = {
+        "holdout": "latest" if data.latest else "hash",
+        "include_seen": data.again,
+        **data.learning,
     }
+    if arguments.hidden_share:
+        learning["hidden_share"] = arguments.hidden_share
+    if arguments.hidings:
+        learning["n_hidings"] = arguments.hidings
+    vote = VotingRecommender(members, normalize="zscore")
+    learned = clone(vote).set_params(weights="learn", **learning)
+    rows = {"vote, equal weights": vote, "vote, learned weights": learned}
     if arguments.activity:
-        rows[f"vote, learned, {arguments.activity} groups"] = VotingRecommender(
-            members,
-            normalize="zscore",
-            weights="learn",
-            activity_bins=arguments.activity,
-            **holdout,
+        rows[f"vote, learned, {arguments.activity} groups"] = clone(learned).set_params(
+            activity_bins=arguments.activity
         )
     if arguments.stack:
-        rows["stack, gradient boosting"] = StackingRecommender(members, **holdout)
+        rows["stack, gradient boosting"] = StackingRecommender(members, **learning)
     return rows
+
+
+def rows_of(data, names, arguments, seed):
+    """Name, whether it is a member, nDCG per user, seconds and what to say, of all rows on one split."""
+    Remembered.fits.clear()
+    train, test = data.split(data.X, seed)
+    visible, valid = data.split(train, seed + 1)
+    if arguments.validation:
+        train, test = visible, valid
+        visible, valid = data.split(train, seed + 2)
+    print(f"{train.shape[0]} x {train.shape[1]}, train {train.nnz}, test {test.nnz}", flush=True)
+    members = []
+    for name in names:
+        model = tuned(name, data, visible, valid)
+        members.append((name, model))
+        yield name, True, *measured(Remembered(model), data, train, test), said(model)
+    for name, model in hybrids(members, data, arguments).items():
+        values, seconds = measured(model, data, train, test)
+        weights = ""
+        if hasattr(model, "weights_"):
+            weights = "weights " + " ".join(
+                f"{own} {np.round(weight, 2)}"
+                for own, weight in zip(names, model.weights_.T, strict=True)
+            )
+        yield name, False, values, seconds, weights
+
+
+def interval(values):
+    low, high = bootstrap_interval(values, random_state=0)
+    return f"{low:+.4f}, {high:+.4f}" if values.min() < 0 else f"{low:.4f}, {high:.4f}"
 
 
 def main():
@@ -251,37 +315,33 @@ def main():
     parser.add_argument("--members", nargs="+", choices=list(CANDIDATES))
     parser.add_argument("--activity", type=int, help="groups of users with weights of their own")
     parser.add_argument("--stack", action="store_true", help="a StackingRecommender too")
+    parser.add_argument("--hidden-share", type=float, help="share of a row that hybrids learn from")
+    parser.add_argument("--hidings", type=int, help="how many times hybrids hide it")
+    parser.add_argument("--seeds", type=int, default=1, help="random splits, pooled user by user")
     parser.add_argument("--validation", action="store_true", help="measure there, not on the test")
     arguments = parser.parse_args()
     data = DATA_SETS[arguments.data_set](arguments.data)
-    train, test = data.split(data.X, 0)
-    visible, valid = data.split(train, 1)
-    if arguments.validation:
-        train, test = visible, valid
-        visible, valid = data.split(train, 2)
-    print(
-        f"{arguments.data_set}: {train.shape[0]} x {train.shape[1]}, train {train.nnz}, test {test.nnz}"
-    )
-    print("| model | nDCG@10 (95 %) | fit s | peak so far MB | chosen, or gain |")
-    print("|---|---|---|---|---|")
+    if data.latest and arguments.seeds > 1:
+        parser.error("the latest events are one split: --seeds is for random ones")
     names = arguments.members or data.members
-    members, single = [], {}
-    for name in names:
-        model = tuned(name, data, visible, valid)
-        members.append((name, model))
-        single[name] = measured(name, model, data, train, test)
-        print(f"{said(model)} |", flush=True)
-    best = max(single, key=lambda name: single[name].mean())
-    for name, model in hybrids(members, data, arguments).items():
-        gain = measured(name, model, data, train, test) - single[best]
-        low, high = bootstrap_interval(gain, random_state=0)
-        weights = ""
-        if hasattr(model, "weights_"):
-            weights = "; weights " + " ".join(
-                f"{own} {np.round(weight, 2)}"
-                for own, weight in zip(names, model.weights_.T, strict=True)
-            )
-        print(f"over {best} {gain.mean():+.4f} ({low:+.4f}, {high:+.4f}){weights} |", flush=True)
+    table: dict[str, list[Any]] = {}
+    for seed in range(arguments.seeds):
+        for name, member, values, seconds, note in rows_of(data, names, arguments, 10 * seed):
+            table.setdefault(name, []).append((values, seconds, note, member))
+            print(f"seed {seed}: {name} {values.mean():.4f}, {seconds:.1f} s, {note}", flush=True)
+    figures = {name: np.mean([one[0] for one in rows], axis=0) for name, rows in table.items()}
+    best = max((n for n in table if table[n][0][3]), key=lambda name: figures[name].mean())
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak {memory:.0f} MB")
+    print(f"| model | nDCG@10 (95 %) | gain over {best} (95 %) | fit s |")
+    print("|---|---|---|---|")
+    for name, values in figures.items():
+        gain = values - figures[best]
+        said_gain = "" if table[name][0][3] else f"{gain.mean():+.4f} [{interval(gain)}]"
+        seconds = np.mean([one[1] for one in table[name]])
+        print(
+            f"| {name} | {values.mean():.4f} [{interval(values)}] | {said_gain} | {seconds:.1f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -278,6 +278,40 @@ def test_popularity_tells_nothing_about_what_was_hidden(X):
     assert_allclose(np.unique(column), np.unique(possible.astype(np.float32)), rtol=1e-6)
 
 
+def test_several_hidings_are_learned_from_together(X):
+    """The rows of two hidings are those of the first and those of another choice."""
+    one, two = (
+        stacking(Recorder(), n_candidates=60, learn_users=None, n_hidings=n, hidden_share=0.1).fit(
+            X
+        )
+        for n in (1, 2)
+    )
+    first, both = one.final_estimator_, two.final_estimator_
+    assert_array_equal(both.X_[: len(first.X_)], first.X_)
+    assert_array_equal(both.y_[: len(first.y_)], first.y_)
+    n_hidden = _hidden.hide_by_hash(X, share=0.1)[1].nnz
+    assert both.y_.sum() == 2 * n_hidden
+    assert (both.y_[len(first.y_) :] != first.y_).any()
+    assert_array_equal(one.predict(X), two.predict(X))  # the members are fitted on everything
+
+
+def test_the_latest_are_hidden_step_by_step():
+    shown = []
+
+    class Shown(PopularityRecommender):
+        def _fit(self, X):
+            shown.append(X.toarray())
+            super()._fit(X)
+
+    X = np.tile(np.arange(1.0, 11), (6, 1))  # values are times
+    VotingRecommender([("shown", Shown())], weights="learn", holdout="latest", n_hidings=3).fit(X)
+    lengths = [(one > 0).sum(axis=1).tolist() for one in shown]
+    assert lengths == [[8] * 6, [6] * 6, [5] * 6, [10] * 6]
+    for one in shown:
+        assert_array_equal(one[one > 0], X[one > 0])
+        assert (np.where(one > 0, one, 0).max(axis=1) == (one > 0).sum(axis=1)).all()
+
+
 @pytest.mark.parametrize(
     ("package", "name", "params"),
     [

@@ -88,6 +88,24 @@ def test_hash_against_a_loop(seed):
         assert np.flatnonzero(hidden_row).tolist() == sorted(ranked[:n_hidden])
 
 
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.99])
+def test_share_and_salt_of_what_is_hidden(share):
+    X = sp.csr_array(dense(3, 80, 50))
+    n = np.diff(X.indptr)
+    expected = np.where(n >= 2, np.clip(np.rint(share * n), 1, np.maximum(n - 1, 1)), 0)
+    chosen = []
+    for salt in (0, 1, 2):
+        visible, hidden = hide_by_hash(X, share=share, salt=salt)
+        np.testing.assert_array_equal((visible + hidden).toarray(), X.toarray())
+        np.testing.assert_array_equal(np.diff(hidden.indptr), expected)
+        chosen.append(hidden.toarray() != 0)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        common = (chosen[one] & chosen[other]).sum()
+        # Independent choices have so many in common.
+        by_chance = (expected**2 / np.maximum(n, 1)).sum()
+        assert abs(common - by_chance) < 5 * np.sqrt(by_chance) + 1
+
+
 def test_hash_depends_on_the_set_of_items_only():
     X = sp.csr_array(dense(0, 60, 40))
     hidden = hide_by_hash(X)[1].toarray() != 0

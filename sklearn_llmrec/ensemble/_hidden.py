@@ -1,5 +1,6 @@
 """Hidden interactions that hybrids learn from, with every member's opinion: targets never come from outside X."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +37,11 @@ def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
     return clone(member).fit(X, **params)
 
 
-def hidden_fits(composed: Any, X: Any) -> tuple[list[Any], Any, sp.csr_array]:
-    """Clones of the members fitted on a visible part of X; that part; and the rest.
+def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_array]]:
+    """Clones of the members fitted on a visible part of X; that part; and the rest; hiding by hiding.
 
-    What is hidden say `holdout` and `include_seen` of the estimator.
+    What is hidden say `holdout`, `include_seen`, `hidden_share` and `n_hidings` of the estimator. Every hiding by
+    hash chooses anew; the latest events are hidden step by step, each from what the one before left visible.
 
     Raises
     ------
@@ -48,21 +50,27 @@ def hidden_fits(composed: Any, X: Any) -> tuple[list[Any], Any, sp.csr_array]:
     """
     names, members = composed._kept_members()
     latest = composed._needs_order if composed.holdout == "auto" else composed.holdout == "latest"
-    if latest:
-        visible, hidden = hide_latest(X, exclude_seen=not composed.include_seen)
-    else:
-        visible, hidden = hide_by_hash(X)
-    hidden = canonical(hidden)
-    if not hidden.nnz:
-        raise ValueError(
-            "Nothing can be hidden to learn from: every row has fewer than two interactions. Give "
-            "weights, or rows with more."
+    share, visible = composed.hidden_share, X
+    for turn in range(composed.n_hidings):
+        if latest:
+            visible, hidden = hide_latest(
+                visible, share=share, exclude_seen=not composed.include_seen
+            )
+        else:
+            visible, hidden = hide_by_hash(X, share=share, salt=turn)
+        hidden = canonical(hidden)
+        if not hidden.nnz:
+            if turn:  # short histories are used up
+                return
+            raise ValueError(
+                "Nothing can be hidden to learn from: every row has fewer than two interactions. "
+                "Give weights, or rows with more."
+            )
+        fitted = Parallel(n_jobs=composed.n_jobs)(
+            delayed(_fit_hidden)(member, visible, composed._params_for(name, X))
+            for name, member in zip(names, members)
         )
-    fitted = Parallel(n_jobs=composed.n_jobs)(
-        delayed(_fit_hidden)(member, visible, composed._params_for(name, X))
-        for name, member in zip(names, members)
-    )
-    return fitted, visible, hidden
+        yield fitted, visible, hidden
 
 
 def sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray[np.int64]:
@@ -123,16 +131,37 @@ def pool_with_targets(
         )
         parts.append(part)
         hits.append(np.take_along_axis(targets, part.items % (X.shape[1] + 1), axis=1))
+    for part, found in zip(parts, hits):
+        part.hits = found
+    pool = joined(parts)
+    pool.n_targets = np.diff(hidden.indptr).astype(np.int64)
+    return pool
+
+
+def joined(parts: list[Pool]) -> Pool:
+    """One pool of the rows of several, short rows padded."""
     width = max(part.items.shape[1] for part in parts)
 
-    def padded(array: NDArray[Any], value: Any) -> NDArray[Any]:
-        pad = [(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
-        return np.pad(array, pad, constant_values=value)
+    def stacked(name: str, value: Any) -> Any:
+        arrays = [getattr(part, name) for part in parts]
+        if any(array is None for array in arrays):
+            return None
+        return np.concatenate(
+            [
+                np.pad(
+                    array,
+                    [(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)],
+                    constant_values=value,
+                )
+                for array in arrays
+            ]
+        )
 
+    counts = [part.n_targets for part in parts if part.n_targets is not None]
     return Pool(
-        items=np.vstack([padded(part.items, -1) for part in parts]),
-        votes=np.concatenate([padded(part.votes, 0) for part in parts]),
+        items=stacked("items", -1),
+        votes=stacked("votes", 0),
         lengths=np.concatenate([part.lengths for part in parts]),
-        hits=np.vstack([padded(hit, False) for hit in hits]),
-        n_targets=np.diff(hidden.indptr).astype(np.int64),
+        hits=stacked("hits", False),
+        n_targets=np.concatenate(counts) if len(counts) == len(parts) else None,
     )

@@ -1,7 +1,7 @@
 """Two stages: recommenders retrieve, a model of scikit-learn ranks."""
 
 import inspect
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import narwhals as nw
@@ -35,7 +35,7 @@ def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:
 class StackingRecommender(BaseMembers):
     r"""Recommenders retrieve candidates, and a classifier, regressor or ranker orders them.
 
-    In `fit` a fifth of every row is hidden (see `holdout`), clones of the members are fitted on the
+    In `fit` a part of every row is hidden (see `holdout`), clones of the members are fitted on the
     rest, and the final estimator learns which of their candidates were hidden: its features are
     out-of-fold by construction. Then the members are fitted on everything. No `y` is read.
 
@@ -62,10 +62,16 @@ class StackingRecommender(BaseMembers):
     normalize : {"minmax", "zscore", "rank", "rrf", "borda"} or None, default="zscore"
         Scale of the members' scores; see `VotingRecommender`.
     learn_users : int or None, default=3000
-        How many users, drawn at random, the final estimator learns on; None takes all.
+        How many users of every hiding, drawn at random, the final estimator learns on; None takes all.
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn from: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order.
+    hidden_share : float, default=0.2
+        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer
+        to what they are in the end.
+    n_hidings : int, default=1
+        How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
+        latest events, a step further back. Everything is learned on all of them together.
     include_seen : bool, default=False
         Whether candidates may be items that a row holds already, which is the question
         where people buy again; use ``recommend(..., exclude_seen=False)`` then.
@@ -99,7 +105,7 @@ class StackingRecommender(BaseMembers):
     Notes
     -----
     Candidates stand above all other items, which follow by the mean of the normalised scores. Cost:
-    two fits of every member, and one of the final estimator on about `learn_users` times
+    `n_hidings` + 1 fits of every member, and one of the final estimator on `n_hidings` times about `learn_users` times
     `n_candidates` times the number of members rows.
 
     References
@@ -136,6 +142,8 @@ class StackingRecommender(BaseMembers):
         "normalize": [StrOptions({"minmax", "zscore", "rank", "rrf", "borda"}), None],
         "learn_users": [Interval(Integral, 1, None, closed="left"), None],
         "holdout": [StrOptions({"auto", "hash", "latest"})],
+        "hidden_share": [Interval(Real, 0, 1, closed="neither")],
+        "n_hidings": [Interval(Integral, 1, None, closed="left")],
         "include_seen": ["boolean"],
         "random_state": [Interval(Integral, 0, None, closed="left"), None],
         "n_jobs": [int, None],
@@ -153,6 +161,8 @@ class StackingRecommender(BaseMembers):
         normalize: Literal["minmax", "zscore", "rank", "rrf", "borda"] | None = "zscore",
         learn_users: int | None = 3000,
         holdout: Literal["auto", "hash", "latest"] = "auto",
+        hidden_share: float = 0.2,
+        n_hidings: int = 1,
         include_seen: bool = False,
         random_state: int | None = None,
         n_jobs: int | None = None,
@@ -166,6 +176,8 @@ class StackingRecommender(BaseMembers):
         self.normalize = normalize
         self.learn_users = learn_users
         self.holdout = holdout
+        self.hidden_share = hidden_share
+        self.n_hidings = n_hidings
         self.include_seen = include_seen
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -179,10 +191,27 @@ class StackingRecommender(BaseMembers):
             else item_matrix(self.item_features, "item_features", X.shape[1])
         )
         seed = self.random_state or 0
-        fitted, visible, hidden = hidden_fits(self, X)
+        self.feature_names_ = self._names(names)
+        parts = [
+            self._learning_part(*fits, seed + turn)
+            for turn, fits in enumerate(hidden_fits(self, X))
+        ]
+        features, targets, sizes = (np.concatenate(arrays) for arrays in zip(*parts))
+        self._fit_final(features, targets, sizes, seed)
+        self._log_popularity_ = _log_share(self.item_popularity_)
+        self._fit_members(X, n_jobs=self.n_jobs, verbose=self.verbose)
+        self._empty_row_scores_ = self.item_popularity_
+        if not self.user_columns:
+            empty = sp.csr_array((1, X.shape[1]), dtype=X.dtype)
+            self._empty_row_scores_ = self._score_rows(empty)[0]
+
+    def _learning_part(
+        self, fitted: list[Any], visible: Any, hidden: sp.csr_array, seed: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        """Features of the candidates of one hiding, which were hidden, and how many each row has."""
         # Of the visible part: how often an item was hidden would tell which candidates were.
         self._log_popularity_ = _log_share(
-            np.bincount(canonical(visible).indices, minlength=X.shape[1])
+            np.bincount(canonical(visible).indices, minlength=visible.shape[1])
         )
         rows = sampled_rows(hidden, self.learn_users, seed)
         pool = pool_with_targets(
@@ -193,14 +222,9 @@ class StackingRecommender(BaseMembers):
             self.n_candidates,
             self.include_seen,
         )
-        self.feature_names_ = self._names(names)
-        self._fit_final(pool, visible[rows], seed)
-        self._log_popularity_ = _log_share(self.item_popularity_)
-        self._fit_members(X, n_jobs=self.n_jobs, verbose=self.verbose)
-        self._empty_row_scores_ = self.item_popularity_
-        if not self.user_columns:
-            empty = sp.csr_array((1, X.shape[1]), dtype=X.dtype)
-            self._empty_row_scores_ = self._score_rows(empty)[0]
+        assert pool.hits is not None
+        features, valid = self._features(pool, visible[rows])
+        return features, pool.hits[valid].astype(np.int64), valid.sum(axis=1)
 
     def _fallback_scores(self) -> NDArray[Any]:
         return self._empty_row_scores_
@@ -247,11 +271,14 @@ class StackingRecommender(BaseMembers):
         parts.append(self._user_features(X)[rows])
         return np.hstack(parts).astype(np.float32), valid
 
-    def _fit_final(self, pool: Pool, X: Any, seed: int) -> None:
+    def _fit_final(
+        self,
+        features: NDArray[np.float32],
+        targets: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        seed: int,
+    ) -> None:
         """Fit the second stage on what was hidden."""
-        assert pool.hits is not None
-        features, valid = self._features(pool, X)
-        targets = pool.hits[valid].astype(np.int64)
         final = self.final_estimator
         if final is None:
             final = HistGradientBoostingClassifier(
@@ -259,7 +286,6 @@ class StackingRecommender(BaseMembers):
             )
         final = clone(final)
         if "group" in inspect.signature(final.fit).parameters:
-            sizes = valid.sum(axis=1)
             self.final_estimator_ = final.fit(features, targets, group=sizes[sizes > 0])
             return
         if targets.min(initial=1) == targets.max(initial=0) or not len(targets):

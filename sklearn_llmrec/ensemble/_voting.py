@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_llmrec.ensemble._hidden import hidden_fits, pool_with_targets, sampled_rows
+from sklearn_llmrec.ensemble._hidden import hidden_fits, joined, pool_with_targets, sampled_rows
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._weights import learn_weights
@@ -37,7 +37,7 @@ class VotingRecommender(BaseMembers):
     weights : array-like, "learn" or None, default=None
         Weights >= 0 of the members, dropped ones included, of shape (n_estimators,), or (n_bins,
         n_estimators) with `activity_bins`. None weights all alike. A member of
-        weight 0 is fitted and does not vote. "learn" hides a fifth of every row inside `fit` (see
+        weight 0 is fitted and does not vote. "learn" hides a part of every row inside `fit` (see
         `holdout`), fits clones of the members on the rest, finds the weights under which what was
         hidden is likeliest, and fits the members on everything: twice the cost of the fits. A `y`
         is never read.
@@ -53,11 +53,17 @@ class VotingRecommender(BaseMembers):
         new users lean on one member and active ones on another: a number of groups of equal size, or
         increasing bounds between them. For learned weights, or a row of `weights` for each group.
     learn_users : int or None, default=3000
-        How many users, drawn at random, weights are learned on; None takes all.
+        How many users of every hiding, drawn at random, weights are learned on; None takes all.
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn weights: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order. Choose what is asked for later:
         what comes next, or what else belongs to a history.
+    hidden_share : float, default=0.2
+        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer
+        to what they are in the end.
+    n_hidings : int, default=1
+        How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
+        latest events, a step further back. Everything is learned on all of them together.
     include_seen : bool, default=False
         Whether weights are learned for lists with items that a row holds already, which is the question
         where people buy again; use ``recommend(..., exclude_seen=False)`` then.
@@ -125,6 +131,8 @@ class VotingRecommender(BaseMembers):
         "activity_bins": [Interval(Integral, 2, None, closed="left"), "array-like", None],
         "learn_users": [Interval(Integral, 1, None, closed="left"), None],
         "holdout": [StrOptions({"auto", "hash", "latest"})],
+        "hidden_share": [Interval(Real, 0, 1, closed="neither")],
+        "n_hidings": [Interval(Integral, 1, None, closed="left")],
         "include_seen": ["boolean"],
         "n_jobs": [int, None],
         "verbose": ["verbose"],
@@ -140,6 +148,8 @@ class VotingRecommender(BaseMembers):
         activity_bins: int | ArrayLike | None = None,
         learn_users: int | None = 3000,
         holdout: Literal["auto", "hash", "latest"] = "auto",
+        hidden_share: float = 0.2,
+        n_hidings: int = 1,
         include_seen: bool = False,
         n_jobs: int | None = None,
         verbose: bool = False,
@@ -151,6 +161,8 @@ class VotingRecommender(BaseMembers):
         self.activity_bins = activity_bins
         self.learn_users = learn_users
         self.holdout = holdout
+        self.hidden_share = hidden_share
+        self.n_hidings = n_hidings
         self.include_seen = include_seen
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -208,16 +220,19 @@ class VotingRecommender(BaseMembers):
 
     def _learned(self, X: Any) -> NDArray[np.float64]:
         """Weights, one row per activity group where there are groups, learned on hidden interactions."""
-        fitted, visible, hidden = hidden_fits(self, X)
-        rows = sampled_rows(hidden, self.learn_users, 0)
-        pool = pool_with_targets(
-            fitted,
-            visible[rows],
-            hidden[rows],
-            normalizer(self.normalize, self.rrf_k),
-            _POOL,
-            self.include_seen,
-        )
+        parts = []
+        for turn, (fitted, visible, hidden) in enumerate(hidden_fits(self, X)):
+            rows = sampled_rows(hidden, self.learn_users, turn)
+            part = pool_with_targets(
+                fitted,
+                visible[rows],
+                hidden[rows],
+                normalizer(self.normalize, self.rrf_k),
+                _POOL,
+                self.include_seen,
+            )
+            parts.append(part)
+        pool = joined(parts)
         common = learn_weights(pool)
         if self.activity_bounds_ is None:
             return common

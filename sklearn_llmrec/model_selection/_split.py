@@ -28,7 +28,6 @@ __all__ = [
     "leave_last_out",
 ]
 
-
 # Stacked blocks, their targets, and the cv that keeps the blocks apart.
 Folds = tuple[Any, Any, list[tuple[NDArray[np.int64], NDArray[np.int64]]]]
 
@@ -102,24 +101,28 @@ def _order_by_key(rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[
     return order
 
 
-def _n_fifth(counts: NDArray[Any]) -> NDArray[np.int64]:
-    return np.maximum(1, np.rint(counts / 5)).astype(np.int64)
+def _n_hidden(counts: NDArray[Any], share: float) -> NDArray[np.int64]:
+    """How many of `counts` are hidden: at least one, and not all of two or more."""
+    return np.clip(np.rint(counts * share), 1, np.maximum(counts - 1, 1)).astype(np.int64)
 
 
-def hide_by_hash(X: Any) -> tuple[Any, Any]:
-    """Hide a fifth of the items of every row, chosen by a hash of the row's items.
+def hide_by_hash(X: Any, *, share: float = 0.2, salt: int = 0) -> tuple[Any, Any]:
+    """Hide a share of the items of every row, chosen by a hash of the row's items.
 
     Parameters
     ----------
     X : {array-like, sparse} of shape (n_users, n_items)
         Interactions.
+    share : float, default=0.2
+        Share of a row's items that is hidden, above 0 and below 1.
+    salt : int, default=0
+        Another number is another choice.
 
     Returns
     -------
     visible, hidden : same type as X
-        ``max(1, round(n / 5))`` of the n items of a row are hidden; rows of fewer than two keep theirs. The choice
-        depends on the set of items of the row and on nothing else: not on values, the order of rows, the chunk or the
-        dtype.
+        ``max(1, round(share * n))`` of the n >= 2 items of a row are hidden, never all. The choice depends on the
+        row's set of items and the salt, not on values, rows, chunk or dtype.
 
     Examples
     --------
@@ -135,35 +138,37 @@ def hide_by_hash(X: Any) -> tuple[Any, Any]:
     n_items = np.bincount(rows, minlength=M.shape[0])
     mixed = _mix64(columns.astype(np.uint64))
     filled = np.flatnonzero(n_items)
-    row_hash = np.zeros(M.shape[0], dtype=np.uint64)
+    row_hash = np.full(M.shape[0], salt, dtype=np.uint64)
     if len(filled):
         starts = (np.cumsum(n_items) - n_items)[filled]
-        row_hash[filled] = np.add.reduceat(mixed, starts)
+        row_hash[filled] += np.add.reduceat(mixed, starts)
     keys = _mix64(mixed ^ _mix64(row_hash)[rows])
     order = _order_by_key(rows, keys)
     rank = np.arange(len(rows)) - np.repeat(np.cumsum(n_items) - n_items, n_items)
-    n_hidden = np.where(n_items >= 2, _n_fifth(n_items), 0)
     hidden_item = np.zeros(len(rows), dtype=bool)
+    n_hidden = np.where(n_items >= 2, _n_hidden(n_items, share), 0)
     hidden_item[order] = rank < n_hidden[rows]
     hidden = hidden_item[np.cumsum(first) - 1] if M.nnz else first
     return like(part(M, ~hidden), X), like(part(M, hidden), X)
 
 
-def hide_latest(X: Any, *, exclude_seen: bool = True) -> tuple[Any, Any]:
-    """Hide the latest fifth of the events of every row.
+def hide_latest(X: Any, *, share: float = 0.2, exclude_seen: bool = True) -> tuple[Any, Any]:
+    """Hide the latest share of the events of every row.
 
     Parameters
     ----------
     X : {array-like, sparse} of shape (n_users, n_items)
         Interactions; without timestamps, values are read as times.
+    share : float, default=0.2
+        Share of a row's events that is hidden, between 0 and 1.
     exclude_seen : bool, default=True
         Whether hidden events of items that stay visible leave the second matrix.
 
     Returns
     -------
     visible, hidden : same type as X
-        At least ``max(1, round(n / 5))`` of the n events of a row are hidden, as whole baskets (events of one time);
-        the first basket stays.
+        At least ``max(1, round(share * n))`` of the n events of a row are hidden, as whole baskets (events of one
+        time); the first basket stays.
 
     Examples
     --------
@@ -173,7 +178,7 @@ def hide_latest(X: Any, *, exclude_seen: bool = True) -> tuple[Any, Any]:
     array([[3, 0, 0, 0]])
     """
     M = as_events(X)
-    hidden = baskets_in_time(M, "auto", True).last(_n_fifth(np.diff(M.indptr)))
+    hidden = baskets_in_time(M, "auto", True).last(_n_hidden(np.diff(M.indptr), share))
     return visible_and_targets(M, X, ~hidden, hidden, exclude_seen)
 
 
