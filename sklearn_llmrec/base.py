@@ -317,5 +317,6 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 k,
                 None if seen is None else seen[some],
                 candidates[some] if sp.issparse(candidates) else candidates,
+                n_scores=len(left) * X.shape[1],
             )
         return items, scores

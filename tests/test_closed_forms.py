@@ -35,6 +35,7 @@ def test_the_inverse_by_blocks_and_its_refusal(monkeypatch, way):
     rng = np.random.default_rng(0)
     A = sp.csr_array(rng.random((300, 1100)) * (rng.random((300, 1100)) < 0.05))
     G = gram(A, np.float64)
+    np.testing.assert_array_equal(gram(A, np.float64, n_threads=2), G)
     np.testing.assert_allclose(G, A.T.toarray() @ A.toarray(), atol=1e-12)
     G[np.diag_indices(1100)] += 1.0
     np.testing.assert_allclose(inverse_spd(G.copy(order="F")) @ G, np.eye(1100), atol=1e-9)

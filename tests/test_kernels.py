@@ -185,6 +185,32 @@ def test_large_products_go_through_the_compiled_kernel_and_change_nothing(monkey
     assert _sparse.compiled_topk(A, abs(B), seen, 7) is None
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n_items=st.integers(1, 600),
+    k=st.integers(1, 30),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    levels=st.sampled_from([1, 3, 10**6]),
+)
+def test_the_compiled_best_of_a_block_are_those_of_numpy(seed, n_items, k, dtype, levels):
+    pytest.importorskip("numba")
+    from sklearn_llmrec.utils._blocks import best_unseen
+
+    k, rng = min(k, n_items), np.random.default_rng(seed)
+    scores = rng.integers(-levels, levels + 1, (7, n_items)).astype(dtype)
+    scores[rng.random(scores.shape) < 0.2] = -np.inf
+    scores[0] = -np.inf
+    for density in (0.0, 0.3, 1.0):
+        seen = sp.csr_array(rng.random(scores.shape) < density)
+        for hidden in (None, seen):
+            expected = best_unseen(scores.copy(), k, hidden, 0)
+            got = best_unseen(scores.copy(), k, hidden, 10**9)
+            np.testing.assert_array_equal(got[0], expected[0])
+            np.testing.assert_array_equal(got[1], expected[1])
+            assert got[1].dtype == dtype
+
+
 def test_products_that_underflow_to_zero_are_no_entries():
     pytest.importorskip("numba")
     from sklearn_llmrec.utils._compiled import product_topk

@@ -11,6 +11,7 @@ from sklearn_llmrec.linear_model import (
     BaselineRecommender,
     NaiveBayesRecommender,
     _ease,
+    _slim,
 )
 from sklearn_llmrec.neighbors import ItemKNN
 
@@ -50,11 +51,49 @@ def test_slim_is_an_elastic_net_per_item(X, n_neighbors, positive):
         np.testing.assert_allclose(got[:, j], expected, atol=1e-6)
 
 
-def test_slim_blocks_and_threads_change_nothing(X, monkeypatch):
-    whole = SLIM(0.5, n_neighbors=6).fit(X).weights_.toarray()
-    monkeypatch.setattr("sklearn_llmrec.linear_model._slim._BLOCK_BYTES", 1000)
-    cut = SLIM(0.5, n_neighbors=6, n_jobs=2).fit(X).weights_.toarray()
-    np.testing.assert_allclose(whole, cut, atol=2e-3)
+@pytest.mark.parametrize("n_neighbors", [None, 6])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_slim_blocks_and_threads_change_nothing(X, monkeypatch, n_neighbors, compiled):
+    if compiled:
+        pytest.importorskip("numba")
+        monkeypatch.setattr(_slim, "WORTH_COMPILING", 0)
+    whole = SLIM(0.5, n_neighbors=n_neighbors).fit(X).weights_.toarray()
+    monkeypatch.setattr(_slim, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(_slim, "_COMPILED_BLOCK", 3)
+    cut = SLIM(0.5, n_neighbors=n_neighbors, n_jobs=2).fit(X).weights_.toarray()
+    np.testing.assert_array_equal(whole, cut)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("n_neighbors", [None, 15])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_compiled_slim_takes_the_same_steps(monkeypatch, positive, n_neighbors, dtype):
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 4, (80, 120)) * (rng.random((80, 120)) < 0.15)
+    X = sp.csr_array(counts.astype(dtype))
+    # An empty column, and fewer neighbours than asked for.
+    X = sp.csr_array(sp.hstack([X, sp.csr_array((80, 1), dtype=dtype), X[:, :1] * (X[:, :1] > 2)]))
+    model = SLIM(2.0, l1_regularization=1.0, n_neighbors=n_neighbors, positive=positive)
+    steps = model.fit(X).weights_.toarray()
+    assert (steps != 0).sum() > 1000
+    assert positive == (steps.min() >= 0)
+    monkeypatch.setattr(_slim, "WORTH_COMPILING", 0)
+    same = model.fit(X).weights_.toarray()
+    np.testing.assert_allclose(same, steps, rtol=0, atol=1e-6 if dtype == np.float32 else 1e-14)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_slim_without_penalty_gives_an_empty_item_nothing(monkeypatch, compiled):
+    if compiled:
+        pytest.importorskip("numba")
+        monkeypatch.setattr(_slim, "WORTH_COMPILING", 0)
+    X = np.array([[1.0, 0, 1, 0], [1, 0, 0, 1], [0, 0, 1, 1], [1, 0, 1, 1]])
+    W = SLIM(0.0, l1_regularization=0.0).fit(X).weights_.toarray()
+    assert np.isfinite(W).all()
+    assert (W[1] == 0).all()
+    assert (W[:, 1] == 0).all()
+    assert (W != 0).sum() == 6
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -8,7 +8,7 @@ from sklearn_llmrec import ItemKNN, UserKNN
 from sklearn_llmrec.neighbors import P3alpha, RP3beta, _similarity
 from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
 
-METRICS = ["cosine", "adjusted_cosine", "pearson", "jaccard"]
+METRICS = ["cosine", "adjusted_cosine", "pearson", "jaccard", "dice"]
 
 
 @pytest.fixture(params=["ratings", "signed", "counts"])
@@ -34,6 +34,8 @@ def similarity(A, B, metric, shrinkage):
                 S[i, j] = correlation(x[both], y[both])
             elif metric == "jaccard":
                 S[i, j] = product / (x @ x + y @ y - product) if product else 0
+            elif metric == "dice":
+                S[i, j] = 2 * product / (x @ x + y @ y) if product else 0
             elif product:
                 S[i, j] = product / np.sqrt((x @ x) * (y @ y))
             S[i, j] *= n / (n + shrinkage) if shrinkage else 1
@@ -90,7 +92,7 @@ def test_user_neighbours_vote(X, metric, shrinkage, n_neighbors):
 
 
 @pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
-@pytest.mark.parametrize("metric", ["cosine", "jaccard"])
+@pytest.mark.parametrize("metric", ["cosine", "jaccard", "dice"])
 @pytest.mark.parametrize("weighting", ["tfidf", "bm25", "auto"])
 def test_weighting_is_that_of_the_transformers(kind, metric, weighting):
     rng = np.random.default_rng(0)
@@ -104,6 +106,77 @@ def test_weighting_is_that_of_the_transformers(kind, metric, weighting):
         check_neighbors(model.weights_.toarray().T, S, 6)
     else:
         check_neighbors(model._neighbors(X).toarray(), similarity(W, W, metric, 0), 6)
+
+
+def tversky(x, y, alpha, beta):
+    a, b = set(np.flatnonzero(x)), set(np.flatnonzero(y))
+    both = len(a & b)
+    return both / (both + alpha * len(a - b) + beta * len(b - a)) if both else 0.0
+
+
+def asymmetric(x, y, alpha):
+    product = x @ y
+    return product / ((x @ x) ** alpha * (y @ y) ** (1 - alpha)) if product else 0.0
+
+
+@pytest.mark.parametrize("shrinkage", [0, 3.5])
+@pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
+@pytest.mark.parametrize(
+    ("metric", "oracle", "params"),
+    [
+        ("tversky", tversky, {"alpha": 0.2, "beta": 1.5}),
+        ("tversky", tversky, {"alpha": 3.0, "beta": 0.0}),
+        ("asymmetric_cosine", asymmetric, {"alpha": 0.1}),
+        ("asymmetric_cosine", asymmetric, {"alpha": 1.0}),
+    ],
+)
+def test_similarities_with_two_sides(X, kind, metric, oracle, params, shrinkage):
+    D = X.toarray()
+    V = D.T if kind is ItemKNN else D
+    S = np.array([[oracle(x, y, **params) for y in V] for x in V])
+    if shrinkage:
+        n = (V != 0).astype(float) @ (V != 0).T
+        S *= n / (n + shrinkage)
+    model = kind(5, metric=metric, metric_params=params, shrinkage=shrinkage, weighting=None).fit(X)
+    if kind is ItemKNN:
+        np.fill_diagonal(S, 0)
+        check_neighbors(model.weights_.toarray().T, S, 5)
+    else:
+        check_neighbors(model._neighbors(X).toarray(), S, 5)
+    parts = model.explain(X, np.arange(X.shape[0]) % 20).sum(axis=1)
+    asked = model._score_rows(X)[np.arange(X.shape[0]), np.arange(X.shape[0]) % 20]
+    np.testing.assert_allclose(parts, asked, atol=1e-8)
+
+
+@pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
+def test_similarities_at_their_defaults_are_the_symmetric_ones(kind):
+    rng = np.random.default_rng(0)
+    X = sp.csr_array((rng.random((40, 20)) < 0.3).astype(float))
+
+    def scores(metric, **params):
+        model = kind(7, metric=metric, weighting=None, metric_params=params or None)
+        return model.fit(X).predict(X)
+
+    np.testing.assert_allclose(scores("tversky"), scores("dice"))
+    np.testing.assert_allclose(scores("tversky", alpha=1, beta=1.0), scores("jaccard"))
+    np.testing.assert_allclose(scores("asymmetric_cosine"), scores("cosine"))
+
+
+@pytest.mark.parametrize(
+    ("metric", "params", "message"),
+    [
+        ("cosine", {"alpha": 0.5}, "'alpha'.*'cosine' takes none"),
+        ("asymmetric_cosine", {"beta": 0.5}, "'beta'.*takes alpha"),
+        ("asymmetric_cosine", {"alpha": 1.5}, "'alpha'.*from 0 to 1; got 1.5"),
+        ("tversky", {"alpha": -1}, "'alpha'.*from 0 to inf; got -1"),
+        ("tversky", {"beta": np.inf}, "'beta'.*got inf"),
+        ("tversky", {"beta": "1"}, "'beta'.*got '1'"),
+    ],
+)
+def test_metric_params_that_the_metric_does_not_take(metric, params, message):
+    for kind in (ItemKNN, UserKNN):
+        with pytest.raises(ValueError, match=message):
+            kind(metric=metric, metric_params=params).fit(np.eye(4) + 1)
 
 
 def baseline(D, center):

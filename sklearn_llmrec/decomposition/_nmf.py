@@ -127,7 +127,7 @@ class NMFRecommender(FactorRecommender):
         for rows in row_chunks(X.shape[0], 8 * d * 8):
             n = rows.stop - rows.start
             factors[rows] = coordinate_descent(
-                np.broadcast_to(G[:, None, :], (d, n, d)),
+                G[:, None],
                 np.ascontiguousarray(right[rows].T),
                 np.zeros((d, n)),
                 l2,

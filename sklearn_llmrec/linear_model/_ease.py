@@ -40,7 +40,7 @@ _SPARSE_COST = 100
 _COMPILED_COST = 20
 
 
-def gram(X: sp.csr_array, dtype: Any) -> NDArray[Any]:
+def gram(X: sp.csr_array, dtype: Any, *, n_threads: int = 1) -> NDArray[Any]:
     """Dense ``X.T @ X`` in Fortran order, both triangles; by BLAS where rows are full enough."""
     n_users, n_items = X.shape
     X = X.astype(dtype, copy=False)
@@ -57,7 +57,7 @@ def gram(X: sp.csr_array, dtype: Any) -> NDArray[Any]:
         return fill_upper(G)
     if kernel is not None and max(X.nnz, *X.shape) < 2**31:
         # The upper triangle in C order is the lower one in Fortran order.
-        return fill_upper(kernel.upper_gram(_kernel_csr(X, G.dtype)).T)
+        return fill_upper(kernel.upper_gram(_kernel_csr(X, G.dtype), n_threads=n_threads).T)
     transposed = X.T.tocsr()
     columns = X.tocsc()
     for start in range(0, n_items, 1024):
@@ -143,7 +143,8 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
     regularization : float, default=500.0
         The L2 penalty :math:`\lambda`, in the unit of squared values of X. Larger for more users or larger values.
     n_jobs : int, default=None
-        Threads of ranking (BLAS takes its own at `fit`). None means 1 unless in a joblib context, -1 all cores.
+        Threads of the Gram matrix and of ranking (BLAS takes its own). None means 1 unless in a joblib context, -1 all
+        cores.
 
     Attributes
     ----------
@@ -214,7 +215,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
 
     def _allocated_gram(self, X: sp.csr_array) -> NDArray[Any]:
         require_gram_memory(X.shape[1], X.dtype)
-        return gram(X, X.dtype)
+        return gram(X, X.dtype, n_threads=effective_n_jobs(self.n_jobs))
 
     def _solve(self, P: NDArray[Any]) -> None:
         """Weights from the Gram matrix, which is overwritten."""

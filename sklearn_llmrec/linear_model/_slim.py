@@ -13,9 +13,12 @@ from sklearn_llmrec._item_to_item import ItemToItemRecommender
 from sklearn_llmrec.linear_model._ease import gram
 from sklearn_llmrec.neighbors._similarity import RowIndex, without_diagonal
 from sklearn_llmrec.utils._memory import require_memory
+from sklearn_llmrec.utils._sparse import WORTH_COMPILING, compiled
 
-# Bytes of the Gram submatrices of the items that are solved together.
+# Bytes of what numpy holds of the items that are solved together: their Gram submatrices, or what is left to explain.
 _BLOCK_BYTES = 2**24
+# Items that a compiled loop solves per call, which are shared among threads.
+_COMPILED_BLOCK = 64
 
 
 def coordinate_descent(
@@ -34,8 +37,8 @@ def coordinate_descent(
 
     Parameters
     ----------
-    S : ndarray of shape (k, n_problems, k)
-        ``S[c, j]`` is row c of the Gram matrix of problem j.
+    S : ndarray of shape (k, n_problems, k) or (k, 1, k)
+        ``S[c, j]`` is row c of the Gram matrix of problem j; of all problems, if there is one.
     g, l1 : ndarray of shape (k, n_problems)
         An infinite `l1` keeps a coefficient at zero.
     l2 : float
@@ -56,6 +59,7 @@ def coordinate_descent(
     )  # problems that still move; each stops by itself, whatever the others do
     w, left = result.copy(), g.T.copy()  # `left` is what is not explained yet, g - S w
     scale = np.diagonal(S, axis1=0, axis2=2).T
+    shared = S.shape[1] == 1
     moving = np.ones(len(live), dtype=bool)
     tol = np.broadcast_to(tol, len(live))
     for _ in range(max_iter):
@@ -66,18 +70,23 @@ def coordinate_descent(
                 new = np.maximum(target - l1[c], 0)
             else:
                 new = np.sign(target) * np.maximum(np.abs(target) - l1[c], 0)
-            new /= scale[c] + l2
+            curvature = scale[c] + l2
+            new /= np.where(curvature > 0, curvature, 1)  # 0 of a column of zeros, where new is 0
             change = np.where(moving, new - w[c], 0)
-            if change.any():
+            changed = np.flatnonzero(change)
+            if len(changed):
+                rows = changed if 2 * len(changed) < len(change) else slice(None)
                 w[c] += change
-                left -= change[:, None] * S[c]
+                left[rows] -= change[rows, None] * (S[c] if shared else S[c, rows])
                 np.maximum(largest, np.abs(change), out=largest)
         moving &= largest > tol[live]
         if not moving.any():
             break
         if 2 * moving.sum() < len(moving):
             result[:, live[~moving]] = w[:, ~moving]
-            S, scale, l1 = S[:, moving], scale[:, moving], l1[:, moving]
+            if not shared:
+                S, scale = S[:, moving], scale[:, moving]
+            l1 = l1[:, moving]
             w, left, live = w[:, moving], left[moving], live[moving]
             moving = np.ones(len(live), dtype=bool)
     result[:, live] = w
@@ -85,25 +94,24 @@ def coordinate_descent(
 
 
 class SLIM(ItemToItemRecommender):
-    r"""Sparse linear method: every item is regressed on the items nearest to it.
+    r"""Sparse linear method: every item is regressed on the others.
 
     The weights of candidate j solve
 
     .. math:: \min_{w} \tfrac12 \|x_j - X w\|^2 + \tfrac{\lambda}{2} \|w\|^2 + \lambda_1 \|w\|_1
-       \quad \text{subject to } w \ge 0, \; w_j = 0, \; w_i = 0 \text{ for } i \notin N(j),
+       \quad \text{subject to } w \ge 0, \; w_j = 0.
 
-    where N(j) are the `n_neighbors` items of the highest cosine with j. Without the last condition
-    this is SLIM, with it the authors' faster variant fsSLIM: most weights outside N(j) would be zero
-    anyway. A row of interactions is scored by :math:`x W`, whether or not it was seen at `fit`.
+    With `n_neighbors` only the items of the highest cosine with j may have a weight: the authors' faster variant
+    fsSLIM. A row of interactions is scored by :math:`x W`, whether or not it was seen at `fit`.
 
     Parameters
     ----------
-    regularization : float, default=200.0
+    regularization : float, default=250.0
         The L2 penalty :math:`\lambda`, in the unit of squared values of X.
-    l1_regularization : float, default=1.0
+    l1_regularization : float, default=2.0
         The L1 penalty :math:`\lambda_1`, in the same unit. Larger makes the weights sparser.
-    n_neighbors : int or None, default=200
-        How many items a candidate is regressed on. None: all.
+    n_neighbors : int or None, default=None
+        How many items a candidate is regressed on. None: all; a few hundred are faster, and cost a little quality.
     positive : bool, default=True
         Whether weights are at least zero.
     max_iter : int, default=20
@@ -129,9 +137,9 @@ class SLIM(ItemToItemRecommender):
 
     Notes
     -----
-    Coordinate descent on Gram matrices, for many items at once: a sweep is
-    O(n_items n_neighbors^2) time. The Gram matrix of all items is dense, O(n_items^2) memory; where
-    it would not fit, fit is refused with its size.
+    Coordinate descent on the Gram matrix: a sweep over all items is O(nnz(W) n_items) time, with `n_neighbors`
+    O(nnz(W) n_neighbors). The extra `fast` compiles its loops, to the same weights and several times faster. The Gram
+    matrix is dense, O(n_items^2) memory; where it would not fit, fit is refused with its size.
 
     References
     ----------
@@ -160,10 +168,10 @@ class SLIM(ItemToItemRecommender):
 
     def __init__(
         self,
-        regularization: float = 200.0,
+        regularization: float = 250.0,
         *,
-        l1_regularization: float = 1.0,
-        n_neighbors: int | None = 200,
+        l1_regularization: float = 2.0,
+        n_neighbors: int | None = None,
         positive: bool = True,
         max_iter: int = 20,
         tol: float = 1e-3,
@@ -184,29 +192,24 @@ class SLIM(ItemToItemRecommender):
             f"The Gram matrix of {n_items} x {n_items} items",
             "Keep fewer items (min_item_interactions), or use ItemKNN, which needs no dense matrix.",
         )
-        G = gram(X, X.dtype)
+        # Symmetric: the transpose of the Fortran array is the same matrix in C order.
+        G = gram(X, X.dtype, n_threads=effective_n_jobs(self.n_jobs)).T
         neighbors = self._neighbors(X)
-        k, size = neighbors.shape[1], X.dtype.itemsize
-        step = max(1, _BLOCK_BYTES // (size * k**2))
-        blocks = [slice(i, min(i + step, n_items)) for i in range(0, n_items, step)]
+        k = n_items if neighbors is None else neighbors.shape[1]
+        kernel = compiled() if n_items * k * k >= WORTH_COMPILING else None
+        row_bytes = X.dtype.itemsize * k * (k if neighbors is not None else 1)
+        step = _COMPILED_BLOCK if kernel is not None else max(1, _BLOCK_BYTES // row_bytes)
+        blocks = [np.arange(i, min(i + step, n_items)) for i in range(0, n_items, step)]
         solved = Parallel(n_jobs=effective_n_jobs(self.n_jobs), prefer="threads")(
-            delayed(self._solve)(G, neighbors[rows], np.arange(rows.start, rows.stop))
-            for rows in blocks
+            delayed(self._solve)(G, None if neighbors is None else neighbors[items], items, kernel)
+            for items in blocks
         )
-        w = np.vstack(list(solved))
-        kept = w != 0
-        indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-        into = sp.csr_array((w[kept], neighbors[kept], indptr), shape=(n_items, n_items))
-        self._set_weights(into.T.tocsr())
+        self._set_weights(sp.vstack(list(solved), format="csr").T.tocsr())
 
-    def _neighbors(self, X: sp.csr_array) -> NDArray[np.int64]:
-        """The items each item is regressed on, best first, filled with -1."""
-        n_items = X.shape[1]
-        if self.n_neighbors is None or self.n_neighbors >= n_items - 1:
-            others = np.arange(n_items - 1) + (
-                np.arange(n_items - 1) >= np.arange(n_items)[:, None]
-            )
-            return others.astype(np.int64)
+    def _neighbors(self, X: sp.csr_array) -> NDArray[np.int64] | None:
+        """The items each item is regressed on, best first, filled with -1; None for all."""
+        if self.n_neighbors is None or self.n_neighbors >= X.shape[1] - 1:
+            return None
         columns = X.T.tocsr()
         nearest = without_diagonal(
             RowIndex(columns, "cosine").nearest(
@@ -220,18 +223,32 @@ class SLIM(ItemToItemRecommender):
         return neighbors
 
     def _solve(
-        self, G: NDArray[Any], neighbors: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> NDArray[Any]:
+        self,
+        G: NDArray[Any],
+        neighbors: NDArray[np.int64] | None,
+        items: NDArray[np.int64],
+        kernel: Any,
+    ) -> sp.csr_array:
         """Weights of some items, one row each."""
-        places = neighbors.T
-        penalty = np.where(places < 0, np.inf, self.l1_regularization).astype(G.dtype)
-        w = coordinate_descent(
-            G[places[:, :, None], neighbors[None]],
-            G[places, items],
-            penalty,
-            G.dtype.type(self.regularization),
-            positive=self.positive,
-            max_iter=self.max_iter,
-            tol=self.tol,
-        )
-        return w.T
+        l1, l2 = G.dtype.type(self.l1_regularization), G.dtype.type(self.regularization)
+        stop: dict[str, Any] = {
+            "positive": self.positive,
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+        }
+        if kernel is not None:
+            w = kernel.elastic_nets(G, neighbors, items, l1, l2, **stop)
+        elif neighbors is None:
+            penalty = np.full((len(G), len(items)), l1)
+            penalty[items, np.arange(len(items))] = np.inf
+            w = coordinate_descent(G[:, None], G[:, items], penalty, l2, **stop).T
+        else:
+            places = neighbors.T
+            penalty = np.where(places < 0, np.inf, l1).astype(G.dtype)
+            S = G[places[:, :, None], neighbors[None]]
+            w = coordinate_descent(S, G[places, items], penalty, l2, **stop).T
+        if neighbors is None:
+            return sp.csr_array(w)
+        kept = w != 0
+        indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+        return sp.csr_array((w[kept], neighbors[kept], indptr), shape=(len(items), len(G)))

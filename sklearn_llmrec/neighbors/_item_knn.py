@@ -16,9 +16,9 @@ from sklearn_llmrec.neighbors._similarity import (
     METRICS,
     WEIGHTINGS,
     RowIndex,
+    compared_values,
     less_means,
     row_means,
-    weighted,
     weighted_means,
     weighting_of,
     without_diagonal,
@@ -46,18 +46,30 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
     ----------
     n_neighbors : int, default=100
         How many neighbours an item keeps.
-    metric : {"cosine", "adjusted_cosine", "pearson", "jaccard"}, default="cosine"
-        "adjusted_cosine" subtracts from every value the mean of its user. "pearson" is the
-        correlation over the users who have both items. "jaccard" is
-        :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`: for binary columns, the users of both over
-        the users of either.
+    metric : str, default="cosine"
+        With x the candidate, y its neighbour, and A and B the users they have, one of
+
+        - "cosine": :math:`x^\top y / (\|x\| \|y\|)`.
+        - "asymmetric_cosine": :math:`x^\top y / (\|x\|^{2\alpha} \|y\|^{2 - 2\alpha})`. At 1/2 it is the cosine; a
+          smaller :math:`\alpha` prefers neighbours with few users.
+        - "adjusted_cosine": the cosine once every value is less the mean of its user.
+        - "pearson": the correlation over the users that both have.
+        - "jaccard": :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`, of binary values
+          :math:`|A \cap B| / |A \cup B|`.
+        - "dice": :math:`2 x^\top y / (\|x\|^2 + \|y\|^2)`, of binary values :math:`2 |A \cap B| / (|A| + |B|)`.
+        - "tversky": :math:`|A \cap B| / (|A \cap B| + \alpha |A \setminus B| + \beta |B \setminus A|)`, whatever the
+          values. Both 1 give Jaccard's index, both 1/2 Dice's.
+    metric_params : dict or None, default=None
+        "alpha" and "beta" of "tversky", at least 0, and "alpha" of "asymmetric_cosine", from 0 to 1; 0.5 where they are
+        not given.
     shrinkage : float, default=0.0
         A similarity that rests on n users is multiplied by ``n / (n + shrinkage)``.
     weighting : {"auto", "tfidf", "bm25"} or None, default="auto"
         Weights of the values before columns are compared, as
         :class:`~sklearn_llmrec.preprocessing.TFIDFTransformer` and
         :class:`~sklearn_llmrec.preprocessing.BM25Transformer` give them; scores sum the values of X
-        themselves. "auto" is "tfidf" where items are ranked by "cosine" or "jaccard", else None.
+        themselves. "auto" is "tfidf" where items are ranked, else None; "adjusted_cosine", "pearson" and "tversky"
+        take none.
     center : {"user", "item", "baseline"} or None, default=None
         The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken
         deviations of both. None ranks, and predicts no ratings.
@@ -82,13 +94,18 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
     Notes
     -----
     Fit is one sparse product, O(sum of squared row lengths) time and O(n_items n_neighbors) memory;
-    "pearson" takes six products, and these, "jaccard" and `shrinkage` go through blocks of full
+    "pearson" takes six products; what is no cosine, and `shrinkage`, goes through blocks of full
     rows. Ranking is a sparse product too, with seen items masked inside it; where similarities or
     values are negative, and with `center`, scores are made dense in chunks.
 
     References
     ----------
     B. Sarwar et al., "Item-based collaborative filtering recommendation algorithms", WWW 2001.
+
+    F. Aiolli, "Efficient top-N recommendation for very large scale binary rated datasets", RecSys 2013 (the asymmetric
+    cosine).
+
+    A. Tversky, "Features of similarity", Psychological Review 84(4), 1977.
 
     Examples
     --------
@@ -107,6 +124,7 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions(set(METRICS))],
+        "metric_params": [dict, None],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
         "weighting": [StrOptions(set(WEIGHTINGS)), None],
         "center": [StrOptions({"user", "item", "baseline"}), None],
@@ -118,6 +136,7 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         n_neighbors: int = 100,
         *,
         metric: str = "cosine",
+        metric_params: dict[str, float] | None = None,
         shrinkage: float = 0.0,
         weighting: str | None = "auto",
         center: Literal["user", "item", "baseline"] | None = None,
@@ -125,17 +144,19 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
     ) -> None:
         self.n_neighbors = n_neighbors
         self.metric = metric
+        self.metric_params = metric_params
         self.shrinkage = shrinkage
         self.weighting = weighting
         self.center = center
         self.n_jobs = n_jobs
 
     def _fit_all(self, X: sp.csr_array) -> None:
-        V = weighted(X, weighting_of(X, self.weighting, self.metric, self.center))
+        weighting = weighting_of(X, self.weighting, self.metric, self.center)
+        V = compared_values(X, self.metric, weighting)
         if self.metric == "adjusted_cosine":
             V = less_means(V, row_means(V)[entry_rows(V)])
         columns = V.T.tocsr()
-        similarity = RowIndex(columns, self.metric, self.shrinkage).nearest(
+        similarity = RowIndex(columns, self.metric, self.shrinkage, self.metric_params).nearest(
             columns, self.n_neighbors + 1, n_threads=effective_n_jobs(self.n_jobs)
         )
         self._set_weights(without_diagonal(similarity, self.n_neighbors).T.tocsr())

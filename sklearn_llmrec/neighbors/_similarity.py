@@ -1,7 +1,8 @@
-"""Exact nearest neighbours among sparse rows, by four similarities."""
+"""Exact nearest neighbours among sparse rows, by several similarities."""
 
 from collections.abc import Iterator
 from itertools import pairwise
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,20 @@ from sklearn_llmrec.utils._sparse import (
     with_data,
 )
 
-METRICS = ("cosine", "adjusted_cosine", "pearson", "jaccard")
+METRICS = (
+    "cosine",
+    "asymmetric_cosine",
+    "adjusted_cosine",
+    "pearson",
+    "jaccard",
+    "dice",
+    "tversky",
+)
+# What `metric_params` may hold: names, defaults, highest values.
+_PARAMS: dict[str, dict[str, tuple[float, float]]] = {
+    "tversky": {"alpha": (0.5, np.inf), "beta": (0.5, np.inf)},
+    "asymmetric_cosine": {"alpha": (0.5, 1.0)},
+}
 WEIGHTINGS = ("auto", "tfidf", "bm25")
 # Entries of a product that is held as a whole, in a block.
 _BLOCK_ENTRIES = 2**21
@@ -33,17 +47,17 @@ def weighting_of(
     ------
     ValueError
         If the values are negative where the weighting needs counts, or the metric compares values
-        that a weighting would make incomparable.
+        that a weighting would make incomparable, or no values at all.
     """
-    compares_values = metric in ("pearson", "adjusted_cosine")
+    takes_none = metric in ("pearson", "adjusted_cosine", "tversky")
     if weighting == "auto":
-        weighting = None if compares_values or center is not None else "tfidf"
+        weighting = None if takes_none or center is not None else "tfidf"
     if weighting is None:
         return None
-    if compares_values:
+    if takes_none:
         raise ValueError(
-            f"weighting={weighting!r} goes with metric='cosine' or 'jaccard': {metric!r} compares "
-            "the values themselves. Use weighting=None."
+            f"weighting={weighting!r} goes with metric='cosine', 'asymmetric_cosine', 'jaccard' or 'dice': "
+            f"{metric!r} compares {'sets' if metric == 'tversky' else 'the values themselves'}. Use weighting=None."
         )
     if weighting == "bm25" and X.nnz and X.data.min() < 0:
         raise ValueError(
@@ -59,6 +73,32 @@ def weighted(X: sp.csr_array, weighting: TFIDFTransformer | BM25Transformer | No
     if weighting is None:
         return X
     return with_data(X, weighting._values(X).astype(X.dtype, copy=False))
+
+
+def metric_params_of(metric: str, params: dict[str, float] | None) -> dict[str, float]:
+    """All parameters of a metric: those given, else their defaults.
+
+    Raises
+    ------
+    ValueError
+        If the metric has no such parameter, or it is out of range.
+    """
+    known = _PARAMS.get(metric, {})
+    for name, value in (params or {}).items():
+        if name not in known:
+            raise ValueError(
+                f"metric_params holds {name!r}: metric={metric!r} takes {', '.join(known) or 'none'}."
+            )
+        if not (isinstance(value, Real) and 0 <= value <= known[name][1] and value < np.inf):
+            raise ValueError(
+                f"{name!r} in metric_params must be a number from 0 to {known[name][1]:g}; got {value!r}."
+            )
+    return {name: default for name, (default, _) in known.items()} | (params or {})
+
+
+def compared_values(X: sp.csr_array, metric: str, weighting: Any) -> sp.csr_array:
+    """X with the values that a metric without means compares: weighted, or ones where it compares sets."""
+    return with_data(X, np.ones_like(X.data)) if metric == "tversky" else weighted(X, weighting)
 
 
 def less_means(X: sp.csr_array, means: NDArray[Any]) -> sp.csr_array:
@@ -95,28 +135,37 @@ class RowIndex:
     ----------
     B : csr_array of shape (m, p)
         The rows; "adjusted_cosine" expects them less the means it adjusts for.
-    metric : {"cosine", "adjusted_cosine", "pearson", "jaccard"}
-        "jaccard" is :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`, on binary rows the shared
-        entries over all. "pearson" runs over the entries that both rows have.
+    metric : str
+        One of `METRICS`, as :class:`~sklearn_llmrec.ItemKNN` tells them; x is a row that asks and y one of B. "tversky"
+        expects ones.
     shrinkage : float
         A similarity that rests on n shared entries is multiplied by ``n / (n + shrinkage)``.
+    params : dict or None
+        Parameters of the metric.
     """
 
-    def __init__(self, B: sp.csr_array, metric: str, shrinkage: float = 0.0) -> None:
+    def __init__(
+        self,
+        B: sp.csr_array,
+        metric: str,
+        shrinkage: float = 0.0,
+        params: dict[str, float] | None = None,
+    ) -> None:
         self.metric = metric
         self.shrinkage = shrinkage
-        self.signed = (
-            bool(metric != "jaccard" and B.nnz and B.data.min() < 0) or metric == "pearson"
-        )
-        cosine = metric in ("cosine", "adjusted_cosine")
-        self.columns = (normalize_rows(B) if cosine else B).T.tocsr()
+        self.params = metric_params_of(metric, params)
+        self.signed = bool(B.nnz and B.data.min() < 0) or metric == "pearson"
+        self.cosine = metric.endswith("cosine")
+        # Exponent of the norms of the rows that ask, and of those that answer.
+        self.power = 2 * self.params.get("alpha", 0.5)
+        self.columns = (normalize_rows(B, 2 - self.power) if self.cosine else B).T.tocsr()
         self.squared_norms = _squared_norms(B)
 
     def nearest(self, A: sp.csr_array, k: int, *, n_threads: int = 1) -> sp.csr_array:
         """The k most similar rows of B for every row of A, best first; zeros are no neighbours."""
         signed = self.signed or bool(A.nnz and A.data.min() < 0)
-        if self.metric in ("cosine", "adjusted_cosine"):
-            A = normalize_rows(A)
+        if self.cosine:
+            A = normalize_rows(A, self.power)
             if not self.shrinkage:
                 return matmul_topn(
                     A,
@@ -174,9 +223,12 @@ class RowIndex:
 
     def _product(self, A: sp.csr_array) -> sp.csr_array:
         S = sp.csr_array(A.astype(np.float64) @ self.columns.astype(np.float64))
-        if self.metric == "jaccard":
-            union = _squared_norms(A)[entry_rows(S)] + self.squared_norms[S.indices] - S.data
-            S.data = S.data / union
+        if not self.cosine:
+            # Jaccard is Tversky's index with both parameters 1, Dice with both 1/2.
+            both = 1.0 if self.metric == "jaccard" else 0.5
+            alpha, beta = self.params.get("alpha", both), self.params.get("beta", both)
+            mine = alpha * (_squared_norms(A)[entry_rows(S)] - S.data)
+            S.data = S.data / (S.data + mine + beta * (self.squared_norms[S.indices] - S.data))
         if self.shrinkage:
             shared = sp.csr_array(_pattern(A) @ _pattern(self.columns))
             shared.data /= shared.data + self.shrinkage

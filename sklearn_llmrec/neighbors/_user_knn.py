@@ -17,9 +17,9 @@ from sklearn_llmrec.neighbors._similarity import (
     METRICS,
     WEIGHTINGS,
     RowIndex,
+    compared_values,
     less_means,
     row_means,
-    weighted,
     weighted_means,
     weighting_of,
 )
@@ -49,18 +49,30 @@ class UserKNN(ExplainMixin, StackingMixin):
     ----------
     n_neighbors : int, default=100
         How many users vote.
-    metric : {"cosine", "adjusted_cosine", "pearson", "jaccard"}, default="cosine"
-        "adjusted_cosine" subtracts from every value the mean of its item. "pearson" is the
-        correlation over the items that both users have. "jaccard" is
-        :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`: for binary rows, the shared items over the
-        items of either.
+    metric : str, default="cosine"
+        With x the user, y its neighbour, and A and B the items they have, one of
+
+        - "cosine": :math:`x^\top y / (\|x\| \|y\|)`.
+        - "asymmetric_cosine": :math:`x^\top y / (\|x\|^{2\alpha} \|y\|^{2 - 2\alpha})`. At 1/2 it is the cosine; a
+          smaller :math:`\alpha` prefers neighbours with few items.
+        - "adjusted_cosine": the cosine once every value is less the mean of its item.
+        - "pearson": the correlation over the items that both have.
+        - "jaccard": :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`, of binary values
+          :math:`|A \cap B| / |A \cup B|`.
+        - "dice": :math:`2 x^\top y / (\|x\|^2 + \|y\|^2)`, of binary values :math:`2 |A \cap B| / (|A| + |B|)`.
+        - "tversky": :math:`|A \cap B| / (|A \cap B| + \alpha |A \setminus B| + \beta |B \setminus A|)`, whatever the
+          values. Both 1 give Jaccard's index, both 1/2 Dice's.
+    metric_params : dict or None, default=None
+        "alpha" and "beta" of "tversky", at least 0, and "alpha" of "asymmetric_cosine", from 0 to 1; 0.5 where they are
+        not given.
     shrinkage : float, default=0.0
         A similarity that rests on n items is multiplied by ``n / (n + shrinkage)``.
     weighting : {"auto", "tfidf", "bm25"} or None, default="auto"
         Weights of the values before rows are compared, as
         :class:`~sklearn_llmrec.preprocessing.TFIDFTransformer` and
         :class:`~sklearn_llmrec.preprocessing.BM25Transformer` give them; votes are the values of X
-        themselves. "auto" is "tfidf" where items are ranked by "cosine" or "jaccard", else None.
+        themselves. "auto" is "tfidf" where items are ranked, else None; "adjusted_cosine", "pearson" and "tversky"
+        take none.
     center : {"user", "item", "baseline"} or None, default=None
         The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken
         deviations of both. None ranks, and predicts no ratings.
@@ -102,6 +114,7 @@ class UserKNN(ExplainMixin, StackingMixin):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_neighbors": [Interval(Integral, 1, None, closed="left")],
         "metric": [StrOptions(set(METRICS))],
+        "metric_params": [dict, None],
         "shrinkage": [Interval(Real, 0, None, closed="left")],
         "weighting": [StrOptions(set(WEIGHTINGS)), None],
         "center": [StrOptions({"user", "item", "baseline"}), None],
@@ -113,6 +126,7 @@ class UserKNN(ExplainMixin, StackingMixin):
         n_neighbors: int = 100,
         *,
         metric: str = "cosine",
+        metric_params: dict[str, float] | None = None,
         shrinkage: float = 0.0,
         weighting: str | None = "auto",
         center: Literal["user", "item", "baseline"] | None = None,
@@ -120,6 +134,7 @@ class UserKNN(ExplainMixin, StackingMixin):
     ) -> None:
         self.n_neighbors = n_neighbors
         self.metric = metric
+        self.metric_params = metric_params
         self.shrinkage = shrinkage
         self.weighting = weighting
         self.center = center
@@ -128,7 +143,7 @@ class UserKNN(ExplainMixin, StackingMixin):
     def _fit_all(self, X: sp.csr_array) -> None:
         self._weighting_ = weighting_of(X, self.weighting, self.metric, self.center)
         self._item_means_ = row_means(X.T.tocsr()) if self.metric == "adjusted_cosine" else None
-        self._index_ = RowIndex(self._compared(X), self.metric, self.shrinkage)
+        self._index_ = RowIndex(self._compared(X), self.metric, self.shrinkage, self.metric_params)
         self._biases_ = None if self.center is None else Biases(X, self.center)
         votes = X if self._biases_ is None else with_data(X, self._biases_.residuals(X))
         self._masked_votes_ = with_mask(votes)
@@ -144,7 +159,7 @@ class UserKNN(ExplainMixin, StackingMixin):
         """Rows as they are compared: weighted, or less the means of the items."""
         if self._item_means_ is not None:
             return less_means(X, self._item_means_[X.indices])
-        return weighted(X, self._weighting_)
+        return compared_values(X, self.metric, self._weighting_)
 
     def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
         """Similarities of each row to its nearest fitted users."""

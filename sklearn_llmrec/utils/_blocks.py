@@ -8,6 +8,7 @@ import scipy.sparse as sp
 import sklearn
 from numpy.typing import NDArray
 
+from sklearn_llmrec.utils._sparse import WORTH_COMPILING, compiled, entry_rows
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical
 
@@ -23,15 +24,35 @@ def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_rows))
 
 
+def best_unseen(
+    scores: NDArray[Any], k: int, seen: sp.csr_array | None, n_scores: int
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Top k of a dense block of scores (overwritten) outside `seen`.
+
+    Of all `n_scores` that are asked for, block by block, depends whether a compiled loop pays.
+    """
+    kernel = compiled() if n_scores >= WORTH_COMPILING else None
+    if kernel is not None and scores.flags.c_contiguous:
+        lists: tuple[NDArray[np.int64], NDArray[Any]] = kernel.block_topk(scores, seen, k)
+        return lists
+    if seen is not None:
+        scores[entry_rows(seen), seen.indices] = -np.inf
+    return topk(scores, k)
+
+
 def best_of_block(
-    scores: NDArray[Any], k: int, seen: sp.csr_array | None, candidates: Any | None
+    scores: NDArray[Any],
+    k: int,
+    seen: sp.csr_array | None,
+    candidates: Any | None,
+    *,
+    n_scores: int = 0,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Top k of a dense block of scores (overwritten) after removing what is seen and what is no candidate."""
-    if seen is not None:
-        rows = np.repeat(np.arange(scores.shape[0]), np.diff(seen.indptr))
-        scores[rows, seen.indices] = -np.inf
     if candidates is None:
-        return topk(scores, k)
+        return best_unseen(scores, k, seen, n_scores)
+    if seen is not None:
+        scores[entry_rows(seen), seen.indices] = -np.inf
     if sp.issparse(candidates):
         allowed = np.zeros(scores.shape, dtype=bool)
         rows = np.repeat(np.arange(scores.shape[0]), np.diff(candidates.indptr))

@@ -1,7 +1,7 @@
-"""Loops compiled by numba (extra `fast`): sparse products, their top k, and regressions of sparse rows.
+"""Loops compiled by numba (extra `fast`): sparse products, and the top k of sparse and dense rows.
 
-All have a way without numba, which decides what they do: `sklearn_llmrec.utils._sparse`, `_masked` and
-`sklearn_llmrec.decomposition._row_systems`.
+All have a way without numba, which decides what they do: `sklearn_llmrec.utils._sparse`, `_masked` and `_topk`. Those
+that solve equations stand in `_compiled_solvers`.
 """
 
 from itertools import pairwise
@@ -12,6 +12,10 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+
+from sklearn_llmrec.utils._compiled_solvers import elastic_nets, solve_rows
+
+__all__ = ["block_topk", "elastic_nets", "product_topk", "solve_rows", "times_dense", "upper_gram"]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -155,12 +159,74 @@ def product_topk(
 
 
 @numba.njit(nogil=True, cache=True)
+def _best(scores, Sp, Sj, items, values):  # type: ignore[no-untyped-def]
+    """Fill `items` and `values` with the best of each row of `scores`, which loses what is seen."""
+    k = items.shape[1]
+    for row in range(len(scores)):
+        own, kept, columns = scores[row], values[row], items[row]
+        low = kept[0]
+        for s in range(Sp[row], Sp[row + 1]):
+            own[Sj[s]] = low
+        found = 0
+        for column in range(len(own)):
+            if own[column] > low:
+                found = _offer(kept, columns, found, own[column], column)
+                if found == k:
+                    low = kept[0]
+        _sort(kept, columns, found)
+
+
+def block_topk(
+    scores: NDArray[Any], seen: Any | None, k: int
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Top k of a dense block outside `seen`; equal values by lower column.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, m), in C order
+        No NaN. What is seen becomes ``-inf``.
+    seen : csr of shape (n, m) or None
+    k : int
+        At most m.
+
+    Returns
+    -------
+    items : ndarray of shape (n, k), int64
+        -1 where fewer than k entries are above ``-inf``.
+    values : ndarray of shape (n, k)
+    """
+    items = np.full((len(scores), k), -1, dtype=np.int64)
+    values = np.full(items.shape, -np.inf, dtype=scores.dtype)
+    bounds = np.zeros(len(scores) + 1, dtype=np.int64) if seen is None else seen.indptr
+    columns = bounds[:0] if seen is None else seen.indices
+    _best(
+        scores,
+        bounds.astype(np.int64, copy=False),
+        columns.astype(np.int64, copy=False),
+        items,
+        values,
+    )
+    return items, values
+
+
+@numba.njit(nogil=True, cache=True)
 def _times_dense(Xp, Xj, Xx, W, out):  # type: ignore[no-untyped-def]
     for row in range(len(out)):
-        for e in range(Xp[row], Xp[row + 1]):
-            j, x = Xj[e], Xx[e]
-            for c in range(out.shape[1]):
-                out[row, c] += x * W[j, c]
+        sums = out[row]
+        e, end = Xp[row], Xp[row + 1]
+        # Four rows of W for each pass over the sums, which are added to in the same order as one by one.
+        while e + 4 <= end:
+            a, b, c, d = W[Xj[e]], W[Xj[e + 1]], W[Xj[e + 2]], W[Xj[e + 3]]
+            p, q, r, s = Xx[e], Xx[e + 1], Xx[e + 2], Xx[e + 3]
+            for column in range(len(sums)):
+                first = sums[column] + p * a[column]
+                sums[column] = ((first + q * b[column]) + r * c[column]) + s * d[column]
+            e += 4
+        while e < end:
+            a, p = W[Xj[e]], Xx[e]
+            for column in range(len(sums)):
+                sums[column] += p * a[column]
+            e += 1
 
 
 def times_dense(X: Any, W: NDArray[Any]) -> NDArray[Any]:
@@ -171,128 +237,33 @@ def times_dense(X: Any, W: NDArray[Any]) -> NDArray[Any]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_gram(Xp, Xj, Xx, Tp, Tj, Tx, G):  # type: ignore[no-untyped-def]
-    for i in range(len(G)):
+def _add_gram(start, stop, Xp, Xj, Xx, Tp, Tj, entries, G):  # type: ignore[no-untyped-def]
+    for i in range(start, stop):
+        sums = G[i]
         for a in range(Tp[i], Tp[i + 1]):
-            row, x = Tj[a], Tx[a]
-            start = Xp[row]
-            b = Xp[row + 1] - 1
-            # Columns are sorted: those from i on stand at the end of the row.
-            while b >= start and Xj[b] >= i:
-                G[i, Xj[b]] += x * Xx[b]
-                b -= 1
+            # Columns are sorted: those from i on end the row.
+            entry = entries[a]
+            x = Xx[entry]
+            for b in range(entry, Xp[Tj[a] + 1]):
+                sums[Xj[b]] += x * Xx[b]
 
 
-def upper_gram(X: Any) -> NDArray[Any]:
+def upper_gram(X: Any, *, n_threads: int = 1) -> NDArray[Any]:
     """Upper triangle of ``X.T @ X`` for a csr matrix of 32-bit indices with sorted columns; zeros below."""
-    T = X.T.tocsr()
-    G = np.zeros((X.shape[1], X.shape[1]), dtype=X.dtype)
-    _add_gram(
+    n_items = X.shape[1]
+    T = sp.csr_array((np.arange(X.nnz), X.indices, X.indptr), shape=X.shape).T.tocsr()
+    G = np.zeros((n_items, n_items), dtype=X.dtype)
+    arrays = (
         X.indptr.astype(np.int64),
-        X.indices,
+        X.indices.view(np.uint32),
         X.data,
         T.indptr.astype(np.int64),
-        T.indices,
+        T.indices.view(np.uint32),
         T.data,
         G,
     )
-    return G
-
-
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
-def _regressions(start, stop, X, w, v, Q, own, inverse, x, max_iter, tol, zero, tiny):  # type: ignore[no-untyped-def]
-    """Conjugate gradients for rows `start` to `stop`, from x and into x."""
-    Xp, Xj = X
-    d = Q.shape[1]
-    D, y, r = np.empty(d, Q.dtype), np.empty(d, Q.dtype), np.empty(d, Q.dtype)
-    p, image = np.empty(d, Q.dtype), np.empty(d, Q.dtype)
-    for row in range(start, stop):
-        if Xp[row] == Xp[row + 1]:
-            continue
-        for c in range(d):
-            D[c] = 1 + own[row] * inverse[c]
-            y[c] = x[row, c]
-            r[c] = -D[c] * y[c]
-        for e in range(Xp[row], Xp[row + 1]):
-            j = Xj[e]
-            dot = zero
-            for c in range(d):
-                dot += Q[j, c] * y[c]
-            rest = v[e] - w[e] * dot
-            for c in range(d):
-                r[c] += rest * Q[j, c]
-        squares = zero
-        for c in range(d):
-            p[c] = r[c]
-            squares += r[c] * r[c]
-        for _ in range(max_iter):
-            if tol > 0:
-                size = zero
-                for c in range(d):
-                    size += y[c] * y[c]
-                if squares <= tol * tol * size:
-                    break
-            for c in range(d):
-                image[c] = D[c] * p[c]
-            for e in range(Xp[row], Xp[row + 1]):
-                j = Xj[e]
-                dot = zero
-                for c in range(d):
-                    dot += Q[j, c] * p[c]
-                dot *= w[e]
-                for c in range(d):
-                    image[c] += dot * Q[j, c]
-            curvature = zero
-            for c in range(d):
-                curvature += p[c] * image[c]
-            length = squares / max(curvature, tiny)
-            now = zero
-            for c in range(d):
-                y[c] += length * p[c]
-                r[c] -= length * image[c]
-                now += r[c] * r[c]
-            turn = now / max(squares, tiny)
-            for c in range(d):
-                p[c] = r[c] + turn * p[c]
-            squares = now
-        for c in range(d):
-            x[row, c] = y[c]
-
-
-def solve_rows(
-    X: tuple[NDArray[Any], NDArray[Any]],
-    w: NDArray[Any],
-    v: NDArray[Any],
-    Q: NDArray[Any],
-    own: NDArray[Any],
-    inverse: NDArray[Any],
-    x: NDArray[Any],
-    max_iter: int,
-    tol: float,
-    *,
-    n_threads: int,
-) -> None:
-    """Improve x towards the solutions of ``(I + own_r diag(inverse) + sum w q q') x_r = sum v q``, in place.
-
-    Parameters
-    ----------
-    X : tuple of (indptr, indices)
-        Which rows q of Q every row sums over; indices of 32 bits.
-    w, v : ndarray of shape (nnz,)
-    Q : ndarray of shape (m, d)
-    own : ndarray of shape (n,)
-    inverse : ndarray of shape (d,)
-    x : ndarray of shape (n, d)
-    max_iter : int
-    tol : float
-    n_threads : int
-    """
-    place = X[0].astype(np.int64), X[1].view(np.uint32)
-    zero, tiny, tol = Q.dtype.type(0), np.finfo(Q.dtype).tiny, Q.dtype.type(tol)
-    edges = np.linspace(0, len(x), 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
+    edges = np.linspace(0, n_items, 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
     Parallel(n_jobs=n_threads, prefer="threads")(
-        delayed(_regressions)(
-            int(start), int(stop), place, w, v, Q, own, inverse, x, max_iter, tol, zero, tiny
-        )
-        for start, stop in pairwise(edges)
+        delayed(_add_gram)(int(start), int(stop), *arrays) for start, stop in pairwise(edges)
     )
+    return G

@@ -8,6 +8,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from sklearn_llmrec.utils._blocks import best_unseen
 from sklearn_llmrec.utils._sparse import entry_rows
 from sklearn_llmrec.utils._topk import topk
 
@@ -71,7 +72,9 @@ def nearest(
             own = P[ends[rows.start] : ends[rows.stop]]
             inner = ends[rows.start : rows.stop] - ends[rows.start]
         hidden = None if seen is None else seen[rows]
-        items[rows], values[rows] = _nearest_of_block(own, inner, V, k, hidden, skip_zeros)
+        items[rows], values[rows] = _nearest_of_block(
+            own, inner, V, k, hidden, skip_zeros, n_rows * len(V)
+        )
 
     # Where one block holds all items, fewer rows keep it in the cache.
     size = _BLOCK_ROWS if len(V) > _BLOCK_ITEMS else max(32, min(_BLOCK_ROWS, 2**19 // len(V)))
@@ -88,27 +91,26 @@ def _nearest_of_block(
     k: int,
     seen: sp.csr_array | None,
     skip_zeros: bool,
+    n_scores: int,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Top-k of a block of rows, by blocks of items."""
     n_rows = len(P) if starts is None else len(starts)
     items = np.full((n_rows, k), -1, dtype=np.int64)
     values = np.full((n_rows, k), -np.inf, dtype=P.dtype)
     several = len(V) > _BLOCK_ITEMS
-    if seen is not None:
-        at, columns = _by_column(seen) if several else (entry_rows(seen), seen.indices)
+    if several and seen is not None:
+        at, columns = _by_column(seen)
     for first in range(0, len(V), _BLOCK_ITEMS):
         block = V[first : first + _BLOCK_ITEMS]
         scores = best_of_groups(P @ block.T, starts)
         if skip_zeros:
             scores[scores == 0] = -np.inf
-        if seen is not None:
-            inside = slice(None)
-            if several:
-                inside = slice(*np.searchsorted(columns, [first, first + len(block)]))
-            scores[at[inside], columns[inside] - first] = -np.inf
-        found, best = topk(scores, min(k, len(block)))
         if not several:
-            return found, best
+            return best_unseen(scores, k, seen, n_scores)
+        if seen is not None:
+            inside = slice(*np.searchsorted(columns, [first, first + len(block)]))
+            scores[at[inside], columns[inside] - first] = -np.inf
+        found, best = best_unseen(scores, min(k, len(block)), None, n_scores)
         # What is already there has lower columns, so it stays ahead of equal scores.
         both = np.hstack([items, np.where(found < 0, -1, found + first)])
         place, values = topk(np.hstack([values, best]), k)

@@ -13,8 +13,8 @@ from sparse_dot_topn import sp_matmul_topn
 
 from sklearn_llmrec.utils._topk import topk
 
-# What stays in a core's second-level cache beside what it is multiplied with.
-_CACHE_BYTES = 2**20
+# Columns of a dense matrix that are multiplied at once take no more, so that they stay in the caches.
+_CACHE_BYTES = 2**21
 # Multiplications above which a compiled kernel is worth its import and, once on a machine, its compilation.
 WORTH_COMPILING = 10**7
 
@@ -168,7 +168,8 @@ def dense_product(X: sp.csr_array, W: NDArray[Any], *, n_threads: int = 1) -> ND
     if X.nnz < W.shape[0]:
         return X @ W  # reads less of W than a block would copy
     product = np.empty((X.shape[0], W.shape[1]), dtype=X.dtype)
-    width = max(32, _CACHE_BYTES // (max(1, W.shape[0]) * X.dtype.itemsize))
+    # Whole vectors of the processor.
+    width = max(32, _CACHE_BYTES // (max(1, W.shape[0]) * X.dtype.itemsize) // 32 * 32)
 
     kernel = compiled() if X.nnz * W.shape[1] >= WORTH_COMPILING else None
     left = X if kernel is None else _kernel_csr(X, X.dtype)
@@ -195,12 +196,12 @@ def normalize_columns(X: sp.csr_array) -> sp.csr_array:
     return with_data(X, (X.data / norms[X.indices]).astype(X.dtype, copy=False))
 
 
-def normalize_rows(X: sp.csr_array) -> sp.csr_array:
-    """`X` with rows of unit Euclidean length; empty rows stay empty."""
+def normalize_rows(X: sp.csr_array, power: float = 1.0) -> sp.csr_array:
+    """`X` with rows of unit Euclidean length (divided by `power` of their length); empty rows stay empty."""
     rows = entry_rows(X)
     norms = np.sqrt(np.bincount(rows, weights=X.data.astype(np.float64) ** 2, minlength=X.shape[0]))
     norms[norms == 0] = 1
-    return with_data(X, (X.data / norms[rows]).astype(X.dtype, copy=False))
+    return with_data(X, (X.data / norms[rows] ** power).astype(X.dtype, copy=False))
 
 
 def with_data(X: sp.csr_array, data: NDArray[Any]) -> sp.csr_array:
