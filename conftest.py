@@ -2,8 +2,8 @@
 
 from importlib.util import find_spec
 
-collect_ignore = (
-    []
-    if find_spec("torch")
-    else [f"sklearn_llmrec/sequence/{name}.py" for name in ("_bert4rec", "_recurrent", "_sasrec")]
+NEEDS_TORCH = (
+    *("decomposition/_lightgcn", "decomposition/_mult_vae", "sequence/_bert4rec"),
+    *("sequence/_lm_recommender", "sequence/_recurrent", "sequence/_sasrec"),
 )
+collect_ignore = [] if find_spec("torch") else [f"sklearn_llmrec/{name}.py" for name in NEEDS_TORCH]
