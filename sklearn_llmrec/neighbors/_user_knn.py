@@ -1,21 +1,18 @@
 """User-based nearest neighbours."""
 
 from itertools import pairwise
-from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._biases import Biases
 from sklearn_llmrec._similar import ExplainMixin, StackingMixin
+from sklearn_llmrec.neighbors._parameters import NEIGHBOR_CONSTRAINTS, neighbor_texts
 from sklearn_llmrec.neighbors._similarity import (
-    METRICS,
-    WEIGHTINGS,
     RowIndex,
     compared_values,
     less_means,
@@ -23,11 +20,13 @@ from sklearn_llmrec.neighbors._similarity import (
     weighted_means,
     weighting_of,
 )
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
 from sklearn_llmrec.utils._validation import check_k
 
 
+@documented(neighbor_texts("user", "item", "rows", "votes are"))
 class UserKNN(ExplainMixin, StackingMixin):
     r"""User-based nearest neighbours: an item scores by how similar the users are who had it.
 
@@ -49,44 +48,13 @@ class UserKNN(ExplainMixin, StackingMixin):
     ----------
     n_neighbors : int, default=100
         How many users vote.
-    metric : str, default="cosine"
-        With x the user, y its neighbour, and A and B the items they have, one of
-
-        - "cosine": :math:`x^\top y / (\|x\| \|y\|)`.
-        - "asymmetric_cosine": :math:`x^\top y / (\|x\|^{2\alpha} \|y\|^{2 - 2\alpha})`. At 1/2 it is the cosine; a
-          smaller :math:`\alpha` prefers neighbours with few items.
-        - "adjusted_cosine": the cosine once every value is less the mean of its item.
-        - "pearson": the correlation over the items that both have.
-        - "jaccard": :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`, of binary values
-          :math:`|A \cap B| / |A \cup B|`.
-        - "dice": :math:`2 x^\top y / (\|x\|^2 + \|y\|^2)`, of binary values :math:`2 |A \cap B| / (|A| + |B|)`.
-        - "tversky": :math:`|A \cap B| / (|A \cap B| + \alpha |A \setminus B| + \beta |B \setminus A|)`, whatever the
-          values. Both 1 give Jaccard's index, both 1/2 Dice's.
-    metric_params : dict or None, default=None
-        "alpha" and "beta" of "tversky", at least 0, and "alpha" of "asymmetric_cosine", from 0 to 1; 0.5 where they are
-        not given.
-    shrinkage : float, default=0.0
-        A similarity that rests on n items is multiplied by ``n / (n + shrinkage)``.
-    weighting : {"auto", "tfidf", "bm25"} or None, default="auto"
-        Weights of the values before rows are compared, as
-        :class:`~sklearn_llmrec.preprocessing.TFIDFTransformer` and
-        :class:`~sklearn_llmrec.preprocessing.BM25Transformer` give them; votes are the values of X
-        themselves. "auto" is "tfidf" where items are ranked, else None; "adjusted_cosine", "pearson" and "tversky"
-        take none.
-    center : {"user", "item", "baseline"} or None, default=None
-        The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken
-        deviations of both. None ranks, and predicts no ratings.
-    n_jobs : int, default=None
-        Threads. None means 1 unless in a joblib context, -1 all cores.
+    {metric, metric_params, shrinkage, weighting, center, n_jobs}
 
     Attributes
     ----------
     fitted_users_ : csr_array of shape (n_users, n_items)
         What the neighbours vote with: the matrix given to `fit`, less the baseline with `center`.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -111,15 +79,7 @@ class UserKNN(ExplainMixin, StackingMixin):
     array([[1]])
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "metric": [StrOptions(set(METRICS))],
-        "metric_params": [dict, None],
-        "shrinkage": [Interval(Real, 0, None, closed="left")],
-        "weighting": [StrOptions(set(WEIGHTINGS)), None],
-        "center": [StrOptions({"user", "item", "baseline"}), None],
-        "n_jobs": [None, Integral],
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = NEIGHBOR_CONSTRAINTS
 
     def __init__(
         self,
