@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,33 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_llmrec.ensemble._members import member_scores
 from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest
 from sklearn_llmrec.utils._blocks import row_chunks
+from sklearn_llmrec.utils._documented import COMMON_TEXTS
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical
+
+#: What those accept that learn from hidden interactions.
+HIDING_CONSTRAINTS: dict[str, Any] = {
+    "learn_users": [Interval(Integral, 1, None, closed="left"), None],
+    "holdout": [StrOptions({"auto", "hash", "latest"})],
+    "hidden_share": [Interval(Real, 0, 1, closed="neither")],
+    "n_hidings": [Interval(Integral, 1, None, closed="left")],
+    "include_seen": ["boolean"],
+}
+#: For `documented`.
+HIDING_TEXTS = {
+    **COMMON_TEXTS,
+    "hidden_share": """float
+Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer
+to what they are in the end.""",
+    "n_hidings": """int
+How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
+latest events, a step further back. Everything is learned on all of them together.""",
+}
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Two stages: recommenders retrieve, a model of scikit-learn ranks."""
 
 import inspect
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal
 
 import narwhals as nw
@@ -13,6 +13,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_llmrec.ensemble._hidden import (
+    HIDING_CONSTRAINTS,
+    HIDING_TEXTS,
     Pool,
     hidden_fits,
     pool_rows,
@@ -23,6 +25,7 @@ from sklearn_llmrec.ensemble._item_data import item_matrix
 from sklearn_llmrec.ensemble._members import BaseMembers
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._reranker import ladder, lifted
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._validation import canonical
 
 
@@ -32,6 +35,7 @@ def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:
     return result
 
 
+@documented(HIDING_TEXTS)
 class StackingRecommender(BaseMembers):
     r"""Recommenders retrieve candidates, and a classifier, regressor or ranker orders them.
 
@@ -66,12 +70,7 @@ class StackingRecommender(BaseMembers):
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn from: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order.
-    hidden_share : float, default=0.2
-        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer
-        to what they are in the end.
-    n_hidings : int, default=1
-        How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
-        latest events, a step further back. Everything is learned on all of them together.
+    {hidden_share, n_hidings}
     include_seen : bool, default=False
         Whether candidates may be items that a row holds already, which is the question
         where people buy again; use ``recommend(..., exclude_seen=False)`` then.
@@ -140,11 +139,7 @@ class StackingRecommender(BaseMembers):
         "item_features": ["array-like", "sparse matrix", None],
         "user_columns": [list, None],
         "normalize": [StrOptions({"minmax", "zscore", "rank", "rrf", "borda"}), None],
-        "learn_users": [Interval(Integral, 1, None, closed="left"), None],
-        "holdout": [StrOptions({"auto", "hash", "latest"})],
-        "hidden_share": [Interval(Real, 0, 1, closed="neither")],
-        "n_hidings": [Interval(Integral, 1, None, closed="left")],
-        "include_seen": ["boolean"],
+        **HIDING_CONSTRAINTS,
         "random_state": [Interval(Integral, 0, None, closed="left"), None],
         "n_jobs": [int, None],
         "verbose": ["verbose"],

@@ -7,10 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_llmrec.ensemble._hidden import hidden_fits, joined, pool_with_targets, sampled_rows
+from sklearn_llmrec.ensemble._hidden import (
+    HIDING_CONSTRAINTS,
+    HIDING_TEXTS,
+    hidden_fits,
+    joined,
+    pool_with_targets,
+    sampled_rows,
+)
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._weights import learn_weights
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._validation import canonical
 
 # Weights are learned on the union of so many first items of each member.
@@ -19,6 +27,7 @@ _POOL = 50
 _LEAST_USERS = 30
 
 
+@documented(HIDING_TEXTS)
 class VotingRecommender(BaseMembers):
     r"""Weighted mean of the scores of several recommenders.
 
@@ -39,7 +48,7 @@ class VotingRecommender(BaseMembers):
         n_estimators) with `activity_bins`. None weights all alike. A member of
         weight 0 is fitted and does not vote. "learn" hides a part of every row inside `fit` (see
         `holdout`), fits clones of the members on the rest, finds the weights under which what was
-        hidden is likeliest, and fits the members on everything: twice the cost of the fits. A `y`
+        hidden is likeliest, and fits the members on everything: `n_hidings` + 1 fits of each. A `y`
         is never read.
     normalize : {"minmax", "zscore", "rank", "rrf", "borda"} or None, default="minmax"
         Scale of the votes: from 0 to 1; mean 0 and standard deviation 1; rank from 1 (best) down to
@@ -58,12 +67,7 @@ class VotingRecommender(BaseMembers):
         What is hidden to learn weights: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order. Choose what is asked for later:
         what comes next, or what else belongs to a history.
-    hidden_share : float, default=0.2
-        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer
-        to what they are in the end.
-    n_hidings : int, default=1
-        How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
-        latest events, a step further back. Everything is learned on all of them together.
+    {hidden_share, n_hidings}
     include_seen : bool, default=False
         Whether weights are learned for lists with items that a row holds already, which is the question
         where people buy again; use ``recommend(..., exclude_seen=False)`` then.
@@ -129,11 +133,7 @@ class VotingRecommender(BaseMembers):
         "normalize": [StrOptions({"minmax", "zscore", "rank", "rrf", "borda"}), None],
         "rrf_k": [Interval(Real, 0, None, closed="left")],
         "activity_bins": [Interval(Integral, 2, None, closed="left"), "array-like", None],
-        "learn_users": [Interval(Integral, 1, None, closed="left"), None],
-        "holdout": [StrOptions({"auto", "hash", "latest"})],
-        "hidden_share": [Interval(Real, 0, 1, closed="neither")],
-        "n_hidings": [Interval(Integral, 1, None, closed="left")],
-        "include_seen": ["boolean"],
+        **HIDING_CONSTRAINTS,
         "n_jobs": [int, None],
         "verbose": ["verbose"],
     }

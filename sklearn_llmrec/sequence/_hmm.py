@@ -48,9 +48,10 @@ class _Steps:
     @classmethod
     def of(cls, sequences: Sequences) -> "_Steps":
         order = np.argsort(-sequences.lengths, kind="stable")
-        block = sequences.take(order).padded(-1).T
-        bounds = np.append(0, np.cumsum((block >= 0).sum(axis=1)))
-        return cls(block[block >= 0], bounds, order, sequences.n_items)
+        sorted_ = sequences.take(order)
+        step = np.arange(len(sorted_.items)) - np.repeat(sorted_.bounds[:-1], sorted_.lengths)
+        bounds = np.append(0, np.cumsum(np.bincount(step)))
+        return cls(sorted_.items[np.argsort(step, kind="stable")], bounds, order, sequences.n_items)
 
     @cached_property
     def spans(self) -> list[slice]:
@@ -228,11 +229,14 @@ class HMMRecommender(BaseRecommender):
 
     def _blocks(self, sequences: Sequences) -> Iterator[_Steps]:
         """Histories with events, the longest first, as many at once as fit into a chunk."""
-        lengths = sequences.lengths
-        order = np.argsort(-lengths, kind="stable")[: (lengths > 0).sum()]
-        mean = max(1, int(lengths.sum()) // max(1, len(order)))
-        for part in row_chunks(len(order), 3 * 8 * mean * self.n_components):
-            yield _Steps.of(sequences.take(order[part]))
+        order = np.argsort(-sequences.lengths, kind="stable")
+        order = order[: (sequences.lengths > 0).sum()]
+        last = np.cumsum(sequences.lengths[order])
+        # Three values of every event and state are held at once.
+        edges = [part.stop for part in row_chunks(int(last[-1]), 3 * 8 * self.n_components)]
+        for rows in np.split(order, np.searchsorted(last, edges[:-1], side="right")):
+            if len(rows):
+                yield _Steps.of(sequences.take(rows))
 
     def _first(self, sequences: Sequences, shares: NDArray[np.float64]) -> _Chain:
         """Every user at random mostly in one interest, which rarely changes."""

@@ -50,16 +50,8 @@ nDCG@10 of the hidden events after every epoch; empty without early stopping."""
 
 # Parameters that a checkpoint may be continued under other values of, or whose data its name tells otherwise.
 _FREE = {
-    *("max_iter", "n_iter_no_change", "beam_size", "checkpoint", "device", "verbose"),
-    *(
-        "random_state",
-        "item_embeddings",
-        "warm_start",
-        "order",
-        "item_texts",
-        "encoder",
-        "architecture",
-    ),
+    *("max_iter", "n_iter_no_change", "beam_size", "checkpoint", "device", "verbose", "order"),
+    *("random_state", "warm_start", "item_embeddings", "item_texts", "encoder", "architecture"),
 }
 
 
