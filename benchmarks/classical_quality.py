@@ -31,7 +31,7 @@ MODELS = {
     "EASE(1000)": EASE(1000),
     "EASE(200)": EASE(200),
     "ALSRecommender(random_state=0)": ALSRecommender(random_state=0),
-    "PureSVD()": PureSVD(),
+    "PureSVD(random_state=0)": PureSVD(random_state=0),
     "BPRRecommender(random_state=0)": BPRRecommender(random_state=0),
 }
 
