@@ -20,6 +20,7 @@ from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.model_selection import holdout_split
 from sklearn_llmrec.text import LLMReranker
 from sklearn_llmrec.text._llm_answers import UnreadableAnswer, read_ranking
+from sklearn_llmrec.text._llm_base import histories_of
 
 TITLES = [f"Title {chr(65 + n // 6)}{n}" for n in range(30)]
 
@@ -351,6 +352,18 @@ def test_the_history_is_the_latest_in_order_of_time(X):
             assert lines == [f'"{TITLES[item]}"' for item in latest]
 
 
+def test_a_history_is_the_events_that_models_of_order_read():
+    # A repeated entry of a plain matrix is a sum; zeros are nothing; ties in time keep the log's order.
+    plain = sp.csr_array(
+        (np.array([2.0, 1.0, 2.0, 9.0, 0.0]), np.array([4, 2, 4, 1, 3]), np.array([0, 5]))
+    )
+    assert_array_equal(histories_of(plain, 2)[0], [4, 1])
+    assert_array_equal(histories_of(plain, 9)[0], [2, 4, 1])
+    log = pd.DataFrame({"u": 0, "i": [3, 1, 2], "t": [5, 5, 4]})
+    timed = Interactions.from_frame(log, user="u", item="i", timestamp="t")
+    assert_array_equal(timed.item_ids[histories_of(timed, 3)[0]], [2, 3, 1])
+
+
 def test_texts_come_from_a_column_too(X):
     held = Interactions(X, item_features=pd.DataFrame({"title": TITLES}))
     assert LLMReranker(EASE(), item_texts="title").fit(held).item_texts_ == TITLES
@@ -372,6 +385,16 @@ def test_reasons_are_marked_as_generated(X):
     ]
     assert all(entry.generated is True for line in reasons for entry in line)
     assert [entry.item for entry in reasons[0]] == [3, 5]
+    assert len(server.prompts) == 2
+    with serving(explain) as server:
+        model = reranker(server.url).fit(X)
+        reasons = model.explain(X[:3], [3, -1, 4])
+    assert [[entry.item for entry in line] for line in reasons] == [[3], [], [4]]
+    assert len(server.prompts) == 2  # nothing is asked about nothing
+    with pytest.raises(ValueError, match="between 0 and 29"):
+        model.explain(X[:1], [30])
+    with pytest.raises(ValueError, match="one list of items"):
+        model.explain(X[:2], [3])
     with serving(lambda handler, n, request: reply(handler, "I refuse.")) as server:
         model = reranker(server.url).fit(X)
         with pytest.warns(UserWarning, match="2 unreadable"):

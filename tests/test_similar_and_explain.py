@@ -14,6 +14,7 @@ from sklearn_llmrec.decomposition import (
 )
 from sklearn_llmrec.linear_model import EASE, SLIM
 from sklearn_llmrec.neighbors import P3alpha, RP3beta
+from sklearn_llmrec.sequence import SequenceEASE, SequenceKNN
 
 
 @pytest.fixture
@@ -36,6 +37,8 @@ EXPLAINED = [
     UserKNN(6, metric="pearson", shrinkage=2.0),
     ALSRecommender(4, regularization=1.0, random_state=0),
     ALSRecommender(4, unobserved_weight=0.5, frequency_exponent=0.7, random_state=0),
+    SequenceKNN(order="values"),
+    SequenceEASE(3.0, order="values"),
 ]
 
 
@@ -46,6 +49,20 @@ def test_contributions_sum_to_the_score(model, X):
     scores = model._score_rows(X)[np.arange(40), items]
     np.testing.assert_allclose(found.sum(axis=1), scores, rtol=1e-5, atol=1e-6)
     assert not ((found.toarray() != 0) & (X.toarray() == 0)).any()
+
+
+@pytest.mark.parametrize(
+    "model", [EASE(3.0), UserKNN(6), BiasedMF(2, random_state=0), SequenceKNN()], ids=repr
+)
+def test_lists_are_explained_as_their_items_one_by_one(model, X):
+    lists, _ = model.fit(X).recommend(X, k=3)
+    lists[5, 1:] = -1
+    found = model.explain(X, lists)
+    assert found.shape == (40 * 3, 20)
+    for place in range(3):
+        alone = model.explain(X, np.maximum(lists[:, place], 0)).toarray()
+        alone[lists[:, place] < 0] = 0
+        np.testing.assert_allclose(found.toarray()[place::3], alone, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
@@ -157,3 +174,7 @@ def test_what_is_asked_is_checked(X):
         model.similar_items([0.5])
     with pytest.raises(ValueError, match="one item per row"):
         model.explain(X, [1, 2])
+    with pytest.raises(ValueError, match="between 0 and 19"):
+        model.explain(X, np.full((40, 2), 20))
+    with pytest.raises(TypeError, match="column numbers"):
+        model.explain(X, np.zeros(40))

@@ -331,6 +331,7 @@ def test_explanations_sum_to_scores(profile):
     assert not parts.toarray()[~of_history].any()
     best = parts.toarray().argmax(axis=1)
     assert (topic[best] == topic[items.ravel()]).mean() > 0.9
+    np.testing.assert_allclose(model.explain(X, items[:, 0]).toarray(), parts.toarray()[::4])
     items[0, 3] = -1
     assert model.explain(X, items)[[3]].nnz == 0
 
@@ -338,7 +339,7 @@ def test_explanations_sum_to_scores(profile):
 def test_what_cannot_be_explained_is_refused():
     X, texts, _, _ = planted()
     model = TextEmbeddingRecommender(texts).fit(X)
-    with pytest.raises(ValueError, match="one row of item numbers"):
+    with pytest.raises(ValueError, match="one list of items"):
         model.explain(X, [[1, 2]])
     X = Interactions(X)
     X.timestamps = np.arange(X.nnz)

@@ -121,6 +121,9 @@ class SequenceKNN(ItemToItemRecommender):
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return super()._score_rows(self._history(X))
 
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        return super()._contributions(self._history(X), items)
+
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:

@@ -9,14 +9,14 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_llmrec._similar import SimilarItemsMixin
+from sklearn_llmrec._similar import ExplainMixin, SimilarItemsMixin, columns_of
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.linear_model._ease import gram, require_gram_memory, weights_of_gram
 from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.utils._sparse import dense_product, with_data
 
 
-class SequenceEASE(SimilarItemsMixin, BaseRecommender):
+class SequenceEASE(SimilarItemsMixin, ExplainMixin, BaseRecommender):
     r"""EASE whose Gram matrix counts pairs of events by their distance in time.
 
     In plain `EASE` every pair of a user's items speaks for their likeness equally, so a user of n items has n²
@@ -128,6 +128,10 @@ class SequenceEASE(SimilarItemsMixin, BaseRecommender):
 
     def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
         return self.coef_[:, items].T.copy()
+
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        history = self._history(X)
+        return sp.csr_array(history * columns_of(self.coef_, history, items))
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return dense_product(self._history(X), self.coef_, n_threads=effective_n_jobs(self.n_jobs))

@@ -20,20 +20,17 @@ from sklearn_llmrec.ensemble._reranker import BaseReranker
 from sklearn_llmrec.text._llm_answers import UnreadableAnswer
 from sklearn_llmrec.text._llm_client import ChatFailed, Session
 from sklearn_llmrec.text._texts import texts_of_items
+from sklearn_llmrec.utils._order import event_sequences
 from sklearn_llmrec.utils._validation import canonical
 
 # The session of the call under way: the estimator itself changes in fit only.
 _SESSION: ContextVar[Session | None] = ContextVar("_SESSION", default=None)
 
 
-def row_history(X: Any, row: Any, n: int) -> NDArray[np.int64]:
-    """The n last items of a row by time; without times those of the largest values."""
-    begin, end = X.indptr[row], X.indptr[row + 1]
-    items, values = X.indices[begin:end], X.data[begin:end]
-    times = getattr(X, "timestamps", None)
-    key = values if times is None else times[begin:end]
-    order = np.argsort(key, kind="stable")[-n:]
-    return items[order][values[order] != 0].astype(np.int64)
+def histories_of(X: Any, n: int) -> list[NDArray[np.int64]]:
+    """The n last events of every row by time; without times those of the largest values."""
+    latest = event_sequences(X).tail(n)
+    return np.split(latest.items, latest.bounds[1:-1])
 
 
 def blended(order: Sequence[int], blend: float) -> NDArray[np.int64]:
@@ -178,8 +175,8 @@ class LanguageModelReranker(BaseReranker):
     def _texts(self, items: Sequence[int] | NDArray[np.int64]) -> list[str]:
         return [self.item_texts_[item] for item in items]
 
-    def _history(self, X: Any, row: Any) -> list[str]:
-        return self._texts(row_history(X, row, self.n_history))
+    def _histories(self, X: Any) -> list[list[str]]:
+        return [self._texts(events) for events in histories_of(X, self.n_history)]
 
     def _asked(self, session: Session, questions: list[Any]) -> list[str | ChatFailed]:
         if self.model is None:
@@ -210,9 +207,9 @@ class LanguageModelReranker(BaseReranker):
         asked = np.flatnonzero((np.diff(canonical(X).indptr) > 0) & (sizes > 1))
         if not len(asked) or self.blend == 0:
             return items
+        histories = self._histories(X)
         questions = [
-            self._question(self._history(X, row), self._texts(items[row, : sizes[row]]))
-            for row in asked
+            self._question(histories[row], self._texts(items[row, : sizes[row]])) for row in asked
         ]
         result = items.copy()
         with self._session() as session:

@@ -7,12 +7,12 @@ from numbers import Integral, Real
 from os import PathLike
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_llmrec._similar import check_lists_to_explain
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session
@@ -209,28 +209,32 @@ class LLMReranker(LanguageModelReranker):
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
             Histories.
-        items : array-like of int of shape (n_users, k)
-            What was recommended; -1 is nothing.
+        items : array-like of int of shape (n_users,) or (n_users, k)
+            What was recommended: one item per row, or lists as `recommend` returns them; -1 is
+            nothing.
 
         Returns
         -------
         reasons : list of lists of Bunch
             One per row and item: `item`, `reason` (None where the model gave none) and `generated`,
             always True: the text is the model's guess, not how the item was chosen.
+
+        Raises
+        ------
+        ValueError
+            If there is not one item, or one list of items, per row.
         """
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        lists = [[int(i) for i in row if i >= 0] for row in np.asarray(items)]
-        chats = [
-            explain_messages(self._history(X, row), self._texts(line))
-            for row, line in enumerate(lists)
-        ]
+        given = check_lists_to_explain(items, *X.shape)
+        lists = [[int(item) for item in row if item >= 0] for row in given]
+        histories = self._histories(X)
+        asked = [row for row, line in enumerate(lists) if line]
+        read: list[Any] = [None] * len(lists)
         with self._session() as session:
-            answers = self._asked(session, chats)
-            read = [
-                self._outcome(session, answer, len(line), read_reasons)
-                for answer, line in zip(answers, lists)
-            ]
+            chats = [explain_messages(histories[row], self._texts(lists[row])) for row in asked]
+            for row, answer in zip(asked, self._asked(session, chats)):
+                read[row] = self._outcome(session, answer, len(lists[row]), read_reasons)
         return [
             [
                 Bunch(item=item, reason=reason, generated=True)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_llmrec._similar import check_lists_to_explain
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.text import _profiles
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin, as_vectors
@@ -297,19 +298,21 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
             Histories.
-        items : array-like of int of shape (n_users, k)
-            Items to explain, as `recommend` returns them.
+        items : array-like of int of shape (n_users,) or (n_users, k)
+            Column numbers of the items to explain: one per row, or lists as `recommend` returns
+            them, with -1 for an empty place.
 
         Returns
         -------
-        parts : csr_array of shape (n_users * k, n_items)
-            Row ``u * k + r`` holds what each item of the history of user u adds to the score of
-            ``items[u, r]``; it sums to that score.
+        parts : csr_array of shape (n_users, n_items) or (n_users * k, n_items)
+            Row u (of lists: row ``u * k + r``) holds what each item of the history of user u adds
+            to the score of ``items[u]`` (``items[u, r]``); it sums to that score.
 
         Raises
         ------
         ValueError
-            If the scores are no sums over the history: with ``profile="last"``, or without texts.
+            If the scores are no sums over the history: with ``profile="last"``, or without texts;
+            or if there is not one item, or one list of items, per row.
         """
         check_is_fitted(self)
         if self._space_ is None or self.profile == "last":
@@ -319,12 +322,7 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
                 '"last", which joins the texts.'
             )
         X = self._check_X(X, reset=False)
-        items = np.asarray(items)
-        if items.ndim != 2 or len(items) != X.shape[0]:
-            raise ValueError(
-                f"items has shape {items.shape}: one row of item numbers for each of the "
-                f"{X.shape[0]} rows of X is needed."
-            )
+        lists = check_lists_to_explain(items, *X.shape)
         if self.profile == "recency":
             _profiles.check_times(X, self.profile)
             weights = _profiles.recency_weighted(X, self.half_life)
@@ -332,4 +330,4 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
             weights = canonical(X)
         V = self.item_embeddings_.astype(X.dtype, copy=False)
         clustered = self.n_interests if self.profile == "interests" else None
-        return contributions(weights, V, items, clustered)
+        return contributions(weights, V, lists, clustered)
