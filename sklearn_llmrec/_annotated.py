@@ -92,6 +92,15 @@ class AnnotatedArray(sp.csr_array):
     def item_features(self, table: Any) -> None:
         self._item_features = self._checked("item_features", table, 1)
 
+    def __repr__(self) -> str:
+        known = ("timestamps", "user_ids", "item_ids", "user_features", "item_features")
+        parts = [f"{self.nnz} stored elements"]
+        parts += [name for name in known if getattr(self, name) is not None]
+        return (
+            f"<{type(self).__name__} of shape {self.shape} and dtype '{self.dtype}'\n"
+            f"\twith {', '.join(parts)}>"
+        )
+
     def _checked(self, name: str, values: Any, axis: int) -> Any:
         if values is None:
             return None

@@ -1,6 +1,8 @@
 """From an event log to the parts of a sparse matrix, in one vectorised pass."""
 
+import warnings
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import narwhals as nw
@@ -151,10 +153,16 @@ def _axis(
     """Row or column of every event, -1 where the given ids lack its id, and the ids."""
     codes, ids = factorize(log.frame[name], name)
     fixed = as_ids(name, given)
-    if fixed is not None:
-        codes, ids = positions_in(fixed, codes, ids), fixed
-        log.report[reason] = int(np.count_nonzero(codes < 0))
-    return codes, ids
+    if fixed is None:
+        return codes, ids
+    found = positions_in(fixed, codes, ids)
+    log.report[reason] = int(np.count_nonzero(found < 0))
+    if len(found) and log.report[reason] == len(found):
+        raise ValueError(
+            f"None of the ids given for column {name!r} is in the log: given are {fixed[:3].tolist()}, and the log "
+            f"holds {ids[:3].tolist()}. Ids are equal only if their types are."
+        )
+    return found, fixed
 
 
 def _known_only(
@@ -245,11 +253,27 @@ def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
         raise ValueError(
             f"event_weights knows {sorted(map(str, unknown))}, and column {name!r} holds {types.tolist()[:10]}."
         )
+    _warn_of_misspelt(
+        name, sorted(map(str, unknown)), [str(t) for t in types if t not in event_weights]
+    )
     weights = np.array(
         [event_weights.get(kind, np.nan) for kind in types.tolist()], dtype=np.float64
     )[codes]
     log.values = weights if log.values is None else log.values * weights
     log.keep(~np.isnan(weights), "other_event_types")
+
+
+def _warn_of_misspelt(name: str, unused: list[str], dropped: list[str]) -> None:
+    """Say so where a type without events looks like one without a weight."""
+    folded = {kind.casefold(): kind for kind in dropped}
+    for kind in unused:
+        for alike in get_close_matches(kind.casefold(), folded, n=1, cutoff=0.7):
+            warnings.warn(
+                f"event_weights has a weight for {kind!r}, of which column {name!r} has no event, and none for "
+                f"{folded[alike]!r}, whose events are dropped.",
+                UserWarning,
+                stacklevel=6,
+            )
 
 
 # -- one entry per pair ------------------------------------------------------------------------------

@@ -20,9 +20,12 @@ def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
     if table is None:
         return None
     frame = nw.from_native(table, eager_only=True, pass_through=True)
-    if isinstance(frame, nw.DataFrame):
-        return frame[rows].to_native()
-    return table[rows]
+    if not isinstance(frame, nw.DataFrame):
+        return table[rows]
+    index = nw.maybe_get_index(frame)
+    numbered = index is not None and np.array_equal(index, np.arange(len(frame)))
+    # Labels that were row numbers stay row numbers, so that pandas finds an item by its column.
+    return (nw.maybe_reset_index(frame[rows]) if numbered else frame[rows]).to_native()
 
 
 def as_ids(name: str, ids: ArrayLike | None) -> NDArray[Any] | None:
@@ -69,7 +72,8 @@ def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> ND
     if (found < 0).any():
         unknown = wanted[found < 0]
         raise ValueError(
-            f"{len(unknown)} {what} ids are not in the matrix, for example {unknown[:3].tolist()}."
+            f"{len(unknown)} {what} ids are not in the matrix, for example {unknown[:3].tolist()}; it has "
+            f"{len(known)}, such as {known[:3].tolist()}."
         )
     return found
 
@@ -93,16 +97,16 @@ def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> A
     found = id_positions(known, ids)
     if len(set(known.tolist())) < len(known):
         raise ValueError(f"{name} has ids twice in column {id_column!r}: one row per id is needed.")
+    if not len(known):
+        raise ValueError(f"{name} has no rows.")
+    frame = nw.maybe_reset_index(frame[np.maximum(found, 0)])
     if (found < 0).any():
-        if not len(known):
-            raise ValueError(f"{name} has no rows.")
         present = nw.new_series("present", found >= 0, backend=frame.implementation)
-        frame = frame[np.maximum(found, 0)]
         others = [c for c in frame.columns if c != id_column]
         frame = frame.with_columns(*(nw.when(present).then(nw.col(c)).alias(c) for c in others))
         labels = nw.new_series(id_column, ids.tolist(), backend=frame.implementation)
-        return frame.with_columns(labels).select(*frame.columns).to_native()
-    return frame[found].to_native()
+        frame = frame.with_columns(labels).select(*frame.columns)
+    return frame.to_native()
 
 
 def id_array(series: "nw.Series[Any]") -> NDArray[Any]:

@@ -129,6 +129,13 @@ def test_chunks_change_nothing(X):
     assert [list(range(s.start, s.stop)) for s in row_chunks(3, 2**40)] == [[0], [1], [2]]
 
 
+def test_no_candidates_are_no_items(X):
+    for candidates in ([], np.empty(0), sp.csr_array(X.shape, dtype=bool)):
+        items, scores = EASE().fit(X).recommend(X, k=3, candidates=candidates)
+        assert (items == -1).all()
+        assert (scores == -np.inf).all()
+
+
 def test_ties_break_by_the_lower_index():
     X = np.eye(4, 300, k=2)
     items, _ = PopularityRecommender().fit(X).recommend(X[:1] * 0, k=6)

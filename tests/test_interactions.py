@@ -442,11 +442,31 @@ def test_features_and_fixed_axes(make):
     assert rows_of(X.item_features, "title") == [("jam",), ("mug",), ("tea",)]
     assert X.item_columns([2, 5]).tolist() == [2, 0]
     assert X.user_rows("eve").tolist() == [1]
-    with pytest.raises(ValueError, match=r"for example \['zoe'\]"):
+    with pytest.raises(ValueError, match=r"\['zoe'\]; it has 2, such as \['bob', 'eve'\]"):
         X.user_rows(["bob", "zoe"])
     twice = make({"what": [9, 9]})
     with pytest.raises(ValueError, match="ids twice"):
         Interactions.from_frame(make(LOG), user="who", item="what", item_features=twice)
+
+
+def test_pandas_finds_features_by_row_and_column():
+    log = pd.DataFrame({"u": ["b", "a", "b"], "i": [3, 1, 2]})
+    items = pd.DataFrame({"i": [3, 1, 2], "title": ["c", "a", "b"]})
+    users = pd.DataFrame({"u": ["a"], "age": [7]}, index=[5])
+    X = Interactions.from_frame(log, user="u", item="i", item_features=items, user_features=users)
+    assert X.item_features["title"][[0, 2]].tolist() == ["a", "c"]
+    assert X.user_features.index.tolist() == [0, 1]
+    assert X[[1, 0]][:, [2, 0]].item_features["title"][0] == "c"
+    # An index of one's own is a name, and stays.
+    X.item_features = items.set_index(pd.Index(["z", "x", "y"]))
+    assert X[:, [2, 0]].item_features.index.tolist() == ["y", "z"]
+
+
+def test_what_it_knows_is_shown():
+    assert repr(Interactions(np.eye(2))).endswith("2 stored elements>")
+    shown = repr(marked()[:2])
+    assert shown.startswith("<Interactions of shape (2, 5) and dtype 'float64'")
+    assert "timestamps" in shown
 
 
 def test_event_weights():
@@ -466,6 +486,9 @@ def test_event_weights():
         frame, user="u", item="i", value="n", event="e", event_weights=weights
     )
     np.testing.assert_array_equal(X.toarray(), [[11], [3]])
+    misspelt = {"View": 1, "buy": 5}
+    with pytest.warns(UserWarning, match="a weight for 'View', .* none for 'view'"):
+        Interactions.from_frame(frame, user="u", item="i", event="e", event_weights=misspelt)
     with pytest.raises(ValueError, match="belong together"):
         Interactions.from_frame(frame, user="u", item="i", event="e")
     with pytest.raises(ValueError, match="event_weights knows"):
@@ -546,7 +569,9 @@ def test_against_a_loop(seed, spread, texts):
         ({"timestamp": "who"}, TypeError, "times must be numbers or datetimes"),
         ({"repeats": "mean"}, ValueError, "repeats must be one of"),
         ({"users": ["bob", "bob"]}, ValueError, "id twice"),
-        ({"users": ["eve"]}, ValueError, "No event is left of the 6 read"),
+        ({"users": ["eve"]}, ValueError, "None of the ids given for column 'who' is in the log"),
+        ({"items": ["9"]}, ValueError, r"given are \['9'\], and the log holds \[2, 7, 9\]"),
+        ({"min_user_interactions": 9}, ValueError, "No event is left of the 6 read"),
     ],
 )
 def test_bad_logs(change, error, words):

@@ -551,6 +551,13 @@ LISTS = np.array([[2, 0], [3, 1]])
             "holds NaN at an observed entry, first in row 0, column 3",
             lambda: metrics.mae(Y, np.array([[0, 0, 1, np.nan], [0.0] * 4])),
         ),
+        (ValueError, "got k=0", lambda: metrics.ndcg_at_k(Y, LISTS, k=0)),
+        (
+            ValueError,
+            "Lists are of several lengths",
+            lambda: metrics.mrr_at_k(Y, [[0], [1, 2]], k=2),
+        ),
+        (ValueError, "Lists are of several lengths", lambda: metrics.gini_at_k([[0], [1, 2]], 4)),
         (ValueError, "y_true holds no rating", lambda: metrics.rmse(Y * 0, Y)),
         (TypeError, "y_pred is sparse", lambda: metrics.rmse(Y, sp.csr_array(Y))),
     ],
@@ -558,6 +565,11 @@ LISTS = np.array([[2, 0], [3, 1]])
 def test_refusals_say_what_is_wrong(error, words, call):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_half_precision_is_read():
+    half = Y.astype(np.float16)
+    assert metrics.recall_at_k(half, LISTS, k=2) == metrics.recall_at_k(Y, LISTS, k=2)
 
 
 def test_an_empty_list_and_items_out_of_reach():

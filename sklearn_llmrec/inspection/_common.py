@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.metrics._hits import check_matrix
+from sklearn_llmrec.metrics._inputs import check_matrix
 from sklearn_llmrec.metrics._intervals import bootstrap_interval
 from sklearn_llmrec.metrics._registry import METRICS, parse
 from sklearn_llmrec.metrics._scorer import ranking_scorer

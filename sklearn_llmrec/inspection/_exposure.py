@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_llmrec.inspection._common import as_rows, axes, by_name, finish
-from sklearn_llmrec.metrics._hits import Ranking, check_lists
+from sklearn_llmrec.metrics._hits import Ranking
+from sklearn_llmrec.metrics._inputs import check_lists
 from sklearn_llmrec.model_selection._measure import named
 from sklearn_llmrec.utils._validation import check_k
 

@@ -18,12 +18,8 @@ from sklearn_llmrec.metrics._exposure import (
     novelty,
     serendipity,
 )
-from sklearn_llmrec.metrics._hits import (
-    Floats,
-    Ranking,
-    check_matrix,
-    make_ranking,
-)
+from sklearn_llmrec.metrics._hits import Floats, Ranking, make_ranking
+from sklearn_llmrec.metrics._inputs import check_matrix
 
 __all__ = [
     "cold_items_at_k",

@@ -8,13 +8,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from sklearn_llmrec.metrics._hits import (
-    Floats,
-    Ranking,
-    check_lists,
-    check_matrix,
-    places,
-)
+from sklearn_llmrec.metrics._hits import Floats, Ranking, places
+from sklearn_llmrec.metrics._inputs import check_lists, check_matrix
 from sklearn_llmrec.utils._validation import check_k
 
 # Entries of a block of a sparse product.

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec.metrics._inputs import as_lists, check_lists, check_matrix
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical, check_k
 
@@ -23,67 +24,6 @@ _TABLE_CELLS = 2**19
 _TABLE_MOST_CELLS = 2**24
 # Bytes of a block of scores that is copied to be masked.
 _BLOCK_BYTES = 32 * 2**20
-
-
-def check_matrix(M: Any, name: str) -> sp.csr_array:
-    """`M` as canonical `csr_array` of finite numbers.
-
-    Raises
-    ------
-    TypeError
-        If the values are no numbers.
-    ValueError
-        If `M` is not two-dimensional or holds NaN or infinity.
-    """
-    if not sp.issparse(M):
-        M = np.asarray(M)
-    if M.dtype.kind not in "biuf":
-        raise TypeError(
-            f"{name} must hold numbers, one row per user and one column per item; got dtype {M.dtype}. "
-            "Interactions.from_frame(df, user=..., item=...) builds such a matrix from a table of ids."
-        )
-    if M.ndim != 2:
-        raise ValueError(
-            f"{name} must be a matrix of shape (n_users, n_items), got an array of {M.ndim} dimension(s)."
-        )
-    M = canonical(M if sp.issparse(M) and M.format == "csr" else sp.csr_array(M))
-    if M.dtype.kind == "f" and not np.isfinite(M.data).all():
-        row, column = _entry(M, np.flatnonzero(~np.isfinite(M.data))[0])
-        raise ValueError(f"{name} holds NaN or infinity, first in row {row}, column {column}.")
-    return M
-
-
-def _entry(M: sp.csr_array, position: int) -> tuple[int, int]:
-    """Row and column of the stored entry at `position`."""
-    return int(np.searchsorted(M.indptr, position, side="right") - 1), int(M.indices[position])
-
-
-def check_lists(items: Any, n_items: int) -> NDArray[np.signedinteger[Any]]:
-    """Lists of item numbers, checked but for repeats (the lookup finds those on its way).
-
-    Raises
-    ------
-    TypeError
-        If they are not integers.
-    ValueError
-        If they are not two-dimensional or name items that do not exist.
-    """
-    items = np.asarray(items)
-    if items.dtype.kind not in "iu":
-        raise TypeError(f"Lists must hold item numbers (integers), got dtype {items.dtype}.")
-    if items.ndim != 2:
-        raise ValueError(
-            f"Lists must have the shape (n_users, k), one row per user; got {items.ndim} dimension(s)."
-        )
-    if items.dtype.kind == "u":
-        items = items.astype(np.int64)
-    if items.size and (items.min() < -1 or items.max() >= n_items):
-        row, place = np.argwhere((items < -1) | (items >= n_items))[0]
-        raise ValueError(
-            f"Row {row} recommends item {items[row, place]} at place {place}, and there are items 0 to "
-            f"{n_items - 1} (-1 says: no item)."
-        )
-    return items
 
 
 def pattern_without(y: sp.csr_array, seen: sp.csr_array) -> sp.csr_array:
@@ -311,7 +251,7 @@ def _top_lists(scores: NDArray[Any], seen: sp.csr_array | None, k: int) -> NDArr
 
 
 def make_ranking(
-    y_true: Any, y_pred: Any, k: int, seen: Any = None, *, whole: bool = False
+    y_true: Any, y_pred: Any, k: int | None, seen: Any = None, *, whole: bool = False
 ) -> Ranking:
     """Lists from lists or scores, with their targets; the entrance of every function of `y_true` and `y_pred`.
 
@@ -319,8 +259,8 @@ def make_ranking(
     ----------
     y_true : {array-like, sparse} of shape (n_users, n_items)
     y_pred : array-like of shape (n_users, >= k), integer, or (n_users, n_items), floating
-    k : int
-        The longest cut-off that is asked for; 0 if lists are not needed at all.
+    k : int or None
+        The longest cut-off that is asked for; None if lists are not needed at all.
     seen : {array-like, sparse} of shape (n_users, n_items), default=None
     whole : bool, default=False
         Whether lists are kept in full, and scores ranked as far as any row has targets (R-precision).
@@ -332,7 +272,7 @@ def make_ranking(
         has a target.
     """
     targets = check_matrix(y_true, "y_true")
-    k = check_k(k, targets.shape[1]) if k else 0
+    k = 0 if k is None else check_k(k, targets.shape[1])
     if seen is not None:
         seen = check_matrix(seen, "seen")
         if seen.shape != targets.shape:
@@ -343,7 +283,7 @@ def make_ranking(
         raise TypeError(
             "y_pred is sparse: pass item numbers (integers, one list per row) or dense floating scores."
         )
-    y_pred = np.asarray(y_pred)
+    y_pred = as_lists(y_pred)
     if y_pred.ndim == 2 and len(y_pred) != targets.shape[0]:
         raise ValueError(
             f"y_pred has {len(y_pred)} rows and y_true has {targets.shape[0]}: both have one row per user."

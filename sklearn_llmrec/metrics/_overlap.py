@@ -7,7 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from sklearn_llmrec.metrics._hits import check_lists, places
+from sklearn_llmrec.metrics._hits import places
+from sklearn_llmrec.metrics._inputs import check_lists
 
 __all__ = ["rank_biased_overlap"]
 

@@ -321,7 +321,7 @@ def r_precision(y_true: Any, y_pred: Any, *, seen: Any = None, per_user: bool = 
     0.5
     """
     _check_options("r_precision", per_user)
-    return _result(r_precision_of(make_ranking(y_true, y_pred, 0, seen, whole=True)), per_user)
+    return _result(r_precision_of(make_ranking(y_true, y_pred, None, seen, whole=True)), per_user)
 
 
 def auc_score(y_true: Any, scores: Any, *, seen: Any = None, per_user: bool = False) -> Any:
@@ -351,7 +351,7 @@ def auc_score(y_true: Any, scores: Any, *, seen: Any = None, per_user: bool = Fa
     0.5
     """
     _check_options("auc_score", per_user)
-    ranking = make_ranking(y_true, scores, 0, seen)
+    ranking = make_ranking(y_true, scores, None, seen)
     if ranking.scores is None:
         raise ValueError(
             "auc_score needs scores of all items (floating, one column per item); lists do not tell them."

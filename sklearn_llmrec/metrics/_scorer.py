@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import validate_parameter_constraints
 
 from sklearn_llmrec.metrics._exposure import check_features, check_popularity
-from sklearn_llmrec.metrics._hits import Ranking, check_matrix, pattern_without
+from sklearn_llmrec.metrics._hits import Ranking, pattern_without
+from sklearn_llmrec.metrics._inputs import check_matrix
 from sklearn_llmrec.metrics._registry import (
     mean,
     metric_names,

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
-from sklearn_llmrec.metrics._hits import check_matrix
+from sklearn_llmrec.metrics._inputs import check_matrix
 from sklearn_llmrec.utils._last_step import needs_order
 from sklearn_llmrec.utils._validation import check_targets
 

@@ -65,7 +65,7 @@ def ranking_metrics(
     )
     asked = parse_all(metrics)
     whole = any(one.metric.name == "r_precision" for one in asked)
-    ranking = make_ranking(y_true, y_pred, max(one.k for one in asked), seen, whole=whole)
+    ranking = make_ranking(y_true, y_pred, max(one.k for one in asked) or None, seen, whole=whole)
     if popularity is not None:
         ranking.popularity = check_popularity(popularity, ranking.n_items)
     ranking.n_users = n_users

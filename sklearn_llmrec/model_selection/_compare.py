@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import check_cv
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
-from sklearn_llmrec.metrics._hits import check_matrix
+from sklearn_llmrec.metrics._inputs import check_matrix
 from sklearn_llmrec.metrics._scorer import ranking_scorer
 from sklearn_llmrec.metrics._scoring import common_holdout
 from sklearn_llmrec.model_selection._comparison import Comparison, Run, gathered

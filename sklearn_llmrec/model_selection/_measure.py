@@ -63,7 +63,7 @@ def measure(scorer: Any, estimator: Any, X: Any, y: Any = None) -> Measured:
 def measure_lists(metrics: Any, y_true: Any, y_pred: Any, seen: Any = None) -> Measured:
     """The same from lists or scores."""
     asked = parse_all(metrics)
-    ranking = make_ranking(y_true, y_pred, max(one.k for one in asked), seen)
+    ranking = make_ranking(y_true, y_pred, max(one.k for one in asked) or None, seen)
     return _values(asked, ranking, np.arange(ranking.n_rows), ranking.n_rows)
 
 

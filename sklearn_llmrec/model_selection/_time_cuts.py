@@ -70,6 +70,11 @@ def time_split(
     y : same type as X
         The events at or after the cut.
 
+    Raises
+    ------
+    ValueError
+        If all events are on one side of the cut.
+
     See Also
     --------
     backtest_folds : Several cuts, for a search.
@@ -86,9 +91,16 @@ def time_split(
     (array([10, 15]), array([20, 25]))
     """
     M = as_events(X)
-    start = (
-        _cut_at(M, order, 1 - share_of(test_size, "test_size")) if cut is None else _as_time(cut)
-    )
+    if cut is None:
+        start = _cut_at(M, order, 1 - share_of(test_size, "test_size"))
+    else:
+        start = _as_time(cut)
+        times = entry_times(M, order)
+        if len(times) and not times.min() < start <= times.max():
+            raise ValueError(
+                f"cut={cut!r} is the time {start}, and the events of X are from {times.min()} to {times.max()}: one "
+                "side of the cut is empty. Dates are unix seconds; the cut has the unit of the timestamps."
+            )
     return _window(M, X, start, None if horizon is None else start + horizon, order, exclude_seen)
 
 

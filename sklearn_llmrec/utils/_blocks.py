@@ -85,6 +85,8 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
             )
         return canonical(sp.csr_array(candidates).astype(bool))
     candidates = np.asarray(candidates)
+    if candidates.shape == (0,):
+        return np.empty(0, dtype=np.int64)  # an empty list has no type
     if candidates.ndim != 1 or not np.issubdtype(candidates.dtype, np.integer):
         raise TypeError(
             "candidates must be one array of column numbers for all rows, or a boolean sparse matrix of the shape of "

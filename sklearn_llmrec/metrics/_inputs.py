@@ -1,0 +1,87 @@
+"""What metrics are given, checked: matrices of targets and lists of item numbers."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sklearn_llmrec.utils._validation import canonical
+
+
+def check_matrix(M: Any, name: str) -> sp.csr_array:
+    """`M` as canonical `csr_array` of finite numbers.
+
+    Raises
+    ------
+    TypeError
+        If the values are no numbers.
+    ValueError
+        If `M` is not two-dimensional or holds NaN or infinity.
+    """
+    if not sp.issparse(M):
+        M = np.asarray(M)
+        M = M.astype(np.float32) if M.dtype == np.float16 else M  # which scipy does not know
+    if M.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{name} must hold numbers, one row per user and one column per item; got dtype {M.dtype}. "
+            "Interactions.from_frame(df, user=..., item=...) builds such a matrix from a table of ids."
+        )
+    if M.ndim != 2:
+        raise ValueError(
+            f"{name} must be a matrix of shape (n_users, n_items), got an array of {M.ndim} dimension(s)."
+        )
+    M = canonical(M if sp.issparse(M) and M.format == "csr" else sp.csr_array(M))
+    if M.dtype.kind == "f" and not np.isfinite(M.data).all():
+        row, column = _entry(M, np.flatnonzero(~np.isfinite(M.data))[0])
+        raise ValueError(f"{name} holds NaN or infinity, first in row {row}, column {column}.")
+    return M
+
+
+def _entry(M: sp.csr_array, position: int) -> tuple[int, int]:
+    """Row and column of the stored entry at `position`."""
+    return int(np.searchsorted(M.indptr, position, side="right") - 1), int(M.indices[position])
+
+
+def as_lists(items: Any) -> NDArray[Any]:
+    """Lists or scores as an array.
+
+    Raises
+    ------
+    ValueError
+        If lists are of several lengths.
+    """
+    try:
+        return np.asarray(items)
+    except ValueError as error:
+        raise ValueError(
+            "Lists are of several lengths: fill the shorter ones with -1 at the end, so that every user has k places."
+        ) from error
+
+
+def check_lists(items: Any, n_items: int) -> NDArray[np.signedinteger[Any]]:
+    """Lists of item numbers, checked but for repeats (the lookup finds those on its way).
+
+    Raises
+    ------
+    TypeError
+        If they are not integers.
+    ValueError
+        If they are not two-dimensional or name items that do not exist.
+    """
+    items = as_lists(items)
+    if items.dtype.kind not in "iu":
+        raise TypeError(f"Lists must hold item numbers (integers), got dtype {items.dtype}.")
+    if items.ndim != 2:
+        raise ValueError(
+            f"Lists must have the shape (n_users, k), one row per user; got {items.ndim} dimension(s)."
+        )
+    if items.dtype.kind == "u":
+        items = items.astype(np.int64)
+    if items.size and (items.min() < -1 or items.max() >= n_items):
+        row, place = np.argwhere((items < -1) | (items >= n_items))[0]
+        raise ValueError(
+            f"Row {row} recommends item {items[row, place]} at place {place}, and there are items 0 to "
+            f"{n_items - 1} (-1 says: no item)."
+        )
+    return items
