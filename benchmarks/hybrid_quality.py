@@ -49,7 +49,13 @@ from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
 from sklearn_llmrec.model_selection import holdout_split, leave_last_out
 from sklearn_llmrec.neighbors import RP3beta
 from sklearn_llmrec.preprocessing import BinarizeTransformer
-from sklearn_llmrec.sequence import RepeatRecommender, SequenceEASE, SequenceKNN, SessionKNN
+from sklearn_llmrec.sequence import (
+    RepeatRecommender,
+    SASRec,
+    SequenceEASE,
+    SequenceKNN,
+    SessionKNN,
+)
 from sklearn_llmrec.text import L3AE, ContentItemKNN, SentenceEncoder
 
 
@@ -127,7 +133,7 @@ class RetailAgain(Retail):
 
 class Games(DataSet):
     latest = True
-    members = ("itemknn", "session", "sequence", "content", "text")
+    members = ("ease", "session", "sequence", "sasrec", "content", "text")
 
     def load(self):
         X = _data.amazon_games(self.folder)
@@ -167,6 +173,8 @@ CANDIDATES = {
         SessionKNN(n, decay=decay) for n, decay in ((100, 0.8), (100, 0.95), (300, 0.95))
     ],
     "sequence": lambda data: [SequenceKNN(decay=decay) for decay in (0.8, 0.9, 0.97)],
+    # Epochs and patience as on the page of sequence models; it stops by events hidden inside the fit.
+    "sasrec": lambda data: [SASRec(max_iter=20, n_iter_no_change=4, random_state=0)],
     "content": lambda data: [
         of_ones(ContentItemKNN(**data.ready, n_neighbors=n, text_weight=share))
         for n, share in ((100, 0.3), (100, 0.1), (300, 0.1), (300, 0.3))
