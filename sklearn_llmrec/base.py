@@ -80,6 +80,8 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     _zero_is_no_evidence: bool = False
     # True: negative values are refused.
     _nonnegative: ClassVar[bool] = False
+    # True: _topk_rows takes `candidates`, an array of columns.
+    _ranks_candidates: ClassVar[bool] = False
 
     # -- what a subclass writes -------------------------------------------------------------------------------------
 
@@ -301,9 +303,11 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         items = np.full((X.shape[0], k), -1, dtype=np.int64)
         scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
         left = np.arange(X.shape[0])
-        if candidates is None and type(self)._topk_rows is not BaseRecommender._topk_rows:
+        among: dict[str, Any] = {} if candidates is None else {"candidates": candidates}
+        served = not among or (self._ranks_candidates and not sp.issparse(candidates))
+        if served and type(self)._topk_rows is not BaseRecommender._topk_rows:
             for rows in row_chunks(X.shape[0], _FAST_ROW_BYTES):
-                fast = self._topk_rows(X[rows], k, None if seen is None else seen[rows])
+                fast = self._topk_rows(X[rows], k, None if seen is None else seen[rows], **among)
                 if fast is None:
                     break
                 items[rows], scores[rows] = fast

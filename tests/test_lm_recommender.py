@@ -239,15 +239,54 @@ def test_a_narrow_beam_writes_real_items_with_their_probabilities(fitted):
     assert (items[:, 0] == np.where(history > 0, -np.inf, scores).argmax(axis=1)).mean() > 0.7
 
 
+def test_a_search_among_candidates_goes_only_where_they_are(fitted, monkeypatch):
+    from sklearn_llmrec.sequence import _token_network
+
+    history = sp.csr_array(np.vstack([pairs()[0], pairs(5)[0]]))  # of two lengths
+    among = np.array([2, 7, 11, 12, 19, 20])
+    scores = fitted.predict(history)
+    scores[history.nonzero()] = -np.inf
+    best = np.argsort(-scores[:, among], axis=1, kind="stable")[:, :4]
+    opened = []
+    original = _token_network._opened
+
+    def count(reader, trie, rows, forks):
+        opened.extend(forks)
+        return original(reader, trie, rows, forks)
+
+    monkeypatch.setattr(_token_network, "_opened", count)
+    items, values = fitted.recommend(history, 4, candidates=among)
+    assert_array_equal(items, among[best])
+    assert_allclose(values, np.take_along_axis(scores[:, among], best, axis=1), rtol=1e-9)
+    trie = fitted._trie_
+    on_way = {node for item in among for node in ancestors(trie, trie.leaves[item])}
+    assert 0 < len(set(opened)) < len(trie.forks)
+    assert set(opened) <= on_way
+    # By rows, and fewer than the list is long, they go the way of all scores.
+    chosen = np.zeros(history.shape, dtype=bool)
+    chosen[:, among] = True
+    by_rows, _ = fitted.recommend(history, 4, candidates=sp.csr_array(chosen))
+    assert_array_equal(by_rows, items)
+    few, _ = fitted.recommend(history, 4, candidates=among[-1:])
+    assert_array_equal(few, [[20, -1, -1, -1]] * len(few))
+
+
+def ancestors(trie, node):
+    while node > 0:
+        yield node
+        node = trie.parent[node]
+    yield 0
+
+
 def test_an_exact_search_opens_a_part_of_the_tree(fitted, monkeypatch):
     from sklearn_llmrec.sequence import _token_network
 
     opened = []
     original = _token_network._opened
 
-    def count(reader, trie, forks, number):
+    def count(reader, trie, rows, forks):
         opened.append(len(forks))
-        return original(reader, trie, forks, number)
+        return original(reader, trie, rows, forks)
 
     monkeypatch.setattr(_token_network, "_opened", count)
     monkeypatch.setattr(_token_network, "_OPENED", 1)

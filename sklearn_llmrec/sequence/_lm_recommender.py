@@ -99,7 +99,8 @@ class LMRecommender(TrainedOnSequences):
     -----
     With titles, `predict` reads every fork of the tree after every history: O(n_items) short passes a row, of which
     the history is read once. `recommend` opens forks in the order of their probability until no better item can
-    come. With "items" a row costs one pass. "llama" normalises in single precision, whatever the type of X.
+    come, for many rows at once, and only forks that lead to `candidates` where they are given as columns. With "items"
+    a row costs one pass. "llama" normalises in single precision, whatever the type of X.
 
     References
     ----------
@@ -135,6 +136,7 @@ class LMRecommender(TrainedOnSequences):
         "max_tokens": [Interval(Integral, 1, None, closed="left")],
         "beam_size": [Interval(Integral, 1, None, closed="left"), None],
     }
+    _ranks_candidates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -285,13 +287,17 @@ class LMRecommender(TrainedOnSequences):
             return shares[:, trie.leaves - 1]
         scores = np.zeros(X.shape, dtype=X.dtype)
         with torch.inference_mode():
-            for row in np.flatnonzero(histories.lengths > 1):
-                reader = reading.Reader(network, histories.take(np.array([row])).items)
-                scores[row] = reading.all_scores(reader, trie)
+            for rows, reader in reading.readers(network, histories):
+                for place, row in enumerate(rows):
+                    scores[row] = reading.all_scores(reader, place, trie)
         return scores
 
     def _topk_rows(
-        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+        self,
+        X: sp.csr_array,
+        k: int,
+        seen: sp.csr_array | None,
+        candidates: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         """Rows by a search in the tree; those without events are left to the base."""
         if len(self._trie_.forks) == 1:
@@ -299,17 +305,17 @@ class LMRecommender(TrainedOnSequences):
         torch = require("torch", extra="llm")
         from sklearn_llmrec.sequence import _token_network as reading
 
-        network, histories = self._reading_network(X.dtype), self._prefixes(X)
+        network, histories, trie = self._reading_network(X.dtype), self._prefixes(X), self._trie_
         items = np.full((X.shape[0], k), -1)
         scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
-        held = None if seen is None else canonical(seen)
+        held = sp.csr_array(X.shape, dtype=X.dtype) if seen is None else canonical(seen)
+        wanted = None if candidates is None else trie.towards(candidates)
         with torch.inference_mode():
-            for row in np.flatnonzero(histories.lengths > 1):
-                reader = reading.Reader(network, histories.take(np.array([row])).items)
-                banned = np.empty(0, dtype=np.int64)
-                if held is not None:
-                    banned = held.indices[held.indptr[row] : held.indptr[row + 1]]
-                found, values = reading.best_items(reader, self._trie_, k, self.beam_size, banned)
-                items[row, : len(found)] = found
-                scores[row, : len(found)] = values
+            for rows, reader in reading.readers(network, histories):
+                banned = (held.indices[held.indptr[r] : held.indptr[r + 1]] for r in rows)
+                searches = [reading.Search(trie, k, self.beam_size, b, wanted) for b in banned]
+                reading.run_searches(reader, trie, searches)
+                for row, search in zip(rows, searches):
+                    items[row, : len(search.items)] = search.items
+                    scores[row, : len(search.items)] = search.values
         return items, scores

@@ -14,8 +14,9 @@ from sklearn_llmrec.sequence._trie import Trie, log_shares
 from sklearn_llmrec.utils._optional import require
 from sklearn_llmrec.utils._order import Sequences, windows
 
-# Paths read at once, and forks opened at once by an exact search.
+# Histories read at once, places of paths and their histories read at once, forks opened at once by an exact search.
 _ROWS = 128
+_PLACES = 2**15
 _OPENED = 32
 
 
@@ -90,19 +91,29 @@ def token_batches(
 
 
 class Reader:
-    """What the model makes of one history; its keys and values are shared by all that may follow."""
+    """What the model makes of some histories of one length; keys and values are shared by all that may follow."""
 
-    def __init__(self, network: TokenNetwork, prefix: NDArray[np.int64]) -> None:
+    def __init__(self, network: TokenNetwork, prefixes: NDArray[np.int64]) -> None:
         self.body = network.body
         self.vectors = network.item_vectors()
-        ids = torch.from_numpy(prefix[None, :]).to(self.vectors.device)
+        self.length = prefixes.shape[1]
+        ids = torch.from_numpy(prefixes).to(self.vectors.device)
         output = self.body(input_ids=ids, use_cache=True)
         self.past, self.first = output.past_key_values, output.last_hidden_state[:, -1]
 
-    def outputs(self, paths: NDArray[np.int64]) -> torch.Tensor:
-        """Outputs (n, length, d) at every place of some paths after the history."""
+    def outputs(self, rows: NDArray[np.int64], paths: NDArray[np.int64]) -> torch.Tensor:
+        """Outputs (n, length, d) at every place of some paths, each after the history of its row."""
+        size = max(1, _PLACES // (self.length + paths.shape[1]))
+        return torch.cat(
+            [
+                self._outputs(rows[start : start + size], paths[start : start + size])
+                for start in range(0, len(rows), size)
+            ]
+        )
+
+    def _outputs(self, rows: NDArray[np.int64], paths: NDArray[np.int64]) -> torch.Tensor:
         shared = copy.deepcopy(self.past)
-        shared.batch_repeat_interleave(len(paths))
+        shared.batch_select_indices(torch.from_numpy(rows).to(self.vectors.device))
         ids = torch.from_numpy(paths).to(self.vectors.device)
         output = self.body(input_ids=ids, past_key_values=shared, use_cache=True)
         hidden: torch.Tensor = output.last_hidden_state
@@ -119,16 +130,29 @@ class Reader:
         return scores.double().cpu().numpy()
 
 
-def all_scores(reader: Reader, trie: Trie) -> NDArray[np.float64]:
-    """Log-probability of every item, which sum to one over the catalogue."""
+def readers(
+    network: TokenNetwork, histories: Sequences
+) -> Iterator[tuple[NDArray[np.int64], Reader]]:
+    """Rows with events, and a reader of them, in groups of one length: nothing is filled up."""
+    lengths = histories.lengths
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] > 1]
+    for group in np.split(order, 1 + np.flatnonzero(np.diff(lengths[order]))):
+        for start in range(0, len(group), _ROWS):
+            rows = group[start : start + _ROWS]
+            yield rows, Reader(network, histories.take(rows).padded(BEGIN))
+
+
+def all_scores(reader: Reader, row: int, trie: Trie) -> NDArray[np.float64]:
+    """Log-probability of every item after a history, which sum to one over the catalogue."""
     tips, tip_of_fork = trie.tips
     depth = trie.depth[trie.forks]
-    outputs = reader.first.repeat(len(trie.forks), 1)
+    outputs = reader.first[row].repeat(len(trie.forks), 1)
     for start in range(0, len(tips), _ROWS):
         mine = (tip_of_fork >= start) & (tip_of_fork < start + _ROWS) & (depth > 0)
         if mine.any():
             paths, _ = trie.paths(tips[start : start + _ROWS])
-            found = reader.outputs(paths)
+            found = reader.outputs(np.full(len(paths), row), paths)
             rows, places = tip_of_fork[mine] - start, depth[mine] - 1
             outputs[torch.from_numpy(np.flatnonzero(mine))] = found[rows, places]
     sizes = np.diff(trie.choice_bounds)
@@ -136,52 +160,79 @@ def all_scores(reader: Reader, trie: Trie) -> NDArray[np.float64]:
     return trie.steps @ shares
 
 
-def best_items(
-    reader: Reader, trie: Trie, k: int, beam_size: int | None, banned: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The k most likely items that are not banned, by a search from the root of the tree.
+class Search:
+    """The k most likely items of one history that are not banned, from the root of the tree.
 
     A path only loses probability on its way, so once k items are found all paths below the worst of them are closed.
-    With a `beam_size` only that many paths are kept after each choice; without, the search is exact.
+    With a `beam_size` only that many paths are kept after each choice; without, the search is exact. Of the nodes
+    only those are gone to that `wanted` names.
     """
-    forks, chances = trie.ends[:1], np.zeros(1)
-    items, values = np.empty(0, dtype=np.int64), np.empty(0)
-    number = np.full(len(trie.parent), -1)
-    number[trie.forks] = np.arange(len(trie.forks))
-    while len(forks):
-        order = np.argsort(-chances, kind="stable")
-        now, later = np.split(order, [_OPENED if beam_size is None else beam_size])
-        children, gained = _opened(reader, trie, forks[now], number)
+
+    def __init__(
+        self,
+        trie: Trie,
+        k: int,
+        beam_size: int | None,
+        banned: NDArray[np.int64],
+        wanted: NDArray[np.bool_] | None,
+    ) -> None:
+        self.trie, self.k, self.beam_size = trie, k, beam_size
+        self.banned, self.wanted = banned, wanted
+        self.forks, self.chances = trie.ends[:1], np.zeros(1)
+        self.items, self.values = np.empty(0, dtype=np.int64), np.empty(0)
+
+    def next_forks(self) -> NDArray[np.int64]:
+        """The forks to open now, the likeliest."""
+        order = np.argsort(-self.chances, kind="stable")
+        self.now, self.later = np.split(
+            order, [_OPENED if self.beam_size is None else self.beam_size]
+        )
+        return self.forks[self.now]
+
+    def take(self, children: NDArray[np.int64], gained: NDArray[np.float64]) -> None:
+        """Go on with the children of the forks asked for, and the log-probability of each among its siblings."""
+        trie, opened = self.trie, self.forks[self.now]
+        gained = gained + np.repeat(self.chances[self.now], trie.n_children[opened])
+        if self.wanted is not None:
+            children, gained = children[self.wanted[children]], gained[self.wanted[children]]
         ends = trie.ends[children]
-        gained += np.repeat(chances[now], trie.n_children[forks[now]])
         is_item = trie.items[ends] >= 0
-        new = is_item & ~np.isin(trie.items[ends], banned)
-        items = np.concatenate([items, trie.items[ends[new]]])
-        values = np.concatenate([values, gained[new]])
-        best = np.lexsort((items, -values))[:k]
-        items, values = items[best], values[best]
-        if beam_size is not None:
-            later = later[:0]
-        forks = np.concatenate([forks[later], ends[~is_item]])
-        chances = np.concatenate([chances[later], gained[~is_item]])
-        if len(items) == k:
+        new = is_item & ~np.isin(trie.items[ends], self.banned)
+        self.items = np.concatenate([self.items, trie.items[ends[new]]])
+        self.values = np.concatenate([self.values, gained[new]])
+        best = np.lexsort((self.items, -self.values))[: self.k]
+        self.items, self.values = self.items[best], self.values[best]
+        later = self.later if self.beam_size is None else self.later[:0]
+        self.forks = np.concatenate([self.forks[later], ends[~is_item]])
+        self.chances = np.concatenate([self.chances[later], gained[~is_item]])
+        if len(self.items) == self.k:
             # Not by a trace of rounding: what may tie is looked at.
-            open_ = chances >= values[-1] - 1e-9 * abs(values[-1])
-            forks, chances = forks[open_], chances[open_]
-    return items, values
+            open_ = self.chances >= self.values[-1] - 1e-9 * abs(self.values[-1])
+            self.forks, self.chances = self.forks[open_], self.chances[open_]
+
+
+def run_searches(reader: Reader, trie: Trie, searches: list[Search]) -> None:
+    """Bring the searches, one for every row of the reader, to their ends side by side."""
+    while active := [row for row, search in enumerate(searches) if len(search.forks)]:
+        forks = [searches[row].next_forks() for row in active]
+        rows = np.repeat(active, [len(some) for some in forks])
+        children, gained = _opened(reader, trie, rows, np.concatenate(forks))
+        bounds = np.cumsum([trie.n_children[some].sum() for some in forks])[:-1]
+        for row, own, shares in zip(active, np.split(children, bounds), np.split(gained, bounds)):
+            searches[row].take(own, shares)
 
 
 def _opened(
-    reader: Reader, trie: Trie, forks: NDArray[np.int64], number: NDArray[np.int64]
+    reader: Reader, trie: Trie, rows: NDArray[np.int64], forks: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Children of some forks, and the log-probability of each among its siblings."""
+    """Children of some forks, each after the history of its row, and the log-probability of each among its siblings."""
     paths, depths = trie.paths(forks)
-    outputs = reader.first.repeat(len(forks), 1)
+    outputs = reader.first[torch.from_numpy(rows)]
     deep = np.flatnonzero(depths > 0)
     if len(deep):
-        found = reader.outputs(paths[deep])
+        found = reader.outputs(rows[deep], paths[deep])
         outputs[torch.from_numpy(deep)] = found[np.arange(len(deep)), depths[deep] - 1]
-    begin = trie.choice_bounds[number[forks]]
+    begin = trie.choice_bounds[trie.fork_numbers[forks]]
     sizes = trie.n_children[forks]
     starts = np.cumsum(sizes) - sizes
     at = np.repeat(begin - starts, sizes) + np.arange(sizes.sum())

@@ -75,6 +75,13 @@ class Trie:
         return np.flatnonzero(self.n_children > 1)
 
     @cached_property
+    def fork_numbers(self) -> NDArray[np.int64]:
+        """The place of every node in `forks`, -1 for those that are none."""
+        numbers = np.full(len(self.parent), -1)
+        numbers[self.forks] = np.arange(len(self.forks))
+        return numbers
+
+    @cached_property
     def choices(self) -> NDArray[np.int64]:
         """The children of all forks, fork by fork."""
         return 1 + np.flatnonzero(self.n_children[self.parent[1:]] > 1)
@@ -108,6 +115,15 @@ class Trie:
         return sp.csr_array(
             (np.ones(len(row)), (row, column)), shape=(len(self.leaves), len(self.choices))
         )
+
+    def towards(self, items: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which nodes are on the way to one of some items."""
+        on_way = np.zeros(len(self.parent), dtype=bool)
+        at = self.leaves[items]
+        while len(at):
+            on_way[at] = True
+            at = self.parent[at[at > 0]]
+        return on_way
 
     @cached_property
     def tips(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
