@@ -367,6 +367,10 @@ def test_a_history_is_the_events_that_models_of_order_read():
 def test_texts_come_from_a_column_too(X):
     held = Interactions(X, item_features=pd.DataFrame({"title": TITLES}))
     assert LLMReranker(EASE(), item_texts="title").fit(held).item_texts_ == TITLES
+    both = LLMReranker(EASE(), item_texts="the {title}").fit(held).item_texts_
+    assert both == [f"the {title}" for title in TITLES]
+    with pytest.raises(ValueError, match=r"there are \['title'\], and not \['name'\]"):
+        LLMReranker(EASE(), item_texts="{name}").fit(held)
     assert LLMReranker(EASE()).fit(X).item_texts_[3] == "item 3"
     with pytest.raises(ValueError, match="one text per item, 30; got 29"):
         LLMReranker(EASE(), item_texts=TITLES[1:]).fit(X)

@@ -179,9 +179,12 @@ def test_templates_and_feature_tables(frame):
     assert TextEmbeddingRecommender().fit(X).item_texts_ == ["cup Acme", "pot", "Bolt", ""]
     with pytest.raises(ValueError, match=r"\['brand', 'price', 'title'\], and not \['color'\]"):
         TextEmbeddingRecommender("{color}").fit(X)
+    with pytest.raises(TypeError, match="item_texts must be texts, a column or template"):
+        TextEmbeddingRecommender(object()).fit(X)
+    assert TextEmbeddingRecommender("title").fit(X).item_texts_ == ["cup", "pot", "", ""]
     with pytest.raises(ValueError, match="in braces"):
-        TextEmbeddingRecommender("title").fit(X)
-    with pytest.raises(ValueError, match="template over item features, and X has none"):
+        TextEmbeddingRecommender("titles").fit(X)
+    with pytest.raises(ValueError, match="names columns of item features, and X has none"):
         TextEmbeddingRecommender("{title}").fit(np.eye(4))
 
 

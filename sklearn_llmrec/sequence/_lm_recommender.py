@@ -59,8 +59,8 @@ class LMRecommender(TrainedOnSequences):
         codes: the cluster of its text's vector, then the cluster of what that leaves unexplained, and so on.
         "auto" is "titles" where `item_texts` are given.
     item_texts : array-like, str or None, default=None
-        The titles, of shape (n_items,), or the name of a column of the item features that X carries at fit. None reads
-        the item ids that X carries. Items of one title get numbers.
+        The titles, of shape (n_items,), or the name of a column of the item features that X carries at fit, or a
+        template over several. None reads the item ids that X carries. Items of one title get numbers.
     encoder : None, str, path, transformer or "passthrough", default=None
         What makes vectors of texts, for "codes": a transformer; the name or folder of a model for `SentenceEncoder`;
         None is tf-idf of words in 256 latent dimensions; "passthrough" takes `item_texts` as the vectors themselves.

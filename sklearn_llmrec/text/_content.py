@@ -2,10 +2,8 @@
 
 import os
 import warnings
-from string import Formatter
 from typing import Any, ClassVar
 
-import narwhals as nw
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -19,7 +17,7 @@ from sklearn.utils._param_validation import HasMethods
 
 from sklearn_llmrec._tables import n_table_rows
 from sklearn_llmrec.text._encoder import SentenceEncoder
-from sklearn_llmrec.text._texts import as_texts, is_missing
+from sklearn_llmrec.text._texts import as_texts, is_missing, table_columns, texts_from_features
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._validation import canonical
 
@@ -158,13 +156,13 @@ def item_content(model: Any, X: Any) -> Any:
     """
     given, features = model.item_texts, getattr(X, "item_features", None)
     if isinstance(given, str):
-        if features is None:
-            raise ValueError(
-                f"item_texts={given!r} is a template over item features, and X has none: pass an "
-                "Interactions with item_features, or one text per item."
-            )
-        return _filled(given, _columns(features))
+        return texts_from_features(given, features)
     if given is not None:
+        if not hasattr(given, "__len__"):
+            raise TypeError(
+                "item_texts must be texts, a column or template of item features, or a table; got "
+                f"{given!r}."
+            )
         n_given = n_table_rows(given)
         if n_given != X.shape[1]:
             raise ValueError(
@@ -178,7 +176,7 @@ def item_content(model: Any, X: Any) -> Any:
     if features is not None:
         if _reads_tables(model.encoder):
             return features
-        texts = _all_texts(_columns(features))
+        texts = _all_texts(table_columns(features))
         if texts is not None:
             return texts
     names = getattr(model, "feature_names_in_", None)
@@ -191,39 +189,6 @@ def _reads_tables(encoder: Any) -> bool:
     return isinstance(encoder, ColumnTransformer) or (
         isinstance(encoder, str) and encoder == "passthrough"
     )
-
-
-def _columns(table: Any) -> dict[str, list[Any]]:
-    """Columns of a dataframe or structured array by name; a plain array has none."""
-    frame = nw.from_native(table, eager_only=True, pass_through=True)
-    if isinstance(frame, nw.DataFrame):
-        return {name: frame[name].to_list() for name in frame.columns}
-    names = getattr(getattr(table, "dtype", None), "names", None) or ()
-    return {name: list(table[name]) for name in names}
-
-
-def _filled(template: str, columns: dict[str, list[Any]]) -> list[str]:
-    """The template for every row; a missing value takes the words before it along."""
-    parts = list(Formatter().parse(template))
-    fields = [field for _, field, _, _ in parts if field is not None]
-    unknown = [field for field in fields if field not in columns]
-    if unknown or not fields:
-        raise ValueError(
-            f"item_texts={template!r} must name columns of item_features in braces: there are "
-            f"{sorted(columns)}" + (f", and not {unknown}." if unknown else ".")
-        )
-    texts = []
-    for row in range(len(columns[fields[0]])):
-        text = ""
-        for before, field, form, _ in parts:
-            if field is None:
-                text += before if text else ""
-                continue
-            value = columns[field][row]
-            if not is_missing(value):
-                text += before + format(value, form or "")
-        texts.append(text.strip())
-    return texts
 
 
 def _all_texts(columns: dict[str, list[Any]]) -> list[str] | None:

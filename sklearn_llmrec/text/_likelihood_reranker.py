@@ -49,8 +49,9 @@ class LikelihoodReranker(LanguageModelReranker):
     tokenizer : tokenizer, default=None
         The tokenizer of a model object.
     item_texts : array-like of str of shape (n_items,), str or None, default=None
-        What the model reads about items: texts, or the name of a column of the item features that
-        X carries at fit. None reads the item ids that X carries, else "item 0", "item 1"...
+        What the model reads about items: texts; or the name of a column of the item features that X
+        carries at fit, or a template over several, such as ``"{title} by {brand}"``. None reads the
+        item ids that X carries, else "item 0", "item 1"...
     blend : float, default=0.5
         Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it asks once.
     n_history : int, default=20

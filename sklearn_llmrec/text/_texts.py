@@ -1,11 +1,10 @@
 """Texts as callers have them: lists, arrays, columns, tables of one column."""
 
+from string import Formatter
 from typing import Any
 
 import narwhals as nw
 import numpy as np
-
-from sklearn_llmrec.ensemble._item_data import feature_column
 
 
 def is_missing(value: Any) -> bool:
@@ -76,8 +75,60 @@ def as_texts(X: Any, name: str = "X") -> list[str]:
     return texts
 
 
+def table_columns(table: Any) -> dict[str, list[Any]]:
+    """Columns of a dataframe or structured array by name; a plain array has none."""
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        return {name: frame[name].to_list() for name in frame.columns}
+    names = getattr(getattr(table, "dtype", None), "names", None) or ()
+    return {name: list(table[name]) for name in names}
+
+
+def texts_from_features(template: str, features: Any) -> list[str]:
+    """Texts from a column of item features, by its name, or from several, by a template.
+
+    Raises
+    ------
+    ValueError
+        If there are no features, or not these columns.
+    """
+    if features is None:
+        raise ValueError(
+            f"item_texts={template!r} names columns of item features, and X has none: pass an "
+            "Interactions with item_features, or one text per item."
+        )
+    columns = table_columns(features)
+    if template in columns:
+        return as_texts(columns[template], "item_texts")
+    return _filled(template, columns)
+
+
+def _filled(template: str, columns: dict[str, list[Any]]) -> list[str]:
+    """The template for every row; a missing value takes the words before it along."""
+    parts = list(Formatter().parse(template))
+    fields = [field for _, field, _, _ in parts if field is not None]
+    unknown = [field for field in fields if field not in columns]
+    if unknown or not fields:
+        raise ValueError(
+            f"item_texts={template!r} must be a column of item_features or name columns in braces: "
+            f"there are {sorted(columns)}" + (f", and not {unknown}." if unknown else ".")
+        )
+    texts = []
+    for row in range(len(columns[fields[0]])):
+        text = ""
+        for before, field, form, _ in parts:
+            if field is None:
+                text += before if text else ""
+                continue
+            value = columns[field][row]
+            if not is_missing(value):
+                text += before + format(value, form or "")
+        texts.append(text.strip())
+    return texts
+
+
 def texts_of_items(item_texts: Any, X: Any) -> list[str]:
-    """One text per item: given, from a column of item features, from ids, or a number.
+    """One text per item: given, from item features, from ids, or a number.
 
     Raises
     ------
@@ -86,7 +137,7 @@ def texts_of_items(item_texts: Any, X: Any) -> list[str]:
     """
     n_items = X.shape[1]
     if isinstance(item_texts, str):
-        texts = as_texts(feature_column(X, item_texts, n_items), "item_texts")
+        texts = texts_from_features(item_texts, getattr(X, "item_features", None))
     elif item_texts is not None:
         texts = as_texts(item_texts, "item_texts")
     elif getattr(X, "item_ids", None) is not None:
