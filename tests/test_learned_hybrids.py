@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
@@ -362,6 +364,23 @@ def test_features_of_items_and_users_reach_the_second_stage(X):
     assert_array_equal(sparse.predict(held), model.predict(held))
     with pytest.raises(ValueError, match="X carries none"):
         stacking(final, user_columns=["age"]).fit(X)
+    held.user_features = pd.DataFrame({"age": 30, "town": ["A"] * 400})
+    with pytest.raises(ValueError, match=r"\['age', 'town'\]; \['town', 'size'\] are not"):
+        stacking(final, user_columns=["age", "town", "size"]).fit(held)
+
+
+def test_workers_hide_under_the_callers_settings(X):
+    found = []
+
+    class Reads(PopularityRecommender):
+        def _fit(self, X):
+            found.append(get_config()["working_memory"])
+            super()._fit(X)
+
+    model = VotingRecommender([("a", Reads()), ("b", Reads())], weights="learn", n_jobs=2)
+    with config_context(working_memory=7), parallel_config("threading"):
+        model.fit(X)
+    assert found == [7] * 4
 
 
 def test_a_search_reaches_members_and_final_estimator(X):

@@ -207,6 +207,16 @@ def test_numbers_that_cannot_be_read_keep_the_base_order_and_say_so(X, name):
     assert result.counts["base_order"] == 12
 
 
+def test_a_function_that_raises_keeps_the_base_order(X):
+    def broken(prompt, texts):
+        raise RuntimeError("out of reach")
+
+    model = LikelihoodReranker(EASE(), model=broken).fit(X)
+    with pytest.warns(UserWarning, match="12 failed.*RuntimeError: out of reach"):
+        result = model.rerank(X, 6)
+    assert_array_equal(result.items, EASE().fit(X).recommend(X, 6)[0])
+
+
 def test_a_slow_model_costs_no_more_than_the_budget(X):
     def slow(texts):
         time.sleep(0.15)

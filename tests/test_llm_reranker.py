@@ -264,6 +264,39 @@ def test_failures_that_pass_are_retried_and_fatal_ones_are_not(X):
         assert len(server.prompts) == 1
 
 
+def test_a_function_that_raises_is_a_failure_and_cached_answers_outlive_it(X, tmp_path):
+    alive = True
+
+    def model(messages):
+        if not alive:
+            raise RuntimeError("no more quota")
+        return json.dumps({"ranking": list(range(n_candidates(messages[1]["content"]), 0, -1))})
+
+    asking = reranker("", model=model, n_jobs=1, cache=tmp_path).fit(X)
+    answered = asking.rerank(X[8:], 6)
+    alive = False
+    with pytest.warns(UserWarning, match="8 of 12 rows .8 failed.*RuntimeError: no more quota"):
+        result = asking.rerank(X, 6)
+    base = EASE().fit(X).recommend(X, 6)[0]
+    assert_array_equal(result.items, np.vstack([base[:8], answered.items]))
+    assert result.counts["requests"] == 3
+
+
+def test_a_reranker_of_a_reranker_asks_its_own_model(X):
+    def kept(messages):
+        return json.dumps({"ranking": [1]})
+
+    def turned(messages):
+        return json.dumps({"ranking": list(range(8, 0, -1))})
+
+    inner = reranker("", model=turned)
+    outer = LLMReranker(inner, model=kept, item_texts=TITLES, n_candidates=8, blend=1.0).fit(X)
+    result = outer.rerank(X, 8)
+    assert_array_equal(result.items, inner.fit(X).recommend(X, 8)[0])
+    assert (result.items != EASE().fit(X).recommend(X, 8)[0]).any()
+    assert result.counts["requests"] == 12
+
+
 def test_without_a_model_the_base_order_is_kept_with_a_warning(X):
     model = LLMReranker(EASE()).fit(X)
     with pytest.warns(UserWarning, match="12 no_model"):
@@ -404,6 +437,13 @@ def test_reasons_are_marked_as_generated(X):
         with pytest.warns(UserWarning, match="2 unreadable"):
             reasons = model.explain(X[:2], [[3, 5], [4, 1]])
     assert {entry.reason for line in reasons for entry in line} == {None}
+
+
+def test_a_thought_may_stand_before_the_answer():
+    answer = '<think>\nTwo, or {"ranking": [1]}?\n</think>\n\n{"ranking": [2, 1]}'
+    assert read_ranking(answer, 2)[0] == [1, 0]
+    with pytest.raises(UnreadableAnswer):
+        read_ranking('<think>Still thinking {"ranking": [2, 1]}', 2)
 
 
 def test_random_answers_always_give_every_candidate_once():

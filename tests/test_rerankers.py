@@ -210,6 +210,47 @@ def test_a_filter_holds_where_too_little_is_left_and_per_user(X):
     ).all()
 
 
+def test_a_sparse_filter_per_user_is_that_of_the_dense_one_and_stays_sparse(X, monkeypatch):
+    mine = np.random.default_rng(0).random(X.shape) < 0.3
+    index = {row.tobytes(): allowed for row, allowed in zip(X.toarray(), mine)}
+
+    def dense(given):
+        return np.array([index.get(row.tobytes(), mine[0]) for row in given.toarray()])
+
+    def sparse(given):
+        return sp.csr_array(dense(given))
+
+    models = [RuleReranker(EASE(), allowed=allowed).fit(X) for allowed in (dense, sparse)]
+    some, few = np.random.default_rng(1).random(X.shape) < 0.6, [1, 2, 3, 20, 30]
+    for candidates, within in (
+        (None, np.full(40, True)),
+        (few, np.isin(np.arange(40), few)),
+        (sp.csr_array(some), some),
+    ):
+        lists = [model.recommend(X, k=4, candidates=candidates)[0] for model in models]
+        assert_array_equal(*lists)
+        kept = lists[0] >= 0
+        assert (mine & within)[np.nonzero(kept)[0], lists[0][kept]].all()
+    assert_array_equal(models[0].predict(X), models[1].predict(X))
+    monkeypatch.setattr(sp.csr_array, "toarray", lambda M: pytest.fail("made dense"))
+    assert sp.issparse(RuleReranker(EASE(), allowed=lambda X: X)._allowed_mask(X))
+
+
+def test_rules_about_other_items_are_refused(X):
+    for rule in (boost([1.0, 2.0]), boost(np.ones(41)), cap_per_category(["a"] * 3, 1)):
+        with pytest.raises(ValueError, match="and X has 40: one value per item"):
+            RuleReranker(ItemKNN(), rules=[rule]).fit(X)
+    with pytest.raises(ValueError, match="booleans, one per item, not numbers of items"):
+        RuleReranker(ItemKNN(), allowed=np.arange(40)).fit(X)
+    for wrong in (1.5, -1):
+        with pytest.raises(ValueError, match="n must be an integer from 0"):
+            cap_per_category(["a", "b"], wrong)
+    with pytest.raises(TypeError, match="got the text 'genre'"):
+        cap_per_category("genre", 1)
+    with pytest.raises(ValueError, match="places must be integers from 0"):
+        reserve_slots([1], [-1])
+
+
 def test_a_rule_of_the_wrong_shape_is_refused(X):
     with pytest.raises(ValueError, match="one score per candidate"):
         RuleReranker(ItemKNN(), rules=[lambda items, scores, X: scores[:, 1:]]).fit(X)

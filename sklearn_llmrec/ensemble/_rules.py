@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,16 @@ def boost(amounts: ArrayLike) -> Rule:
 def _boosted(
     amounts: NDArray[np.float64], items: NDArray[np.int64], scores: NDArray[np.float64], X: Any
 ) -> NDArray[np.float64]:
+    _check_items("boost", len(amounts), X)
     return scores + amounts[np.maximum(items, 0)]
+
+
+def _check_items(rule: str, n_items: int, X: Any) -> None:
+    """Refuse a rule about another number of items than X has; without X there is nothing to compare."""
+    if X is not None and n_items != X.shape[1]:
+        raise ValueError(
+            f"{rule} knows {n_items} items, and X has {X.shape[1]}: one value per item."
+        )
 
 
 def cap_per_category(categories: ArrayLike, n: int) -> Rule:
@@ -71,7 +81,13 @@ def cap_per_category(categories: ArrayLike, n: int) -> Rule:
     >>> rule(np.array([[0, 1, 2]]), np.array([[1.0, 0.5, 0.0]]), None).argsort()[:, ::-1]
     array([[0, 2, 1]])
     """
-    n_items = categories.shape[0] if hasattr(categories, "shape") else len(categories)  # type: ignore[arg-type]
+    if not isinstance(n, Integral) or n < 0:
+        raise ValueError(f"n must be an integer from 0, got {n!r}.")
+    if isinstance(categories, str):
+        raise TypeError(
+            f"categories must be one value per item, got the text {categories!r}: pass the column itself."
+        )
+    n_items = categories.shape[0] if hasattr(categories, "shape") else len(categories)
     groups, _ = category_matrix(categories, None, np.zeros(n_items))
     return partial(_capped, groups.astype(bool), n)
 
@@ -83,6 +99,7 @@ def _capped(
     scores: NDArray[np.float64],
     X: Any,
 ) -> NDArray[np.float64]:
+    _check_items("cap_per_category", groups.shape[0], X)
     order = np.argsort(-scores, axis=1, kind="stable")
     result = scores.copy()
     finite = np.isfinite(scores)
@@ -124,6 +141,8 @@ def reserve_slots(columns: ArrayLike, places: Sequence[int]) -> Rule:
     >>> rule(np.array([[0, 1, 2, 3]]), np.array([[1.0, 0.5, 0.4, 0.0]]), None).argsort()[:, ::-1]
     array([[0, 3, 1, 2]])
     """
+    if not all(isinstance(place, Integral) and place >= 0 for place in places):
+        raise ValueError(f"places must be integers from 0, got {places!r}.")
     return partial(_reserved, np.unique(np.asarray(columns)), tuple(sorted(places)))
 
 
@@ -247,30 +266,43 @@ class RuleReranker(BaseReranker):
         self._allowed_mask(X)
         super()._fit(X)
 
-    def _allowed_mask(self, X: Any) -> NDArray[np.bool_] | None:
+    def _allowed_mask(self, X: Any) -> NDArray[np.bool_] | sp.csr_array | None:
         """What may be recommended, one row for all or one per row; None for everything.
 
         Raises
         ------
         ValueError
-            If it has another shape.
+            If it has another shape, or holds something else than booleans.
         """
         if self.allowed is None:
             return None
         mask: Any = self.allowed(X) if callable(self.allowed) else self.allowed
-        mask = mask.toarray() if sp.issparse(mask) else np.asarray(mask)
+        mask = canonical(sp.csr_array(mask)) if sp.issparse(mask) else np.asarray(mask)
         if mask.shape not in ((X.shape[1],), X.shape):
             raise ValueError(
                 f"allowed must give booleans of shape ({X.shape[1]},) or {X.shape}, got {mask.shape}."
             )
-        return np.atleast_2d(mask.astype(bool))
+        values = mask.data if sp.issparse(mask) else mask
+        if values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+            raise ValueError(
+                "allowed must give booleans, one per item, not numbers of items: set "
+                "mask = np.zeros(n_items, dtype=bool); mask[numbers] = True."
+            )
+        return mask.astype(bool) if sp.issparse(mask) else np.atleast_2d(mask.astype(bool))
+
+    def _allowed_block(self, X: Any) -> NDArray[np.bool_] | None:
+        """The same for a chunk of rows, as a block of its shape."""
+        mask: Any = self._allowed_mask(X)
+        if mask is None:
+            return None
+        return np.broadcast_to(mask.toarray() if sp.issparse(mask) else mask, X.shape)
 
     def _candidates(
         self, X: Any, scores: NDArray[Any]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        mask = self._allowed_mask(X)
+        mask = self._allowed_block(X)
         if mask is not None:
-            scores[~np.broadcast_to(mask, scores.shape)] = -np.inf
+            scores[~mask] = -np.inf
         if self._also_ is None:
             return super()._candidates(X, scores)
         if not self.include_seen:
@@ -303,10 +335,9 @@ class RuleReranker(BaseReranker):
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         scores = super()._score_rows(X)
-        mask = self._allowed_mask(X)
+        mask = self._allowed_block(X)
         if mask is None:
             return scores
-        mask = np.broadcast_to(mask, scores.shape)
         order = topk(np.where(mask, scores, -np.inf), scores.shape[1])[0]
         steps = np.take_along_axis(scores, np.maximum(order, 0), axis=1)
         return lifted(scores, order, np.where(order < 0, -np.inf, steps))
@@ -322,11 +353,12 @@ class RuleReranker(BaseReranker):
         mask = self._allowed_mask(X)
         if mask is not None:
             given = check_candidates(candidates, X.shape)
-            if sp.issparse(given):
-                mask = given.toarray() & mask
-            elif given is not None:
+            if given is not None and not sp.issparse(given):
                 chosen = np.zeros(X.shape[1], dtype=bool)
                 chosen[given] = True
-                mask = mask & chosen
-            candidates = np.flatnonzero(mask[0]) if len(mask) == 1 else sp.csr_array(mask)
+                given = chosen[None, :]
+            if given is not None:
+                mask = given.multiply(mask) if sp.issparse(given) else mask * given
+            one = not sp.issparse(mask) and len(mask) == 1
+            candidates = np.flatnonzero(mask[0]) if one else sp.csr_array(mask)
         return super()._recommend(X, seen, k, candidates)

@@ -245,6 +245,17 @@ class StackingRecommender(BaseMembers):
                 "carries none: pass an Interactions with user_features."
             )
         frame = nw.from_native(table, eager_only=True)
+        wrong = [
+            name
+            for name in self.user_columns
+            if name not in frame.columns
+            or not (frame[name].dtype.is_numeric() or frame[name].dtype == nw.Boolean)
+        ]
+        if wrong:
+            raise ValueError(
+                f"user_columns must name numeric columns of the user features, which are "
+                f"{frame.columns}; {wrong} are not."
+            )
         return np.column_stack([frame[name].to_numpy() for name in self.user_columns]).astype(float)
 
     def _features(self, pool: Pool, X: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

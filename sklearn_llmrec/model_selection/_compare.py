@@ -6,11 +6,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_llmrec.metrics._inputs import check_matrix
 from sklearn_llmrec.metrics._scorer import ranking_scorer

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.text._llm_answers import read_gains
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
-from sklearn_llmrec.text._llm_client import AnswerCache, Session
+from sklearn_llmrec.text._llm_client import AnswerCache, Session, asked
 from sklearn_llmrec.text._llm_reranker import function_name
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
 from sklearn_llmrec.utils._optional import require
@@ -44,8 +44,8 @@ class LikelihoodReranker(LanguageModelReranker):
     model : str, path, model, callable or None, default=None
         A causal model of transformers: a folder or a name, loaded as float32, or a model object, used as it
         is and where it is, with its `tokenizer`. Or a function that takes the prompt and a list of texts
-        and returns the log-likelihood of each after the prompt. None asks nobody: the base order is kept, with
-        a warning.
+        and returns the log-likelihood of each after the prompt; one that raises counts as a failure. None
+        asks nobody: the base order is kept, with a warning.
     tokenizer : tokenizer, default=None
         The tokenizer of a model object.
     item_texts : array-like of str of shape (n_items,), str or None, default=None
@@ -230,8 +230,8 @@ class FunctionScorer:
         tails = [likelihood_text(text) for text in texts]
         new = [tail for tail in dict.fromkeys(tails) if tail not in self.alone]
         if new:
-            found = np.ravel(self.function(likelihood_prefix([]), new))
+            found = np.ravel(asked(self.function, likelihood_prefix([]), new))
             self.alone.update(zip(new, found.tolist()))
-        given = np.ravel(self.function(likelihood_prefix(history), tails))
+        given = np.ravel(asked(self.function, likelihood_prefix(history), tails))
         alone = [self.alone.get(tail, np.nan) for tail in tails]
         return given - alone if len(given) == len(tails) else given

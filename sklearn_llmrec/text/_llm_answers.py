@@ -10,19 +10,23 @@ import numpy as np
 _FENCE = re.compile(r"^```(?:json)?\s*\n(.*?)\n?```$", re.DOTALL)
 
 
+# What models that reason aloud write before their answer.
+_THOUGHT = re.compile(r"^<think>.*?</think>", re.DOTALL)
+
+
 class UnreadableAnswer(ValueError):
     """The answer is not the JSON object that was asked for."""
 
 
 def json_object(answer: str) -> dict[str, Any]:
-    """The one JSON object of an answer, a code fence around it allowed.
+    """The one JSON object of an answer, a thought before it and a code fence around it allowed.
 
     Raises
     ------
     UnreadableAnswer
         If the answer is anything else.
     """
-    text = answer.strip()
+    text = _THOUGHT.sub("", answer.strip()).strip()
     fenced = _FENCE.match(text)
     try:
         value = json.loads(fenced.group(1) if fenced else text)

@@ -23,8 +23,9 @@ from sklearn_llmrec.text._texts import texts_of_items
 from sklearn_llmrec.utils._order import event_sequences
 from sklearn_llmrec.utils._validation import canonical
 
-# The session of the call under way: the estimator itself changes in fit only.
-_SESSION: ContextVar[Session | None] = ContextVar("_SESSION", default=None)
+# The sessions of the calls under way, by the estimator that asks (one may rerank what another has
+# reranked): the estimator itself changes in fit only.
+_SESSIONS: ContextVar[dict[int, Session]] = ContextVar("_SESSIONS")
 
 
 def histories_of(X: Any, n: int) -> list[NDArray[np.int64]]:
@@ -93,25 +94,26 @@ class LanguageModelReranker(BaseReranker):
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        """The session of the outermost call; it warns at its end of what went wrong."""
-        outer = _SESSION.get()
-        if outer is not None:
-            yield outer
+        """The session of this estimator's outermost call; it warns at its end of what went wrong."""
+        under_way = _SESSIONS.get({})
+        if id(self) in under_way:
+            yield under_way[id(self)]
             return
         session = self._new_session(
             time.monotonic() + (np.inf if self.budget is None else self.budget)
         )
-        token = _SESSION.set(session)
+        token = _SESSIONS.set({**under_way, id(self): session})
         try:
             yield session
         finally:
-            _SESSION.reset(token)
+            _SESSIONS.reset(token)
         kept = session.counts["base_order"]
         if kept:
             why = ", ".join(f"{n} {reason}" for reason, n in sorted(session.reasons.items()))
+            last = f" Last failure: {session.last_failure}." if session.last_failure else ""
             warnings.warn(
                 f"{type(self).__name__} kept the order of the base for {kept} of "
-                f"{session.counts['rows']} rows ({why}).",
+                f"{session.counts['rows']} rows ({why}).{last}",
                 UserWarning,
                 stacklevel=3,
             )

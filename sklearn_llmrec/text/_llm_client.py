@@ -41,6 +41,20 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+def asked(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function in the place of a model returns.
+
+    Raises
+    ------
+    ChatFailed
+        If it fails, whatever its reason: it may be a client with exceptions of its own.
+    """
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise ChatFailed("failed", f"{type(error).__name__}: {error}") from error
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where and how to ask. The key is read from the environment for every request, never kept."""
@@ -193,6 +207,7 @@ class Session:
     reasons: Counter[str] = field(default_factory=Counter)
     answers: dict[bytes, str | ChatFailed] = field(default_factory=dict)
     failures: int = 0
+    last_failure: str = ""
     lock: Lock = field(default_factory=Lock)
 
     def count(self, name: str, n: int = 1) -> None:
@@ -201,17 +216,18 @@ class Session:
             self.counts[name] += n
 
     def _one(self, question: Any, key: bytes) -> str:
-        if self.failures >= _DEAD_AFTER:
-            raise ChatFailed("failed", "the endpoint is dead")
         answer = self.cache.get(key)
         if answer is not None:
             self.count("cached")
             return answer
+        if self.failures >= _DEAD_AFTER:
+            raise ChatFailed("failed", "the endpoint is dead")
         try:
             answer = self.complete(question, self.deadline, self.count)
         except ChatFailed as failure:
             with self.lock:
                 if failure.kind == "failed":
+                    self.last_failure = str(failure)
                     self.failures += _DEAD_AFTER if failure.fatal else 1
             raise
         with self.lock:

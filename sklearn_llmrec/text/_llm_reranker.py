@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_llmrec._similar import check_lists_to_explain
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
-from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session
+from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session, asked
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
 
 
@@ -37,8 +37,8 @@ class LLMReranker(LanguageModelReranker):
         The recommender whose first items are reordered, or a Pipeline that ends with one.
     model : str, callable or None, default=None
         Name of the model at the endpoint, or a function that takes the messages (a list of
-        dictionaries with "role" and "content") and returns the answer as a text. None asks nobody:
-        the base order is kept, with a warning.
+        dictionaries with "role" and "content") and returns the answer as a text; one that raises
+        counts as a failure. None asks nobody: the base order is kept, with a warning.
     base_url : str, default="http://localhost:8000/v1"
         The OpenAI-compatible endpoint; ``/chat/completions`` is added.
     item_texts : array-like of str of shape (n_items,), str or None, default=None
@@ -183,12 +183,12 @@ class LLMReranker(LanguageModelReranker):
             backoff=self.backoff,
             max_tokens=self.max_tokens,
         )
-        asked = self.model
+        function = self.model
         complete: Callable[[Messages, float, Callable[[str], None]], str] = endpoint.ask
         name = self.base_url
-        if not isinstance(asked, str):
-            name = function_name(asked)
-            complete = partial(_ask_function, asked)
+        if not isinstance(function, str):
+            name = function_name(function)
+            complete = partial(_ask_function, function)
         return Session(
             complete=complete,
             key=lambda messages: name.encode() + b"\0" + endpoint.payload(messages),
@@ -230,11 +230,11 @@ class LLMReranker(LanguageModelReranker):
         given = check_lists_to_explain(items, *X.shape)
         lists = [[int(item) for item in row if item >= 0] for row in given]
         histories = self._histories(X)
-        asked = [row for row, line in enumerate(lists) if line]
+        filled = [row for row, line in enumerate(lists) if line]
         read: list[Any] = [None] * len(lists)
         with self._session() as session:
-            chats = [explain_messages(histories[row], self._texts(lists[row])) for row in asked]
-            for row, answer in zip(asked, self._asked(session, chats)):
+            chats = [explain_messages(histories[row], self._texts(lists[row])) for row in filled]
+            for row, answer in zip(filled, self._asked(session, chats)):
                 read[row] = self._outcome(session, answer, len(lists[row]), read_reasons)
         return [
             [
@@ -255,4 +255,4 @@ def _ask_function(
 ) -> str:
     """A function in the place of an endpoint."""
     count("requests")
-    return str(function(messages))
+    return str(asked(function, messages))
