@@ -5,7 +5,9 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController, threadpool_info
 
+from sklearn_llmrec.utils._blas import blas_threads
 from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
 from sklearn_llmrec.utils._memory import available_memory, require_memory
 from sklearn_llmrec.utils._optional import require
@@ -266,3 +268,19 @@ def test_a_missing_optional_package_is_named_with_its_extra():
         require("no_such_package.part", extra="text")
     with pytest.raises(ModuleNotFoundError, match=r"sklearn_llmrec\.no_such_module"):
         require("sklearn_llmrec.no_such_module", extra="text")
+
+
+def test_threads_are_limited_for_a_while_and_libraries_looked_for_once(monkeypatch):
+    def n_threads():
+        return {info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"}
+
+    before = n_threads()
+    with blas_threads(2):
+        assert n_threads() == {2}
+        with blas_threads(1), blas_threads(None):
+            assert n_threads() == {1}
+        assert n_threads() == {2}
+    assert n_threads() == before
+    monkeypatch.setattr(ThreadpoolController, "__init__", lambda self: pytest.fail("looked again"))
+    with blas_threads(1):
+        pass

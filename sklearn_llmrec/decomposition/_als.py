@@ -11,12 +11,12 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
-from threadpoolctl import threadpool_limits
 
 from sklearn_llmrec._similar import ExplainMixin
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
 from sklearn_llmrec.decomposition._factors import FactorRecommender
 from sklearn_llmrec.decomposition._row_systems import RowSystems
+from sklearn_llmrec.utils._blas import blas_threads
 from sklearn_llmrec.utils._callbacks import iterations, tell
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
 
@@ -176,7 +176,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         return self.regularization * (frequencies / mean) ** self.frequency_exponent
 
     def _gram(self, factors: NDArray[Any]) -> NDArray[Any]:
-        with threadpool_limits(1, user_api="blas"):
+        with blas_threads(1):
             gram: NDArray[Any] = self.unobserved_weight * (factors.T @ factors)
         return gram
 

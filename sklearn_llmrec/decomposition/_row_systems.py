@@ -16,8 +16,8 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from sklearn_llmrec.utils._blas import blas_threads
 from sklearn_llmrec.utils._sparse import WORTH_COMPILING, compiled
 
 # Numbers of a gathered block: 1 MiB of float32, half of what the second-level cache of a core holds.
@@ -99,7 +99,7 @@ class RowSystems:
         x : ndarray of shape (n, d), dtype of Q
             Zeros for rows without entries.
         """
-        with threadpool_limits(1, user_api="blas"):
+        with blas_threads(1):
             return self._solve(Q, gram, start, max_iter, tol)
 
     def _solve(

@@ -13,7 +13,6 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
 from sklearn.utils._param_validation import Interval
-from threadpoolctl import threadpool_limits
 
 from sklearn_llmrec._similar import (
     ExplainMixin,
@@ -21,6 +20,7 @@ from sklearn_llmrec._similar import (
     SimilarItemsMixin,
     columns_of,
 )
+from sklearn_llmrec.utils._blas import blas_threads
 from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._sparse import (
@@ -50,7 +50,7 @@ def gram(X: sp.csr_array, dtype: Any, *, n_threads: int = 1) -> NDArray[Any]:
     cost = _SPARSE_COST if kernel is None else _COMPILED_COST
     if cost * sparse_work > n_users * n_items**2 / 2:
         syrk = getattr(blas, "ssyrk" if G.dtype == np.float32 else "dsyrk")
-        with threadpool_limits(1 if G.nbytes > _ONE_THREAD_ABOVE else None, user_api="blas"):
+        with blas_threads(1 if G.nbytes > _ONE_THREAD_ABOVE else None):
             for rows in row_chunks(n_users, n_items * G.dtype.itemsize):
                 # The transpose of a C block is a Fortran block: no copy is made.
                 G = syrk(1.0, X[rows].toarray().T, beta=1.0, c=G, lower=1, overwrite_c=1)
@@ -87,7 +87,7 @@ def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
     """
     prefix = "s" if A.dtype == np.float32 else "d"
     potrf, potri = getattr(lapack, f"{prefix}potrf"), getattr(lapack, f"{prefix}potri")
-    with threadpool_limits(1 if A.nbytes > _ONE_THREAD_ABOVE else None, user_api="blas"):
+    with blas_threads(1 if A.nbytes > _ONE_THREAD_ABOVE else None):
         A, info = potrf(A, lower=1, overwrite_a=1, clean=0)
         if info == 0:
             A, info = potri(A, lower=1, overwrite_c=1)

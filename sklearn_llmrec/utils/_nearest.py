@@ -6,8 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from sklearn_llmrec.utils._blas import blas_threads
 from sklearn_llmrec.utils._blocks import best_unseen
 from sklearn_llmrec.utils._sparse import entry_rows
 from sklearn_llmrec.utils._topk import topk
@@ -79,7 +79,7 @@ def nearest(
     # Where one block holds all items, fewer rows keep it in the cache.
     size = _BLOCK_ROWS if len(V) > _BLOCK_ITEMS else max(32, min(_BLOCK_ROWS, 2**19 // len(V)))
     blocks = [slice(row, min(row + size, n_rows)) for row in range(0, n_rows, size)]
-    with threadpool_limits(1 if n_threads > 1 else None, user_api="blas"):
+    with blas_threads(1 if n_threads > 1 else None):
         Parallel(n_jobs=n_threads, prefer="threads")(delayed(fill)(rows) for rows in blocks)
     return items, values
 

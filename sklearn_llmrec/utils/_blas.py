@@ -1,0 +1,24 @@
+"""How many threads BLAS uses, limited without looking for its libraries every time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from threadpoolctl import ThreadpoolController
+
+
+@lru_cache(maxsize=1)
+def _controller() -> ThreadpoolController:
+    # Looking for the loaded libraries takes milliseconds, more than many a recommendation; those of
+    # numpy and scipy are loaded when this is first called.
+    return ThreadpoolController()
+
+
+@contextmanager
+def blas_threads(limit: int | None) -> Iterator[None]:
+    """At most `limit` threads in the products and solvers of numpy and scipy; None is no limit."""
+    if limit is None:
+        yield
+        return
+    with _controller().limit(limits=limit, user_api="blas"):
+        yield
