@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn_llmrec import _event_log
 from sklearn_llmrec._annotated import AnnotatedArray
 from sklearn_llmrec._entries import as_times, is_coordinates, order_in_rows, sorted_entries
-from sklearn_llmrec._tables import known_positions, long_table
+from sklearn_llmrec._tables import feature_columns, known_positions, long_table
 
 __all__ = ["Interactions"]
 
@@ -300,6 +300,7 @@ class Interactions(AnnotatedArray):
         scores: ArrayLike | None = None,
         *,
         users: ArrayLike | None = None,
+        item_columns: str | list[str] | None = None,
         library: str | None = None,
     ) -> Any:
         """Recommendations as a table with the caller's own ids.
@@ -312,19 +313,21 @@ class Interactions(AnnotatedArray):
             Their scores.
         users : array-like of shape (n,), default=None
             Ids of the rows of `items`; by default those of the rows of this matrix.
+        item_columns : str or list of str, default=None
+            Columns of the item features that the table has too, such as titles.
         library : {"pandas", "polars", "pyarrow"}, default=None
             Library of the table; by default that of the log given to `from_frame`, else pandas.
 
         Returns
         -------
         frame : dataframe
-            Columns for user, item and rank (from 1), and for the score where given; users and items are named as in
-            the log.
+            Columns for user, item and rank (from 1), and for the score and item features where asked for; users and
+            items are named as in the log.
 
         Raises
         ------
         ValueError
-            If shapes do not match.
+            If shapes do not match, or there is no such item feature.
         ImportError
             If the library of the table is not installed.
 
@@ -340,6 +343,8 @@ class Interactions(AnnotatedArray):
         2  bob  tea     2
         """
         items = np.asarray(items)
+        names = [item_columns] if isinstance(item_columns, str) else list(item_columns or ())
+        features = feature_columns(self.item_features, names)
         if users is None:
             if items.ndim == 2 and len(items) != self.shape[0]:
                 raise ValueError(
@@ -355,5 +360,6 @@ class Interactions(AnnotatedArray):
             np.asarray(users),
             item_ids,
             (user_name, item_name),
+            features,
             library or known or "pandas",
         )

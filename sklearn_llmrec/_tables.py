@@ -117,12 +117,31 @@ def id_array(series: "nw.Series[Any]") -> NDArray[Any]:
     return ids.astype(object) if ids.dtype.kind in "US" else ids
 
 
+def feature_columns(table: Any, names: list[str]) -> dict[str, NDArray[Any]]:
+    """Columns of a table, or of an array with named fields, as arrays.
+
+    Raises
+    ------
+    ValueError
+        If there is no table, or no such column in it.
+    """
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    is_frame = isinstance(frame, nw.DataFrame)
+    known = frame.columns if is_frame else getattr(getattr(table, "dtype", None), "names", None)
+    wrong = [name for name in names if name not in (known or ())]
+    if wrong:
+        there = f"they have {list(known)}" if known else "there are none with names"
+        raise ValueError(f"{wrong} are no columns of the item features: {there}.")
+    return {name: frame[name].to_numpy() if is_frame else table[name] for name in names}
+
+
 def long_table(
     items: NDArray[Any],
     scores: ArrayLike | None,
     user_ids: NDArray[Any],
     item_ids: NDArray[Any],
     names: tuple[str, str],
+    features: dict[str, NDArray[Any]],
     library: Any,
 ) -> Any:
     """Recommendation lists as a table with one row per recommendation.
@@ -153,6 +172,7 @@ def long_table(
                 f"scores has shape {values.shape} and items {items.shape}: both must be equal."
             )
         columns["score"] = values[given]
+    columns |= {name: values[items[given]] for name, values in features.items()}
     require(library, extra="all")
     plain = {name: c.tolist() if c.dtype.kind == "O" else c for name, c in columns.items()}
     return nw.from_dict(plain, backend=library).to_native()

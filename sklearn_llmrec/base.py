@@ -45,6 +45,9 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         Number of users seen at `fit`.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`.
+    item_ids_ : ndarray of shape (n_items,)
+        The item ids of the `Interactions` given to `fit`; not there for another X. An X that carries other ids later
+        is refused.
 
     Notes
     -----

@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn
@@ -134,6 +135,31 @@ def test_no_candidates_are_no_items(X):
         items, scores = EASE().fit(X).recommend(X, k=3, candidates=candidates)
         assert (items == -1).all()
         assert (scores == -np.inf).all()
+
+
+def test_columns_that_are_other_items_than_at_fit_are_refused(X):
+    ids = np.array([f"item {n}" for n in range(40)])
+    held = Interactions(X, item_ids=ids)
+    model = make_pipeline(BM25Transformer(), EASE()).fit(held)
+    np.testing.assert_array_equal(model[-1].item_ids_, ids)
+    expected = model.predict(held)
+    for same in (X, held[:], Interactions(X, item_ids=ids.astype(object)), X.toarray()):
+        np.testing.assert_array_equal(model.predict(same), expected)
+    swapped = held[:, [1, 0, *range(2, 40)]]
+    for call in (model.predict, model.score, lambda given: recommend(model, given, 3)):
+        with pytest.raises(ValueError, match=r"column 0 is 'item 1', and was 'item 0' when EASE"):
+            call(swapped)
+    with pytest.raises(ValueError, match=r"39 features.*items=model\.item_ids_"):
+        model[-1].predict(held[:, :39])
+    assert not hasattr(model[-1].fit(X), "item_ids_")
+    # A fit that fails leaves what was known.
+    model[-1].fit(swapped)
+    with pytest.raises(ValueError, match="no interaction"):
+        model[-1].fit(held * 0)
+    assert model[-1].item_ids_[0] == "item 1"
+    # A column of a table may be called anything.
+    named = pd.DataFrame(X.toarray(), columns=["item_ids", *map(str, range(39))])
+    assert not hasattr(EASE().fit(named), "item_ids_")
 
 
 def test_ties_break_by_the_lower_index():

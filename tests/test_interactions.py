@@ -385,6 +385,34 @@ def test_from_frame(make, repeats, dense, times):
     assert rows == [("ann", 2, 1, 0.0), ("ann", 7, 2, 0.0), ("bob", 9, 1, 0.0), ("cat", 7, 1, 0.0)]
 
 
+@pytest.mark.parametrize("make", [*FRAMES, "records"])
+def test_tables_of_recommendations_have_titles(make):
+    columns = {"what": [2, 7, 9], "title": ["jam", None, "mug"], "price": [1.5, 2.5, 3.5]}
+    X = Interactions.from_frame(pd.DataFrame(LOG), user="who", item="what")
+    if make == "records":
+        X.item_features = np.array(
+            list(zip(*columns.values())), dtype=[("what", int), ("title", "O"), ("price", float)]
+        )
+    else:
+        X.item_features = make(columns)
+    lists = np.array([[0, 1], [2, -1], [1, -1]])
+    table = X.to_frame(lists, item_columns=["title", "price"])
+    assert rows_of(table, "what", "rank", "title", "price") == [
+        (2, 1, "jam", 1.5),
+        (7, 2, None, 2.5),
+        (9, 1, "mug", 3.5),
+        (7, 1, None, 2.5),
+    ]
+    assert rows_of(X.to_frame(lists, item_columns="price"), "price")[2] == (3.5,)
+    with pytest.raises(
+        ValueError, match=r"\['size'\] are no columns .* \['what', 'title', 'price'\]"
+    ):
+        X.to_frame(lists, item_columns=["title", "size"])
+    X.item_features = None
+    with pytest.raises(ValueError, match="there are none with names"):
+        X.to_frame(lists, item_columns="title")
+
+
 def test_nonpositive():
     frame = pd.DataFrame(LOG)
     X = Interactions.from_frame(frame, user="who", item="what", value="n", nonpositive="keep")

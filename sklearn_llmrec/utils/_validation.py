@@ -4,7 +4,10 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
+
+_SAME_COLUMNS = "Interactions.from_frame(..., items=model.item_ids_) builds a matrix with the columns of the fit."
 
 
 def canonical(X: sp.csr_array) -> sp.csr_array:
@@ -40,9 +43,10 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
     ------
     ValueError
         If X is not a finite two-dimensional matrix of at least two columns, has another number of columns than at
-        fit, holds negative values where they are refused, or, at fit, no interaction at all.
+        fit or other items, holds negative values where they are refused, or, at fit, no interaction at all.
     """
     name = type(estimator).__name__
+    ids = _item_ids(X)
     try:
         X = validate_data(
             estimator,
@@ -65,6 +69,8 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
                 f"{error} X has exactly the transposed shape of the matrix given to fit: rows are users and columns "
                 "are items, so pass X.T."
             ) from error
+        if " features, but " in str(error) and ids is not None and hasattr(estimator, "item_ids_"):
+            raise ValueError(f"{error} {_SAME_COLUMNS}") from error
         if "could not convert string" in str(error):
             raise ValueError(
                 f"{error}. {name} takes a numeric user-by-item matrix; build one from a table of events with "
@@ -87,7 +93,37 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
         raise ValueError(
             f"X of shape {X.shape} holds no interaction (every entry is zero): {name} has nothing to learn from."
         )
+    _keep_item_ids(estimator, ids, reset=reset)
     return X
+
+
+def _item_ids(X: Any) -> NDArray[Any] | None:
+    """The item ids of an `Interactions`; no column of a table that is called so."""
+    return getattr(X, "item_ids", None) if sp.issparse(X) else None
+
+
+def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> None:
+    """Remember the item ids of the fit as `item_ids_`; later refuse columns that are other items.
+
+    Raises
+    ------
+    ValueError
+        If X carries other item ids than at fit.
+    """
+    if reset:
+        vars(estimator).pop("item_ids_", None)
+        if ids is not None:
+            estimator.item_ids_ = ids
+        return
+    known = getattr(estimator, "item_ids_", None)
+    if ids is None or known is None or ids is known or np.array_equal(ids, known):
+        return
+    pairs = enumerate(zip(ids.tolist(), known.tolist()))
+    column, (here, there) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+    raise ValueError(
+        f"X carries other item ids than at fit: column {column} is {here!r}, and was {there!r} when "
+        f"{type(estimator).__name__} was fitted. {_SAME_COLUMNS}"
+    )
 
 
 def check_targets(y: Any, shape: tuple[int, int]) -> Any | None:
