@@ -130,6 +130,21 @@ def test_chunks_change_nothing(X):
     assert [list(range(s.start, s.stop)) for s in row_chunks(3, 2**40)] == [[0], [1], [2]]
 
 
+def test_what_is_no_matrix_of_histories_is_refused_with_the_way_to_one(X):
+    model = EASE().fit(X)
+    for wrong in ([3, 5], X.toarray()[0], X[0]):
+        with pytest.raises(ValueError, match=r"Expected 2D(.|\n)* X\[X.user_rows\(ids\)\]"):
+            model.recommend(wrong, k=2)
+    with pytest.raises(TypeError, match=r"those of ids are X.item_columns\(ids\)"):
+        model.recommend(X, k=2, candidates=["tea", "mug"])
+    events = {"a": [1, 2, 3], "b": [2, 2, 1], "rating": [5.0, 4.0, 3.0]}
+    for user, item in (("user", "item"), ("UserID", "MovieID"), ("customer_no", "product")):
+        log = pd.DataFrame(events).rename(columns={"a": user, "b": item})
+        with pytest.raises(ValueError, match=r"a table of events, it seems.*from_frame"):
+            EASE().fit(log)
+    EASE().fit(pd.DataFrame({"item a": [1, 0], "item b": [1, 1], "user manual": [0, 1]}))
+
+
 def test_no_candidates_are_no_items(X):
     for candidates in ([], np.empty(0), sp.csr_array(X.shape, dtype=bool)):
         items, scores = EASE().fit(X).recommend(X, k=3, candidates=candidates)

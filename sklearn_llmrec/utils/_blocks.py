@@ -89,8 +89,9 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
         return np.empty(0, dtype=np.int64)  # an empty list has no type
     if candidates.ndim != 1 or not np.issubdtype(candidates.dtype, np.integer):
         raise TypeError(
-            "candidates must be one array of column numbers for all rows, or a boolean sparse matrix of the shape of "
-            f"X; got an array of dtype {candidates.dtype} and {candidates.ndim} dimensions."
+            "candidates must be one array of column numbers for all rows (those of ids are X.item_columns(ids)), or a "
+            f"boolean sparse matrix of the shape of X; got an array of dtype {candidates.dtype} and {candidates.ndim} "
+            "dimensions."
         )
     if candidates.size and not (candidates.min() >= 0 and candidates.max() < shape[1]):
         raise ValueError(

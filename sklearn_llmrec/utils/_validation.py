@@ -1,5 +1,6 @@
 """Checks that every recommender runs on what it is given."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+_USERS = ("user", "customer", "visitor", "session")
+_EVENT_COLUMN = re.compile(
+    r"(user|customer|visitor|session|item|product|movie|article)[ _]?(id|no)?$", re.IGNORECASE
+)
 _SAME_COLUMNS = "Interactions.from_frame(..., items=model.item_ids_) builds a matrix with the columns of the fit."
 
 
@@ -71,6 +76,10 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
             ) from error
         if " features, but " in str(error) and ids is not None and hasattr(estimator, "item_ids_"):
             raise ValueError(f"{error} {_SAME_COLUMNS}") from error
+        if "Expected 2D" in str(error):
+            raise ValueError(
+                f"{error} Rows are histories: X[[row]] is one row as a matrix, X[X.user_rows(ids)] those of user ids."
+            ) from error
         if "could not convert string" in str(error):
             raise ValueError(
                 f"{error}. {name} takes a numeric user-by-item matrix; build one from a table of events with "
@@ -79,6 +88,8 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
         raise
     if not sp.issparse(X) or not isinstance(X, sp.csr_array):
         X = sp.csr_array(X)
+    if reset:
+        _refuse_events(estimator)
     if reset and X.shape[1] < 2:
         raise ValueError(
             f"X has n_features = 1: {name} ranks the columns of a user-by-item matrix, and one column leaves nothing "
@@ -95,6 +106,23 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
         )
     _keep_item_ids(estimator, ids, reset=reset)
     return X
+
+
+def _refuse_events(estimator: Any) -> None:
+    """Refuse a table of events, whose few columns would pass as items.
+
+    Raises
+    ------
+    ValueError
+        If a column is called as users are, and another as items.
+    """
+    names = list(getattr(estimator, "feature_names_in_", ()))
+    found = [_EVENT_COLUMN.match(name) for name in names]
+    if {match.group(1).lower() in _USERS for match in found if match} == {True, False}:
+        raise ValueError(
+            f"X has columns {names[:5]}: a table of events, it seems, and {type(estimator).__name__} takes a "
+            "user-by-item matrix. Interactions.from_frame(df, user=..., item=...) builds one from events."
+        )
 
 
 def _item_ids(X: Any) -> NDArray[Any] | None:
