@@ -46,6 +46,13 @@ def legend_of(display):
     return [text.get_text() for text in display.ax_.get_legend().get_texts()]
 
 
+def test_long_names_are_wrapped(data, models):
+    named = {"a model whose name goes on and on for two lines": models["pop"], **models}
+    display = ExposureDisplay.from_estimator(named, data[0])
+    assert {max(map(len, text.split("\n"))) <= 24 for text in legend_of(display)} == {True}
+    assert any(text.startswith("a model whose name goes\non") for text in legend_of(display))
+
+
 def test_metric_at_k(data, models):
     X, y = data
     display = MetricAtKDisplay.from_estimator(models, X, y, metric="recall", ks=[20, 5])

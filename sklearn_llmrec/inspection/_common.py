@@ -1,6 +1,7 @@
 """What the displays share: measuring several models, intervals, axes and words."""
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from sklearn_llmrec.model_selection._measure import (
 )
 from sklearn_llmrec.utils._optional import require
 
+# Characters of a line of a legend.
+_LEGEND_WIDTH = 24
 # How metrics are written on axes, where their name alone would not do.
 _WORDS = {
     "ndcg": "nDCG",
@@ -153,8 +156,11 @@ def finish(
     ax.spines[["top", "right"]].set_visible(False)
     if not legend:
         return
-    n = len(ax.get_legend_handles_labels()[0])
+    handles, labels = ax.get_legend_handles_labels()
+    n = len(handles)
     where: dict[str, Any] = {"loc": loc or "best"}
     if n > 3 and loc is None:
         where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
-    ax.legend(frameon=False, title=title, alignment="left", **where)
+    # Names are wrapped, or a long one would take the room of the curves.
+    names = [fill(label, _LEGEND_WIDTH) for label in labels]
+    ax.legend(handles, names, frameon=False, title=title, alignment="left", **where)
