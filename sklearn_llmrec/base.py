@@ -237,7 +237,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             If no row has a target.
         """
         from sklearn_llmrec.metrics._ranking import ndcg_at_k
-        from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest
+        from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
 
         check_is_fitted(self)
         X = self._check_X(X, reset=False)

@@ -37,7 +37,7 @@ from sklearn_llmrec.metrics import (
     rmse,
 )
 from sklearn_llmrec.model_selection import holdout_split
-from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest
+from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
 
 
 @pytest.fixture(scope="module")

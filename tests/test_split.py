@@ -21,7 +21,7 @@ from sklearn_llmrec.model_selection import (
     strong_generalization_split,
     time_split,
 )
-from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest
+from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
 from sklearn_llmrec.neighbors import ItemKNN
 
 seeds = st.integers(0, 2**32 - 1)

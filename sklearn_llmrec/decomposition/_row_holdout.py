@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.metrics._ranking import ndcg_at_k
-from sklearn_llmrec.model_selection._split import hide_by_hash
+from sklearn_llmrec.model_selection._hide import hide_by_hash
 from sklearn_llmrec.utils._blocks import best_of_block, row_chunks
 
 

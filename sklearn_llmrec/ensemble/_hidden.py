@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_llmrec.ensemble._members import member_scores
-from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest
+from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
 from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._documented import COMMON_TEXTS
 from sklearn_llmrec.utils._topk import topk

@@ -24,7 +24,8 @@ def common_holdout(holdout: str | None, estimators: Iterable[Any]) -> str:
 
 def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:
     """Visible and hidden entries of the rows as given."""
-    from sklearn_llmrec.model_selection._split import hide_by_hash, hide_latest, holdout_split
+    from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
+    from sklearn_llmrec.model_selection._split import holdout_split
 
     if holdout == "latest":
         return hide_latest(X, exclude_seen=exclude_seen)
