@@ -10,13 +10,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_llmrec.ensemble._mmr import greedy
-from sklearn_llmrec.ensemble._reranker import BaseReranker
+from sklearn_llmrec.ensemble._reranker import (
+    RERANKER_TEXTS,
+    BaseReranker,
+)
 from sklearn_llmrec.utils._atomic import restored_on_error
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._validation import canonical
 
 _POLICIES = ("thompson", "epsilon_greedy", "ucb")
 
 
+@documented(RERANKER_TEXTS)
 class BanditReranker(BaseReranker):
     r"""Rerank the first items of a recommender by feedback, and keep exploring.
 
@@ -32,8 +37,7 @@ class BanditReranker(BaseReranker):
 
     Parameters
     ----------
-    estimator : estimator
-        The recommender whose first items are reordered, or a Pipeline that ends with one.
+    {estimator}
     policy : {"thompson", "epsilon_greedy", "ucb"}, default="thompson"
         How items are tried out. Thompson sampling (Beta-Bernoulli) has nothing to tune and stops trying what it knows
         to be worse.
@@ -44,17 +48,13 @@ class BanditReranker(BaseReranker):
         UCB1 is for 1.
     prior_strength : float, default=1.0
         How many showings the opinion of the base is worth.
-    n_candidates : int, default=20
-        How many items of the base are reordered; all others follow in the order of the base.
-    include_seen : bool, default=False
-        Whether items of the row itself may be candidates; for where people buy again.
+    {n_candidates, include_seen}
     random_state : int, RandomState instance or None, default=None
         Source of the seed, drawn at `fit`.
 
     Attributes
     ----------
-    estimator_ : estimator
-        The fitted base recommender.
+    {estimator_}
     n_shown_ : ndarray of shape (n_items,)
         Showings of every item fed back so far.
     n_rewards_ : ndarray of shape (n_items,)
@@ -63,10 +63,7 @@ class BanditReranker(BaseReranker):
         Number of calls of `partial_fit`.
     seed_ : int
         The seed drawn at `fit`.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------

@@ -9,10 +9,16 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.ensemble._item_data import category_matrix
 from sklearn_llmrec.ensemble._mmr import greedy
-from sklearn_llmrec.ensemble._reranker import BaseReranker, relevance
+from sklearn_llmrec.ensemble._reranker import (
+    RERANKER_TEXTS,
+    BaseReranker,
+    relevance,
+)
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._validation import canonical
 
 
+@documented(RERANKER_TEXTS)
 class CalibratedReranker(BaseReranker):
     r"""Reorder the first items so that their categories come in the shares of the user's history.
 
@@ -27,8 +33,7 @@ class CalibratedReranker(BaseReranker):
 
     Parameters
     ----------
-    estimator : estimator
-        The recommender whose first items are reordered, or a Pipeline that ends with one.
+    {estimator}
     calibration : float, default=0.5
         Weight of the shares, from 0 (the order of the base) to 1 (relevance counts for nothing).
     categories : array-like, sparse matrix, str or None, default=None
@@ -38,21 +43,14 @@ class CalibratedReranker(BaseReranker):
         takes a fifth of all interactions, the tail that takes the last fifth, and the middle.
     smoothing : float, default=0.01
         The a above.
-    n_candidates : int, default=100
-        How many items of the base are reordered; all others follow in the order of the base.
-    include_seen : bool, default=False
-        Whether items of the row itself may be candidates; for where people buy again.
+    {n_candidates, include_seen}
 
     Attributes
     ----------
-    estimator_ : estimator
-        The fitted base recommender.
+    {estimator_}
     categories_ : ndarray of shape (n_categories,) of str
         Names of the categories.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------

@@ -6,8 +6,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_llmrec.ensemble._mmr import DiversityReranker, greedy
-from sklearn_llmrec.ensemble._reranker import relevance
+from sklearn_llmrec.ensemble._mmr import DIVERSITY_TEXTS, DiversityReranker, greedy
+from sklearn_llmrec.ensemble._reranker import (
+    relevance,
+)
+from sklearn_llmrec.utils._documented import documented
 
 # Share of the identity in the kernel: what is new in an item that repeats the list. Without it a list longer than the
 # rank of the features would have no volume, and nothing left to choose by.
@@ -18,6 +21,7 @@ _BLOCK_VALUES = 2**22
 _DENSE_VALUES = 2**20
 
 
+@documented(DIVERSITY_TEXTS)
 class DPPReranker(DiversityReranker):
     r"""Diversify the first items of a recommender by a determinantal point process.
 
@@ -32,26 +36,15 @@ class DPPReranker(DiversityReranker):
 
     Parameters
     ----------
-    estimator : estimator
-        The recommender whose first items are reordered, or a Pipeline that ends with one.
+    {estimator}
     diversity : float, default=0.1
         Weight of the volume, from 0 (the order of the base) to 1 (relevance decides ties only).
-    item_features : {array-like, sparse} of shape (n_items, n_features), default=None
-        What similarity is measured on, by cosine: genres, embeddings. None compares the columns of
-        X: items are alike that the same users had.
-    n_candidates : int, default=100
-        How many items of the base are reordered; all others follow in the order of the base.
-    include_seen : bool, default=False
-        Whether items of the row itself may be candidates; for where people buy again.
+    {item_features}
+    {n_candidates, include_seen}
 
     Attributes
     ----------
-    estimator_ : estimator
-        The fitted base recommender.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {estimator_, item_popularity_, n_features_in_}
 
     See Also
     --------

@@ -14,10 +14,22 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn_llmrec._recommend import recommend
 from sklearn_llmrec.ensemble._members import member_scores, needs_nonnegative
 from sklearn_llmrec.ensemble._routing import RoutesFitMixin
+from sklearn_llmrec.utils._documented import COMMON_TEXTS
 from sklearn_llmrec.utils._last_step import needs_order
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical
 
+#: For `documented`.
+RERANKER_TEXTS = {
+    **COMMON_TEXTS,
+    "estimator": """estimator
+The recommender whose first items are reordered, or a Pipeline that ends with one.""",
+    "n_candidates": """int
+How many items of the base are reordered; all others follow in the order of the base.""",
+    "include_seen": """bool
+Whether items of the row itself may be candidates; for where people buy again.""",
+    "estimator_": "estimator\nThe fitted base recommender.",
+}
 # Rows reranked at once: enough for numpy, few enough for three-dimensional intermediate arrays.
 _BLOCK_ROWS = 256
 # Scores of one row closer than this share of its largest are one score to every contract of the

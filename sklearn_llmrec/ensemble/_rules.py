@@ -10,8 +10,15 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.ensemble._item_data import category_matrix
-from sklearn_llmrec.ensemble._reranker import BaseReranker, lifted, relevance, settled
+from sklearn_llmrec.ensemble._reranker import (
+    RERANKER_TEXTS,
+    BaseReranker,
+    lifted,
+    relevance,
+    settled,
+)
 from sklearn_llmrec.utils._blocks import check_candidates
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical
 
@@ -168,6 +175,7 @@ def _reserved(
     return result
 
 
+@documented(RERANKER_TEXTS)
 class RuleReranker(BaseReranker):
     r"""Apply business rules to the first items of a recommender.
 
@@ -179,8 +187,7 @@ class RuleReranker(BaseReranker):
 
     Parameters
     ----------
-    estimator : estimator
-        The recommender whose first items are reordered, or a Pipeline that ends with one.
+    {estimator}
     rules : list of callable, default=None
         Functions as above.
     allowed : array-like of shape (n_items,) or callable, default=None
@@ -189,19 +196,11 @@ class RuleReranker(BaseReranker):
         anything else, filling short lists with -1; `predict` puts it last.
     also_candidates : array-like of int, default=None
         Columns that join the candidates whatever their scores, for example for reserved slots.
-    n_candidates : int, default=200
-        How many items of the base are reordered; all others follow in the order of the base.
-    include_seen : bool, default=False
-        Whether items of the row itself may be candidates; for where people buy again.
+    {n_candidates, include_seen}
 
     Attributes
     ----------
-    estimator_ : estimator
-        The fitted base recommender.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {estimator_, item_popularity_, n_features_in_}
 
     See Also
     --------

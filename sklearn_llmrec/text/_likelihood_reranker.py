@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval
 
+from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS
 from sklearn_llmrec.text._llm_answers import read_gains
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import AnswerCache, Session, asked
 from sklearn_llmrec.text._llm_reranker import function_name
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._optional import require
 
 _Count = Callable[[str], None]
 
 
+@documented(RERANKER_TEXTS)
 class LikelihoodReranker(LanguageModelReranker):
     r"""Rerank the first items of a recommender by the likelihood of their texts.
 
@@ -39,8 +42,7 @@ class LikelihoodReranker(LanguageModelReranker):
 
     Parameters
     ----------
-    estimator : estimator
-        The recommender whose first items are reordered, or a Pipeline that ends with one.
+    {estimator}
     model : str, path, model, callable or None, default=None
         A causal model of transformers: a folder or a name, loaded as float32, or a model object, used as it
         is and where it is, with its `tokenizer`. Or a function that takes the prompt and a list of texts
@@ -67,21 +69,14 @@ class LikelihoodReranker(LanguageModelReranker):
     cache : str or path, default=None
         Folder that keeps the numbers; files are named by a hash of model and texts, which are not
         stored. None keeps nothing.
-    n_candidates : int, default=20
-        How many items of the base are reordered; all others follow in the order of the base.
-    include_seen : bool, default=False
-        Whether items of the row itself may be candidates; for where people buy again.
+    {n_candidates, include_seen}
 
     Attributes
     ----------
-    estimator_ : estimator
-        The fitted base recommender.
+    {estimator_}
     item_texts_ : list of str
         The texts in use.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------

@@ -13,12 +13,15 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._similar import check_lists_to_explain
+from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session, asked
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
+from sklearn_llmrec.utils._documented import documented
 
 
+@documented(RERANKER_TEXTS)
 class LLMReranker(LanguageModelReranker):
     r"""Rerank the first items of a recommender with a language model.
 
@@ -33,8 +36,7 @@ class LLMReranker(LanguageModelReranker):
 
     Parameters
     ----------
-    estimator : estimator
-        The recommender whose first items are reordered, or a Pipeline that ends with one.
+    {estimator}
     model : str, callable or None, default=None
         Name of the model at the endpoint, or a function that takes the messages (a list of
         dictionaries with "role" and "content") and returns the answer as a text; one that raises
@@ -69,23 +71,16 @@ class LLMReranker(LanguageModelReranker):
     api_key_env : str, default="OPENAI_API_KEY"
         Name of the environment variable that holds the key. It is read for every request; a key is
         never a parameter, so it is never printed or pickled.
-    n_candidates : int, default=20
-        How many items of the base are reordered; all others follow in the order of the base.
-    include_seen : bool, default=False
-        Whether items of the row itself may be candidates; for where people buy again.
+    {n_candidates, include_seen}
     n_jobs : int, default=None
         Number of requests under way at once. None means 1.
 
     Attributes
     ----------
-    estimator_ : estimator
-        The fitted base recommender.
+    {estimator_}
     item_texts_ : list of str
         The texts in use.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {item_popularity_, n_features_in_}
 
     See Also
     --------

@@ -29,8 +29,8 @@ def documented(texts: Mapping[str, str]) -> Callable[[_Kind], _Kind]:
 
         def entry(name: str) -> str:
             what, _, text = texts[name].partition("\n")
-            if name in parameters:
-                default = parameters[name].default
+            default = parameters[name].default if name in parameters else inspect.Parameter.empty
+            if default is not inspect.Parameter.empty:
                 what += (
                     f', default="{default}"' if isinstance(default, str) else f", default={default}"
                 )
