@@ -21,6 +21,8 @@ from sklearn_llmrec.model_selection import holdout_split
 from sklearn_llmrec.text import LLMReranker
 from sklearn_llmrec.text._llm_answers import UnreadableAnswer, read_ranking
 from sklearn_llmrec.text._llm_base import histories_of
+from sklearn_llmrec.text._llm_client import ChatFailed, Endpoint
+from sklearn_llmrec.text._prompts import rank_messages
 
 TITLES = [f"Title {chr(65 + n // 6)}{n}" for n in range(30)]
 
@@ -212,6 +214,28 @@ def test_a_stalling_server_costs_no_more_than_the_budget(X, drip):
     check_lists(result, X, 6)
     assert 1 <= result.counts["answered"] <= 4
     assert result.counts["answered"] + result.counts["base_order"] == 12
+
+
+@pytest.mark.parametrize("limit", [{"timeout": 0.3}, {"budget": 0.3, "timeout": 60.0}])
+def test_a_request_to_a_dripping_server_ends_by_itself(limit):
+    ended = threading.Event()
+
+    def drip(handler, n, request):
+        handler.send_response(200)
+        handler.end_headers()
+        while not ended.wait(0.05):
+            handler.wfile.write(b" ")
+
+    with serving(drip) as server:
+        endpoint = {"model": "m", "api_key_env": "", "max_retries": 0, "backoff": 0.0}
+        endpoint = Endpoint(server.url, timeout=limit["timeout"], max_tokens=9, **endpoint)
+        start = time.monotonic()
+        with pytest.raises(ChatFailed, match="TimeoutError"):
+            endpoint.ask(
+                rank_messages(["a"], ["b"]), start + limit.get("budget", 60.0), lambda name: None
+            )
+        assert time.monotonic() - start < 2
+        ended.set()
 
 
 def test_a_server_that_dies_half_way_loses_nothing(X):
