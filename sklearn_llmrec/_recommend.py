@@ -19,6 +19,8 @@ def _generic_recommend(
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Rank what `predict` of any multi-output estimator returns, chunk by chunk."""
     n_rows = X.shape[0]
+    if not n_rows:
+        raise ValueError("X has no rows: there is nobody to recommend to.")
     parts = []
     width = getattr(estimator, "n_features_in_", X.shape[1])
     for rows in row_chunks(n_rows, 8 * width):
@@ -87,7 +89,10 @@ def recommend(
     Raises
     ------
     ValueError
-        If k is above the number of items, or the estimator does not return one score per item.
+        If k is above the number of items, the estimator does not return one score per item, or a search was not
+        refitted.
+    TypeError
+        If the estimator is none that predicts.
 
     Examples
     --------
@@ -101,6 +106,11 @@ def recommend(
     >>> items
     array([[2]])
     """
+    asked = ("fit", "predict", "recommend")
+    if isinstance(estimator, type) or not any(hasattr(estimator, name) for name in asked):
+        raise TypeError(
+            f"estimator must be a fitted recommender, a Pipeline or a search; got {estimator!r}."
+        )
     if isinstance(estimator, BaseRecommender) or (
         not isinstance(estimator, Pipeline) and callable(getattr(estimator, "recommend", None))
     ):
@@ -112,6 +122,14 @@ def recommend(
         return recommend(
             estimator.best_estimator_, X, k, exclude_seen=exclude_seen, candidates=candidates
         )
+    if getattr(estimator, "refit", True) is False and hasattr(estimator, "cv_results_"):
+        raise ValueError(
+            f"The {type(estimator).__name__} has no fitted model, since refit=False: fit the estimator with its "
+            "best_params_ on all rows, and pass that."
+        )
+    if not hasattr(estimator, "predict"):
+        check_is_fitted(estimator)
+        raise TypeError(f"{type(estimator).__name__} has no predict: it scores no items.")
     if not hasattr(X, "shape"):
         X = np.asarray(X)
     seen = sp.csr_array(X) if exclude_seen else None

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 from sklearn.decomposition import TruncatedSVD
+from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import Ridge
@@ -20,6 +21,7 @@ from sklearn.model_selection import (
     learning_curve,
 )
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN, UserKNN, recommend
 from sklearn_llmrec.base import BaseRecommender
@@ -94,6 +96,21 @@ def test_recommend_for_any_multi_output_estimator(X):
     reduced = make_pipeline(TruncatedSVD(5, random_state=0), Ridge()).fit(X, X.toarray())
     items, _ = recommend(reduced, X, k=4, candidates=np.arange(10))
     assert items.max() < 10
+
+
+def test_recommend_says_what_it_cannot_ask(X):
+    for wrong, words in ((EASE, "got <class"), (None, "got None"), (MaxAbsScaler(), "no predict")):
+        wrong = wrong.fit(X) if isinstance(wrong, MaxAbsScaler) else wrong
+        with pytest.raises(TypeError, match=words):
+            recommend(wrong, X)
+    search = GridSearchCV(EASE(), {}, cv=2, refit=False).fit(X)
+    with pytest.raises(ValueError, match="refit=False: fit the estimator with its best_params_"):
+        recommend(search, X)
+    for unfitted in (EASE(), GridSearchCV(EASE(), {}), make_pipeline(MaxAbsScaler(), EASE())):
+        with pytest.raises(NotFittedError):
+            recommend(unfitted, X)
+    with pytest.raises(ValueError, match="nobody to recommend to"):
+        recommend(Ridge().fit(X.toarray(), X.toarray()), X.toarray()[:0])
 
 
 def test_recommend_says_what_it_cannot_rank(X):
