@@ -44,7 +44,7 @@ from sklearn_llmrec import (
 from sklearn_llmrec.datasets import load_online_retail
 from sklearn_llmrec.decomposition import MultVAERecommender
 from sklearn_llmrec.ensemble import StackingRecommender
-from sklearn_llmrec.linear_model import EASE
+from sklearn_llmrec.linear_model import EASE, SLIM
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
 from sklearn_llmrec.model_selection import holdout_split, leave_last_out
 from sklearn_llmrec.neighbors import RP3beta
@@ -90,8 +90,8 @@ class DataSet:
 
 
 class MovieLens1M(DataSet):
-    members = ("ease", "sequence-ease", "als", "userknn", "vae")
-    learning: ClassVar[dict[str, Any]] = {"hidden_share": 0.1}
+    members = ("ease", "sequence-ease", "als", "userknn", "slim", "vaes")
+    learning: ClassVar[dict[str, Any]] = {"hidden_share": 0.1, "learn_users": None}
 
     def load(self):
         return _data.movielens_1m(self.folder), None
@@ -157,6 +157,14 @@ def of_ones(model):
     return make_pipeline(BinarizeTransformer(), model)
 
 
+def autoencoder(seed):
+    return of_ones(
+        MultVAERecommender(
+            batch_size=100, max_iter=25, annealing=20, early_stopping=False, random_state=seed
+        )
+    )
+
+
 # The first setting is the one that is taken without a search.
 CANDIDATES = {
     "ease": lambda data: [of_ones(EASE(penalty)) for penalty in (100.0, 50.0, 200.0, 400.0)],
@@ -183,12 +191,11 @@ CANDIDATES = {
         TextEmbeddingRecommender(**data.ready, profile=profile)
         for profile in (("mean", "recency") if data.latest else ("mean",))
     ],
-    "vae": lambda data: [
-        of_ones(
-            MultVAERecommender(
-                batch_size=100, max_iter=25, annealing=20, early_stopping=False, random_state=0
-            )
-        )
+    "slim": lambda data: [of_ones(SLIM())],
+    "vae": lambda data: [autoencoder(0)],
+    # Trained three times, from other first weights and with other entries dropped; equal votes.
+    "vaes": lambda data: [
+        VotingRecommender([(f"seed{s}", autoencoder(s)) for s in range(3)], normalize="zscore")
     ],
     "repeat": lambda data: [RepeatRecommender(decay) for decay in (0.99, 0.97, 0.999)],
 }

@@ -18,6 +18,7 @@ from sklearn_llmrec import Interactions
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.dummy import PopularityRecommender, RandomRecommender
 from sklearn_llmrec.ensemble import StackingRecommender, VotingRecommender, _hidden
+from sklearn_llmrec.ensemble._weights import learn_weights
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import ndcg_at_k
 from sklearn_llmrec.model_selection import holdout_split
@@ -83,6 +84,41 @@ def test_many_random_members_get_weights_near_zero(X):
     assert quality(model, visible, hidden) > alone - 0.02
     equal = VotingRecommender([ease, *noise], normalize="zscore")
     assert quality(equal, visible, hidden) < alone - 0.03
+
+
+def alike(seed, n_users=150, n_items=60, n_members=8):
+    """What members say that hear the same taste with the same errors, and a little of their own."""
+    rng = np.random.default_rng(seed)
+    taste = rng.normal(size=(n_users, n_items))
+    chosen = np.argsort(-(taste + rng.gumbel(size=taste.shape)), axis=1)[:, :3]
+    hits = np.zeros(taste.shape, dtype=bool)
+    np.put_along_axis(hits, chosen, True, axis=1)
+    heard = taste + 0.3 * rng.normal(size=taste.shape)
+    votes = heard[:, :, None] + 0.3 * rng.normal(size=(*taste.shape, n_members))
+    items = np.tile(np.arange(n_items), (n_users, 1))
+    ones = np.ones(n_users, dtype=np.int64)
+    return _hidden.Pool(items, votes.astype(np.float32), 5 * ones, hits, 3 * ones)
+
+
+def test_a_member_ahead_by_chance_does_not_decide_alone():
+    assert all(learn_weights(alike(seed)).max() < 0.9 for seed in range(20))
+
+
+def test_a_member_far_ahead_decides_alone_where_the_likeliest_vote_is_worse():
+    """All that is hidden counts for the likelihood, and only the first places for nDCG."""
+    rng = np.random.default_rng(0)
+    n_users, n_items = 200, 100
+    hits = np.zeros((n_users, n_items), dtype=bool)
+    hits[:, :20] = True
+    items = np.stack([rng.permutation(n_items) for _ in range(n_users)])
+    hits = np.take_along_axis(hits, items, axis=1)
+    # One knows ten of twenty for sure and nothing of the others; one knows a little of all.
+    sure = np.where(items < 10, 3.0, 0.0) + 0.01 * rng.normal(size=items.shape)
+    vague = np.where(hits, 1.5, 0.0) + rng.normal(size=items.shape)
+    votes = np.stack([sure, vague], axis=2).astype(np.float32)
+    n_targets = np.full(n_users, 20)
+    weights = learn_weights(_hidden.Pool(items, votes, n_targets, hits, n_targets))
+    assert_allclose(weights, [1, 0])
 
 
 def test_a_better_member_gets_more_and_a_twin_changes_nothing(X):
