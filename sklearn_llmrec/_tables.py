@@ -19,11 +19,15 @@ def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
     """The given rows of a dataframe, array or sparse matrix; None stays None."""
     if table is None:
         return None
+    if isinstance(table, np.ndarray):
+        return table[rows]  # at once: this is in the way of every selected row
     frame = nw.from_native(table, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return table[rows]
-    index = nw.maybe_get_index(frame)
-    numbered = index is not None and np.array_equal(index, np.arange(len(frame)))
+    index = nw.maybe_get_index(
+        frame
+    )  # of pandas; a RangeIndex that nobody chose has a start and a step
+    numbered = (getattr(index, "start", None), getattr(index, "step", None)) == (0, 1)
     # Labels that were row numbers stay row numbers, so that pandas finds an item by its column.
     return (nw.maybe_reset_index(frame[rows]) if numbered else frame[rows]).to_native()
 
