@@ -128,7 +128,8 @@ class AnnotatedArray(sp.csr_array):
         return self.copy() if result is self else result
 
     def _select_rows(self, rows: NDArray[np.int64]) -> Self:
-        starts, counts = self.indptr[rows], np.diff(self.indptr)[rows]
+        starts = self.indptr[rows]
+        counts = self.indptr[rows + 1] - starts
         indptr = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum(counts, out=indptr[1:])
         if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):

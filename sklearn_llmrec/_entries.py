@@ -187,7 +187,7 @@ def positions(part: Any, n: int) -> NDArray[np.int64] | None:
     if part is None:
         return None
     if isinstance(part, slice):
-        return np.arange(n)[part]
+        return np.arange(*part.indices(n))
     index = np.asarray(part)
     if index.dtype.kind == "b":
         if len(index) != n:
