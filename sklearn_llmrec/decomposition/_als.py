@@ -194,7 +194,8 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
 
         def fitted() -> dict[str, Any]:
             learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
-            return {**learned, "components_": np.ascontiguousarray(Q.T)}
+            current = {"components_": np.ascontiguousarray(Q.T), "_item_gram_": self._gram(Q)}
+            return learned | current
 
         for sweep in iterations(self, self.max_iter, X=X, fitted=fitted):
             self.n_iter_ = sweep + 1
@@ -203,10 +204,12 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
             tell(self, f"sweep {sweep + 1} of {self.max_iter}")
         self.components_ = np.ascontiguousarray(Q.T)
 
+    def _prepare_fold_in(self) -> None:
+        self._item_gram_ = self._gram(self.components_.T)
+
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         systems, _ = self._systems(X, self._mean_frequency_)
-        Q = np.ascontiguousarray(self.components_.T)
-        return systems.solve_fully(Q, self._gram(Q))
+        return systems.solve_fully(self.components_.T, self._item_gram_)
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
         """The factors of a row are linear in its weighted preferences: one solve per item to explain."""

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.decomposition._row_systems import RowSystems
+from sklearn_llmrec.decomposition._row_systems import RowSystems, columns_in_use
 from sklearn_llmrec.utils._sparse import _kernel_csr, entry_rows
 
 
@@ -152,11 +152,18 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         self.item_bias_ = factors[:, -1].copy()
         self.n_iter_ = self.max_iter
 
+    def _prepare_fold_in(self) -> None:
+        Q = self.components_.T
+        self._item_mean_ = Q.mean(axis=0)
+        Q = Q - self._item_mean_
+        self._item_gram_ = Q.T @ Q / len(Q)
+
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         # The regression of the formula, divided by the length of the row.
-        Q = np.ascontiguousarray(self.components_.T)
-        Q = Q - Q.mean(axis=0)
+        used, indices = columns_in_use(X.indices, X.shape[1])
+        Q = self.components_.T[used] - self._item_mean_
         share = (1 / np.maximum(np.diff(X.indptr), 1))[entry_rows(X)].astype(Q.dtype)
-        systems = RowSystems(X, share, 2 * share, 4 * self.user_regularization)
-        factors = systems.solve_fully(Q, Q.T @ Q / len(Q))
+        held = sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], len(Q)))
+        systems = RowSystems(held, share, 2 * share, 4 * self.user_regularization)
+        factors = systems.solve_fully(Q, self._item_gram_)
         return factors.astype(X.dtype, copy=False)

@@ -43,6 +43,9 @@ class FactorRecommender(
     def _fit_factors(self, X: sp.csr_array) -> None:
         """Learn `components_`."""
 
+    def _prepare_fold_in(self) -> None:
+        """Keep what `_fold_in` needs of the factors of all items, which a single row should not wait for."""
+
     @abstractmethod
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         """Factors of rows, whether or not they were fitted."""
@@ -54,6 +57,7 @@ class FactorRecommender(
         """`_fit_factors`, which may take more arguments, and then remember the rows."""
         self._known_rows_ = None  # of an earlier fit
         self._fit_factors(X, *how)
+        self._prepare_fold_in()
         if self._remembers_rows:
             self._known_rows_ = KnownRows(X, self._fold_in(X))
 

@@ -24,6 +24,16 @@ from sklearn_llmrec.utils._sparse import WORTH_COMPILING, compiled
 _BLOCK_SIZE = 2**18
 
 
+def columns_in_use(
+    indices: NDArray[Any], n_columns: int
+) -> tuple[slice | NDArray[np.int64], NDArray[Any]]:
+    """The columns that few rows hold, and the entries' places among them; all columns where rows are many."""
+    if len(indices) >= n_columns:
+        return slice(None), indices
+    used, places = np.unique(indices, return_inverse=True)
+    return used.astype(np.int64), places.astype(indices.dtype)
+
+
 class RowSystems:
     """The regressions of the rows of a matrix on factors of its columns, to be solved for many sets of factors.
 
@@ -119,14 +129,15 @@ class RowSystems:
         into, back = (V / scale).astype(dtype), (V * scale).astype(dtype)
         x = np.zeros((self.n_rows, d), dtype=dtype) if start is None else start.astype(dtype) @ back
         x[self.lengths == 0] = 0
-        rotated = Q @ into
+        used, indices = columns_in_use(self.indices, len(Q))
+        rotated = np.ascontiguousarray(Q[used] @ into)
         # What a row's penalty is above the least of all; in this basis still a diagonal.
         above, inverse = (self.penalties - common).astype(dtype), (1 / scale**2).astype(dtype)
-        kernel = compiled() if len(self.indices) * d >= WORTH_COMPILING else None
-        if kernel is not None and self.indices.dtype == np.int32:
+        kernel = compiled() if len(indices) * d >= WORTH_COMPILING else None
+        if kernel is not None and indices.dtype == np.int32:
             entries = [np.require(part, dtype, ["C", "W"]) for part in (self.weights, self.right)]
             kernel.solve_rows(
-                (self.indptr, np.require(self.indices, requirements=["C", "W"])),
+                (self.indptr, np.require(indices, requirements=["C", "W"])),
                 *entries,
                 rotated,
                 above,
@@ -140,8 +151,9 @@ class RowSystems:
             own = (above, inverse) if above.any() else None
             blocks, parts = list(self._blocks(d)), 4 * self.n_threads
             Parallel(n_jobs=self.n_threads, prefer="threads")(
-                delayed(self._solve_blocks)(blocks[part::parts], x, rotated, own, max_iter, tol)
-                for part in range(parts)
+                delayed(self._solve_blocks)(some, x, rotated, indices, own, max_iter, tol)
+                for some in (blocks[part::parts] for part in range(parts))
+                if some
             )
         solved: NDArray[Any] = x @ into.T
         return solved
@@ -156,6 +168,7 @@ class RowSystems:
         blocks: list[NDArray[np.int64]],
         x: NDArray[Any],
         Q: NDArray[Any],
+        indices: NDArray[Any],
         own: tuple[NDArray[Any], NDArray[Any]] | None,
         max_iter: int,
         tol: float,
@@ -167,7 +180,7 @@ class RowSystems:
             space = space if len(space) >= size else np.empty(size, dtype=Q.dtype)
             F = space[:size].reshape(*place.shape, d)
             # Rows shorter than the longest of the block read on into the next row, at weight zero.
-            columns = self.indices.take(place, mode="clip")
+            columns = indices.take(place, mode="clip")
             Q.take(columns, axis=0, out=F, mode="clip")
             w = self.weights.take(place, mode="clip")
             v = self.right.take(place, mode="clip")
