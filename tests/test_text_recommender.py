@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_llmrec import Interactions, TextEmbeddingRecommender
-from sklearn_llmrec.text import SentenceEncoder
+from sklearn_llmrec.text import FeatureALSRecommender, SentenceEncoder
 from sklearn_llmrec.text._profiles import clusters
 from sklearn_llmrec.utils._nearest import nearest, unit_rows
 from sklearn_llmrec.utils.estimator_checks import recommender_checks
@@ -181,6 +181,16 @@ def test_templates_and_feature_tables(frame):
         TextEmbeddingRecommender("{color}").fit(X)
     with pytest.raises(TypeError, match="item_texts must be texts, a column or template"):
         TextEmbeddingRecommender(object()).fit(X)
+    for unordered in ({"cup", "pot", "jam", "mug"}, dict.fromkeys(range(4), "cup")):
+        with pytest.raises(TypeError, match="has no such order"):
+            TextEmbeddingRecommender(unordered).fit(X)
+    for kind in (TextEmbeddingRecommender, FeatureALSRecommender):
+        with pytest.raises(TypeError, match=r"of shape \(4, 3\) .* encoder='passthrough'"):
+            kind(np.ones((4, 3))).fit(X)
+        with pytest.raises(ValueError, match="hold no words, for example '!'"):
+            kind(["!"] * 4).fit(X)
+    joined = TextEmbeddingRecommender(table).fit(np.eye(4)).item_texts_
+    assert joined == TextEmbeddingRecommender().fit(X).item_texts_
     assert TextEmbeddingRecommender("title").fit(X).item_texts_ == ["cup", "pot", "", ""]
     with pytest.raises(ValueError, match="in braces"):
         TextEmbeddingRecommender("titles").fit(X)

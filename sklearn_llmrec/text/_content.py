@@ -92,13 +92,26 @@ class ContentMixin:
 
 
 def embedded(encoder: Any, content: Any, X: Any) -> Any:
-    """Vectors of the content of the columns of X; an encoder that learns from histories is shown them."""
+    """Vectors of the content of the columns of X; an encoder that learns from histories is shown them.
+
+    Raises
+    ------
+    ValueError
+        If an encoder of words finds none.
+    """
     last = encoder
     while isinstance(last, Pipeline):
         last = last.steps[-1][1]
-    if hasattr(last, "__sklearn_tags__") and get_tags(last).target_tags.required:
-        return encoder.fit_transform(content, canonical(X).T)
-    return encoder.fit_transform(content)
+    learns = hasattr(last, "__sklearn_tags__") and get_tags(last).target_tags.required
+    try:
+        return encoder.fit_transform(content, *([canonical(X).T] if learns else []))
+    except ValueError as error:
+        if "empty vocabulary" not in str(error):
+            raise
+        raise ValueError(
+            f"The texts of the items hold no words, for example {content[0]!r}: pass other item_texts, or an encoder "
+            "that reads such texts."
+        ) from error
 
 
 def unfitted(encoder: Any) -> Any:
@@ -170,9 +183,13 @@ def item_content(model: Any, X: Any) -> Any:
                 f"item is needed, in the order of the columns."
             )
         width = getattr(given, "shape", (0,))[1:]
-        if width and (width != (1,) or _reads_tables(model.encoder)):
-            return given
-        return as_texts(given, "item_texts")
+        named = getattr(getattr(given, "dtype", None), "names", None)  # a structured array
+        plain = not width or (width == (1,) and not _reads_tables(model.encoder))
+        if plain and not named:
+            return as_texts(given, "item_texts")
+        if _reads_texts_only(model.encoder):
+            return _texts_of_table(given, model.encoder)
+        return given
     if features is not None:
         if _reads_tables(model.encoder):
             return features
@@ -189,6 +206,28 @@ def _reads_tables(encoder: Any) -> bool:
     return isinstance(encoder, ColumnTransformer) or (
         isinstance(encoder, str) and encoder == "passthrough"
     )
+
+
+def _reads_texts_only(encoder: Any) -> bool:
+    return encoder is None or (isinstance(encoder, (str, os.PathLike)) and encoder != "passthrough")
+
+
+def _texts_of_table(table: Any, encoder: Any) -> list[str]:
+    """The text columns of a table, joined, for an encoder of texts.
+
+    Raises
+    ------
+    TypeError
+        If it has none.
+    """
+    texts = _all_texts(table_columns(table))
+    if texts is None:
+        raise TypeError(
+            f"item_texts is a table of shape {table.shape} without columns of texts, and encoder={encoder!r} reads "
+            "texts. Where the rows are vectors of the items already, pass encoder='passthrough'; else an encoder "
+            "that reads tables, such as a ColumnTransformer."
+        )
+    return texts
 
 
 def _all_texts(columns: dict[str, list[Any]]) -> list[str] | None:

@@ -41,7 +41,8 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
     item_texts : sequence of str, str, or table, default=None
         One text per column of X; or the name of a column of ``X.item_features``, or a template over
         several, such as ``"{title} by {brand}"`` (a missing value takes the words before it along); or a table or
-        array with one row per column of X, for an encoder that reads tables. None takes
+        array with one row per column of X: its text columns, joined, or the whole table for an encoder that
+        reads tables. None takes
         ``X.item_features`` (its text columns, joined; the whole table if `encoder` begins with a
         `ColumnTransformer` or is "passthrough"), else the column names of X if it is a dataframe,
         else recommends by popularity, with a warning.

@@ -1,5 +1,6 @@
 """Texts as callers have them: lists, arrays, columns, tables of one column."""
 
+from collections.abc import Mapping, Set
 from string import Formatter
 from typing import Any
 
@@ -43,6 +44,11 @@ def as_texts(X: Any, name: str = "X") -> list[str]:
     """
     if isinstance(X, (str, bytes)):
         raise TypeError(f"{name} must be a sequence of texts, got one text: pass [{name}].")
+    if isinstance(X, (Set, Mapping)):
+        raise TypeError(
+            f"{name} must be a sequence of texts, one per item in the order of the columns; a {type(X).__name__} has "
+            "no such order: pass [texts[i] for i in X.item_ids]."
+        )
     native = nw.from_native(X, eager_only=True, allow_series=True, pass_through=True)
     if isinstance(native, nw.DataFrame):
         if native.shape[1] != 1:
@@ -79,7 +85,7 @@ def table_columns(table: Any) -> dict[str, list[Any]]:
     """Columns of a dataframe or structured array by name; a plain array has none."""
     frame = nw.from_native(table, eager_only=True, pass_through=True)
     if isinstance(frame, nw.DataFrame):
-        return {name: frame[name].to_list() for name in frame.columns}
+        return {name: frame.get_column(name).to_list() for name in frame.columns}
     names = getattr(getattr(table, "dtype", None), "names", None) or ()
     return {name: list(table[name]) for name in names}
 
