@@ -1,5 +1,7 @@
 """`AnnotatedArray`: a `csr_array` whose entries have times and whose rows and columns have ids and features."""
 
+from __future__ import annotations
+
 from functools import wraps
 from typing import Any, Self
 
@@ -177,7 +179,7 @@ class AnnotatedArray(sp.csr_array):
             result._item_features = take_rows(self.item_features, columns)
         return result
 
-    def _hand_on(self, other: "AnnotatedArray", *, copy: bool = False, times: bool = True) -> None:
+    def _hand_on(self, other: AnnotatedArray, *, copy: bool = False, times: bool = True) -> None:
         """Give another matrix of this pattern what this one knows."""
         other._user_ids, other._user_features = self.user_ids, self.user_features
         other._item_ids, other._item_features = self.item_ids, self.item_features

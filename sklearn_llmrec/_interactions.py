@@ -1,5 +1,7 @@
 """`Interactions`: a sparse user-by-item matrix that also knows when, who and what."""
 
+from __future__ import annotations
+
 from typing import Any, Self
 
 import numpy as np

@@ -1,5 +1,7 @@
 """`recommend`: the k best items from any estimator that scores items."""
 
+from __future__ import annotations
+
 import copy
 from typing import Any
 

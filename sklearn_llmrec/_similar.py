@@ -1,5 +1,7 @@
 """Questions to a fitted model: which items are alike, and why an item is recommended."""
 
+from __future__ import annotations
+
 from typing import Any, Self
 
 import numpy as np

@@ -4,6 +4,8 @@ A recommender is a multi-output estimator whose samples are users and whose outp
 fits (`_fit`) and how it scores a chunk of rows (`_score_rows`); everything else lives here.
 """
 
+from __future__ import annotations
+
 from abc import ABCMeta, abstractmethod
 from typing import Any, ClassVar, Self
 

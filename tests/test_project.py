@@ -1,9 +1,11 @@
 """The project itself: one version, extras that agree, an import that takes nothing heavy."""
 
+import inspect
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,18 @@ def test_every_public_name_can_be_imported():
         assert getattr(sklearn_llmrec, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         sklearn_llmrec.nothing  # noqa: B018
+
+
+def test_signatures_can_be_read():
+    """`ArrayLike` stands as such in `help`, not spelt out over many lines."""
+    modules = [import_module(f"sklearn_llmrec.{name}") for name in sklearn_llmrec._SUBPACKAGES]
+    things = [getattr(module, name) for module in modules for name in module.__all__]
+    for thing in (sklearn_llmrec.Interactions, sklearn_llmrec.recommend, *things):
+        methods = inspect.getmembers(thing, inspect.isroutine) if inspect.isclass(thing) else []
+        ours = [part for _, part in methods if getattr(part, "__module__", "") == thing.__module__]
+        for part in (thing, *ours):
+            if callable(part):
+                assert "numpy._typing" not in str(inspect.signature(part)), part
 
 
 def test_index_leads_to_every_page():

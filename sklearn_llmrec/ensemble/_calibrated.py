@@ -1,5 +1,7 @@
 """Calibrated lists: the user's own mix of categories in the recommendations."""
 
+from __future__ import annotations
+
 from numbers import Real
 from typing import Any
 

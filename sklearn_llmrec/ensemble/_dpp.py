@@ -1,5 +1,7 @@
 """Determinantal point processes: the list whose items span the largest volume."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

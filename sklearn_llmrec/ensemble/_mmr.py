@@ -1,5 +1,7 @@
 """Maximal marginal relevance: relevant, and unlike what the list holds already."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from numbers import Integral, Real
 from typing import Any, ClassVar

@@ -1,5 +1,7 @@
 """Business rules for ordered lists: plain functions, and the reranker that applies them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral

@@ -1,5 +1,7 @@
 """Two stages: recommenders retrieve, a model of scikit-learn ranks."""
 
+from __future__ import annotations
+
 import inspect
 from numbers import Integral
 from typing import Any, Literal

@@ -1,5 +1,7 @@
 """One recommender for each kind of user."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Literal

@@ -1,5 +1,7 @@
 """Weighted vote of several recommenders."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 from typing import Any, Literal
 

@@ -1,5 +1,7 @@
 """How a training went: loss and validation score after every epoch."""
 
+from __future__ import annotations
+
 from typing import Any, Self
 
 import numpy as np

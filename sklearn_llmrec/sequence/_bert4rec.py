@@ -1,5 +1,7 @@
 """A Transformer that reads in both directions and tells masked events."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Real

@@ -1,5 +1,7 @@
 """A small language model over the items themselves, that can only write items of the catalogue."""
 
+from __future__ import annotations
+
 from functools import partial
 from numbers import Integral
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Recurrent networks over item sequences."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any, ClassVar
 

@@ -1,5 +1,7 @@
 """Self-attention over item sequences."""
 
+from __future__ import annotations
+
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar

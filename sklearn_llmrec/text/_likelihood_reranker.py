@@ -1,5 +1,7 @@
 """Reranking by how likely a local language model finds each candidate after the history."""
 
+from __future__ import annotations
+
 import json
 from collections import Counter
 from collections.abc import Callable

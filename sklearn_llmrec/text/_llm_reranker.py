@@ -1,5 +1,7 @@
 """A language model at the end of the pipeline, without trusting it."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable
 from functools import partial

@@ -1,5 +1,7 @@
 """Recommending by what items say about themselves."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from numbers import Integral, Real
