@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn_llmrec import _event_log
 from sklearn_llmrec._annotated import AnnotatedArray
 from sklearn_llmrec._entries import as_times, is_coordinates, order_in_rows, sorted_entries
-from sklearn_llmrec._tables import feature_columns, known_positions, long_table
+from sklearn_llmrec._tables import known_positions, long_table, table_column
 
 __all__ = ["Interactions"]
 
@@ -346,7 +346,7 @@ class Interactions(AnnotatedArray):
         """
         items = np.asarray(items)
         names = [item_columns] if isinstance(item_columns, str) else list(item_columns or ())
-        features = feature_columns(self.item_features, names)
+        features = {name: table_column(self.item_features, "item_features", name) for name in names}
         if users is None:
             if items.ndim == 2 and len(items) != self.shape[0]:
                 raise ValueError(

@@ -121,22 +121,47 @@ def id_array(series: "nw.Series[Any]") -> NDArray[Any]:
     return ids.astype(object) if ids.dtype.kind in "US" else ids
 
 
-def feature_columns(table: Any, names: list[str]) -> dict[str, NDArray[Any]]:
-    """Columns of a table, or of an array with named fields, as arrays.
+def column_names(table: Any) -> list[str]:
+    """Names of the columns of a dataframe, or of the fields of a structured array; others have none."""
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        return list(frame.columns)
+    return list(getattr(getattr(table, "dtype", None), "names", None) or ())
+
+
+def table_column(table: Any, what: str, name: str) -> NDArray[Any]:
+    """A column of the item or user features that a matrix carries.
 
     Raises
     ------
     ValueError
-        If there is no table, or no such column in it.
+        If it carries none, or not this one.
     """
+    words = what.replace("_", " ")
+    if table is None:
+        raise ValueError(
+            f"{name!r} names a column of the {words}, and X carries none: pass an Interactions with {what}."
+        )
+    known = column_names(table)
+    if name not in known:
+        there = f"have columns {known}" if known else "have no columns with names"
+        raise ValueError(f"The {words} {there}, and not {name!r}.")
     frame = nw.from_native(table, eager_only=True, pass_through=True)
     is_frame = isinstance(frame, nw.DataFrame)
-    known = frame.columns if is_frame else getattr(getattr(table, "dtype", None), "names", None)
-    wrong = [name for name in names if name not in (known or ())]
-    if wrong:
-        there = f"they have {list(known)}" if known else "there are none with names"
-        raise ValueError(f"{wrong} are no columns of the item features: {there}.")
-    return {name: frame[name].to_numpy() if is_frame else table[name] for name in names}
+    return np.asarray(frame.get_column(name).to_numpy() if is_frame else table[name])
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for nothing: None, NaN, NaT or pandas' NA."""
+    return value is None or value is np.ma.masked or bool(_differs_from_itself(value))
+
+
+def _differs_from_itself(value: Any) -> bool:
+    if isinstance(value, str):
+        return False
+    same = value == value  # NaN and NaT differ from themselves
+    # pandas' NA answers NA, which refuses to be a bool: it is no bool at all.
+    return not same if isinstance(same, (bool, np.bool_)) else type(value).__name__ == "NAType"
 
 
 def long_table(

@@ -404,12 +404,13 @@ def test_tables_of_recommendations_have_titles(make):
         (7, 1, None, 2.5),
     ]
     assert rows_of(X.to_frame(lists, item_columns="price"), "price")[2] == (3.5,)
-    with pytest.raises(
-        ValueError, match=r"\['size'\] are no columns .* \['what', 'title', 'price'\]"
-    ):
+    with pytest.raises(ValueError, match=r"\['what', 'title', 'price'\], and not 'size'"):
         X.to_frame(lists, item_columns=["title", "size"])
     X.item_features = None
-    with pytest.raises(ValueError, match="there are none with names"):
+    with pytest.raises(ValueError, match="X carries none: pass an Interactions with item_features"):
+        X.to_frame(lists, item_columns="title")
+    X.item_features = np.eye(3)
+    with pytest.raises(ValueError, match="have no columns with names, and not 'title'"):
         X.to_frame(lists, item_columns="title")
 
 

@@ -401,8 +401,12 @@ def test_features_of_items_and_users_reach_the_second_stage(X):
     with pytest.raises(ValueError, match="X carries none"):
         stacking(final, user_columns=["age"]).fit(X)
     held.user_features = pd.DataFrame({"age": 30, "town": ["A"] * 400})
-    with pytest.raises(ValueError, match=r"\['age', 'town'\]; \['town', 'size'\] are not"):
-        stacking(final, user_columns=["age", "town", "size"]).fit(held)
+    with pytest.raises(ValueError, match=r"columns of numbers, and \['town'\] are not"):
+        stacking(final, user_columns=["age", "town"]).fit(held)
+    with pytest.raises(ValueError, match=r"\['age', 'town'\], and not 'size'"):
+        stacking(final, user_columns=["age", "size"]).fit(held)
+    held.user_features = np.array([(30,)] * 400, dtype=[("age", float)])  # as data sets ship
+    assert stacking(final, user_columns=["age"]).fit(held).feature_names_[-1] == "age"
 
 
 def test_workers_hide_under_the_callers_settings(X):

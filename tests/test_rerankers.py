@@ -157,6 +157,11 @@ def test_calibration_reads_labels_lists_texts_matrices_and_columns(X):
         model = CalibratedReranker(EASE(), categories=spec).fit(held)
         assert_array_equal(model.categories_, ["a", "b", "c"])
         assert_array_equal(model.predict(held), expected)
+    held.item_features = np.array([(v,) for v in labels], dtype=[("genre", "U1")])
+    fields = CalibratedReranker(EASE(), categories="genre").fit(held)
+    assert_array_equal(fields.predict(held), expected)
+    missing = pd.Series([*labels[:-1], pd.NA], dtype="string")
+    assert CalibratedReranker(EASE(), categories=missing).fit(X)._weights_[[39]].nnz == 0
     onehot = sp.csr_array(labels[:, None] == np.array(["a", "b", "c"]))
     assert_array_equal(CalibratedReranker(EASE(), categories=onehot).fit(X).predict(X), expected)
     with pytest.raises(ValueError, match="X carries none"):

@@ -98,8 +98,15 @@ def test_a_switch_by_column_or_function(X):
     assert_array_equal(model.route(held), expected)
     # An empty row goes to the member of its own column value.
     assert_array_equal(model.predict(held)[0], PopularityRecommender().fit(X).predict(X)[0])
+    fields = Interactions(X, user_features=np.array([(name,) for name in shop], [("shop", "O")]))
+    again = SwitchRecommender(members(), by="shop", default="new").fit(fields)
+    assert_array_equal(again.route(fields), expected)
     with pytest.raises(ValueError, match="X carries none"):
         SwitchRecommender(members(), by="shop").fit(X)
+    with pytest.raises(ValueError, match=r"\['shop'\], and not 'store'"):
+        SwitchRecommender(members(), by="store").fit(held)
+    with pytest.raises(ValueError, match=r"such as \['DE'\], and none is the name of a member"):
+        SwitchRecommender(members(), by=lambda X: np.full(X.shape[0], "DE")).fit(X)
     total = SwitchRecommender(members(), by=lambda X: X.sum(axis=1), thresholds=[3]).fit(X)
     assert_array_equal(total.route(X) == "new", X.sum(axis=1) < 3)
 

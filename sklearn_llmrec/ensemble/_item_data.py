@@ -2,35 +2,13 @@
 
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec._tables import is_missing, table_column
 from sklearn_llmrec.utils._sparse import matmul_topn, normalize_columns
 from sklearn_llmrec.utils._validation import canonical
-
-
-def feature_column(X: Any, name: str, n_items: int) -> NDArray[Any]:
-    """A column of the item features that X carries.
-
-    Raises
-    ------
-    ValueError
-        If X carries none, or not this one.
-    """
-    table = getattr(X, "item_features", None)
-    if table is None:
-        raise ValueError(
-            f"{name!r} names a column of the item features, and X carries none: pass an "
-            "Interactions with item_features, or an array with one row per item."
-        )
-    frame = nw.from_native(table, eager_only=True)
-    if name not in frame.columns:
-        raise ValueError(f"The item features have columns {frame.columns}, and not {name!r}.")
-    values = np.empty(n_items, dtype=object)
-    values[:] = frame[name].to_list()
-    return values
 
 
 def item_matrix(values: Any, name: str, n_items: int) -> Any:
@@ -54,7 +32,7 @@ def item_matrix(values: Any, name: str, n_items: int) -> Any:
 
 def _labels(value: Any) -> list[str]:
     """Categories of one item from a cell: a list of them, or a text that ``|`` separates."""
-    if value is None or value != value:
+    if is_missing(value):
         return []
     if isinstance(value, str):
         return [part.strip() for part in value.split("|") if part.strip()]
@@ -80,7 +58,7 @@ def category_matrix(
     if categories is None:
         categories = popularity_groups(popularity)
     elif isinstance(categories, str):
-        categories = feature_column(X, categories, n_items)
+        categories = table_column(getattr(X, "item_features", None), "item_features", categories)
     if sp.issparse(categories) or getattr(categories, "ndim", 1) == 2:
         weights = sp.csr_array(item_matrix(categories, "categories", n_items))
         if weights.nnz and weights.data.min() < 0:

@@ -6,7 +6,6 @@ import inspect
 from numbers import Integral
 from typing import Any, Literal
 
-import narwhals as nw
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +13,7 @@ from sklearn.base import clone, is_regressor
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sklearn_llmrec._tables import table_column
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
     HIDING_TEXTS,
@@ -241,24 +241,11 @@ class StackingRecommender(BaseMembers):
         if not self.user_columns:
             return np.zeros((X.shape[0], 0))
         table = getattr(X, "user_features", None)
-        if table is None:
-            raise ValueError(
-                f"user_columns={self.user_columns!r} names columns of the user features, and X "
-                "carries none: pass an Interactions with user_features."
-            )
-        frame = nw.from_native(table, eager_only=True)
-        wrong = [
-            name
-            for name in self.user_columns
-            if name not in frame.columns
-            or not (frame[name].dtype.is_numeric() or frame[name].dtype == nw.Boolean)
-        ]
-        if wrong:
-            raise ValueError(
-                f"user_columns must name numeric columns of the user features, which are "
-                f"{frame.columns}; {wrong} are not."
-            )
-        return np.column_stack([frame[name].to_numpy() for name in self.user_columns]).astype(float)
+        columns = {name: table_column(table, "user_features", name) for name in self.user_columns}
+        texts = [name for name, column in columns.items() if column.dtype.kind not in "biuf"]
+        if texts:
+            raise ValueError(f"user_columns must name columns of numbers, and {texts} are not.")
+        return np.column_stack(list(columns.values())).astype(float)
 
     def _features(self, pool: Pool, X: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Features of all candidates, row after row, and where in the pool they stand."""

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Literal
 
-import narwhals as nw
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import StrOptions
 
 from sklearn_llmrec._recommend import recommend
+from sklearn_llmrec._tables import table_column
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._reranker import same_pattern
 from sklearn_llmrec.utils._validation import canonical
@@ -117,6 +117,7 @@ class SwitchRecommender(BaseMembers):
         self._names_ = names
         self.thresholds_ = self._checked_thresholds(X, len(names))
         rows = None
+        self._refuse_strange_values(X)
         routes = self._routes(X)
         if self.fit_on == "routed":
             rows = [np.flatnonzero(routes == i) for i in range(len(names))]
@@ -153,18 +154,28 @@ class SwitchRecommender(BaseMembers):
         if callable(self.by):
             values = np.asarray(self.by(X))
         else:
-            table = getattr(X, "user_features", None)
-            if table is None:
-                raise ValueError(
-                    f"by={self.by!r} names a column of the user features, and X carries none: pass "
-                    "an Interactions with user_features, or use by='length'."
-                )
-            values = nw.from_native(table, eager_only=True)[self.by].to_numpy()
+            values = table_column(getattr(X, "user_features", None), "user_features", self.by)
         if values.shape != (X.shape[0],):
             raise ValueError(
                 f"by must give one value per row of X, shape ({X.shape[0]},); got {values.shape}."
             )
         return values
+
+    def _refuse_strange_values(self, X: Any) -> None:
+        """Refuse values of which none names a member: all rows would go to one.
+
+        Raises
+        ------
+        ValueError
+            If values choose by name, and none is that of a member.
+        """
+        if self.thresholds_ is None:
+            found = [str(value) for value in self._values(X).tolist()]
+            if found and not set(found) & set(self._names_):
+                raise ValueError(
+                    f"by gives values such as {sorted(set(found))[:3]}, and none is the name of a member, "
+                    f"{self._names_}: name the members after the values, or give thresholds."
+                )
 
     def _default_route(self) -> int:
         return len(self._names_) - 1 if self.default is None else self._names_.index(self.default)

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import validate_parameter_constraints
 
+from sklearn_llmrec._tables import column_names, table_column
 from sklearn_llmrec.metrics._exposure import check_features, check_popularity
 from sklearn_llmrec.metrics._hits import Ranking, pattern_without
 from sklearn_llmrec.metrics._inputs import check_matrix
@@ -203,20 +204,18 @@ def _user_column(X: Any, name: str) -> NDArray[Any]:
     ValueError
         If `X` has no user features, or none of this name.
     """
-    import narwhals as nw
-
     table = getattr(X, "user_features", None)
     if table is None:
         raise ValueError(
             f"groups={name!r} names a column of user features, and X has none: build it with "
             "Interactions(..., user_features=table), or use groups='activity'."
         )
-    frame = nw.from_native(table, eager_only=True, pass_through=True)
-    if not isinstance(frame, nw.DataFrame):
+    known = column_names(table)
+    if not known:
         raise ValueError(f"groups={name!r} needs X.user_features to be a table with named columns.")
-    if name not in frame.columns:
-        raise unknown_name(name, [*frame.columns, "activity"], "group")
-    return np.asarray(frame[name].to_numpy())
+    if name not in known:
+        raise unknown_name(name, [*known, "activity"], "group")
+    return table_column(table, "user_features", name)
 
 
 def ranking_scorer(

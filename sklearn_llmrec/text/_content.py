@@ -15,9 +15,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods
 
-from sklearn_llmrec._tables import n_table_rows
+from sklearn_llmrec._tables import is_missing, n_table_rows
 from sklearn_llmrec.text._encoder import SentenceEncoder
-from sklearn_llmrec.text._texts import as_texts, is_missing, table_columns, texts_from_features
+from sklearn_llmrec.text._texts import as_texts, table_columns, texts_from_features
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._validation import canonical
 

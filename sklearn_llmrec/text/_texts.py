@@ -5,20 +5,8 @@ from string import Formatter
 from typing import Any
 
 import narwhals as nw
-import numpy as np
 
-
-def is_missing(value: Any) -> bool:
-    """Whether a value stands for no text: None, NaN, NaT or pandas' NA."""
-    return value is None or value is np.ma.masked or bool(_differs_from_itself(value))
-
-
-def _differs_from_itself(value: Any) -> bool:
-    if isinstance(value, str):
-        return False
-    same = value == value  # NaN and NaT differ from themselves
-    # pandas' NA answers NA, which refuses to be a bool: it is no bool at all.
-    return not same if isinstance(same, (bool, np.bool_)) else type(value).__name__ == "NAType"
+from sklearn_llmrec._tables import column_names, is_missing
 
 
 def as_texts(X: Any, name: str = "X") -> list[str]:
@@ -86,8 +74,7 @@ def table_columns(table: Any) -> dict[str, list[Any]]:
     frame = nw.from_native(table, eager_only=True, pass_through=True)
     if isinstance(frame, nw.DataFrame):
         return {name: frame.get_column(name).to_list() for name in frame.columns}
-    names = getattr(getattr(table, "dtype", None), "names", None) or ()
-    return {name: list(table[name]) for name in names}
+    return {name: list(table[name]) for name in column_names(table)}
 
 
 def texts_from_features(template: str, features: Any) -> list[str]:
