@@ -78,8 +78,8 @@ def recommend(
         Length of the lists.
     exclude_seen : bool, default=True
         Whether items of the row itself are left out.
-    candidates : array-like of int or boolean sparse of shape (n_users, n_items), default=None
-        What may be recommended: column numbers for all rows, or a matrix row by row.
+    candidates : array-like of int or bool, or boolean sparse of shape (n_users, n_items), default=None
+        What may be recommended: column numbers or a mask of the items for all rows, or a matrix row by row.
 
     Returns
     -------

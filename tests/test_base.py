@@ -162,6 +162,16 @@ def test_what_is_no_matrix_of_histories_is_refused_with_the_way_to_one(X):
     EASE().fit(pd.DataFrame({"item a": [1, 0], "item b": [1, 1], "user manual": [0, 1]}))
 
 
+def test_a_mask_of_items_stands_for_their_columns(X):
+    model, mask = EASE().fit(X), np.arange(40) % 3 == 0
+    expected = model.recommend(X, k=3, candidates=np.flatnonzero(mask))[0]
+    for candidates in (mask, pd.Series(mask), mask.tolist()):
+        np.testing.assert_array_equal(model.recommend(X, k=3, candidates=candidates)[0], expected)
+    assert (model.recommend(X, k=3, candidates=~mask & mask)[0] == -1).all()
+    with pytest.raises(ValueError, match="a mask of 39 items, and X has 40 columns"):
+        model.recommend(X, k=3, candidates=mask[1:])
+
+
 def test_no_candidates_are_no_items(X):
     for candidates in ([], np.empty(0), sp.csr_array(X.shape, dtype=bool)):
         items, scores = EASE().fit(X).recommend(X, k=3, candidates=candidates)

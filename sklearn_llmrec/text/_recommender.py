@@ -220,8 +220,8 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
             Such as ``["gifts for a tea lover"]``.
         k : int, default=10
             Length of the lists, at most `n_items`.
-        candidates : array-like of int, default=None
-            Column numbers that may be recommended.
+        candidates : array-like of int or bool, default=None
+            What may be recommended: column numbers, or a mask of the items.
 
         Returns
         -------

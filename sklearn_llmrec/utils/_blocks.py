@@ -72,9 +72,9 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
     Raises
     ------
     ValueError
-        If indices are out of range, or the matrix has another shape.
+        If indices are out of range, or a mask or matrix has another shape.
     TypeError
-        If they are neither integers nor a sparse matrix.
+        If they are neither integers, a mask nor a sparse matrix.
     """
     if candidates is None:
         return None
@@ -87,11 +87,17 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
     candidates = np.asarray(candidates)
     if candidates.shape == (0,):
         return np.empty(0, dtype=np.int64)  # an empty list has no type
+    if candidates.dtype.kind == "b" and candidates.ndim == 1:
+        if len(candidates) != shape[1]:
+            raise ValueError(
+                f"candidates is a mask of {len(candidates)} items, and X has {shape[1]} columns."
+            )
+        return np.flatnonzero(candidates)
     if candidates.ndim != 1 or not np.issubdtype(candidates.dtype, np.integer):
         raise TypeError(
-            "candidates must be one array of column numbers for all rows (those of ids are X.item_columns(ids)), or a "
-            f"boolean sparse matrix of the shape of X; got an array of dtype {candidates.dtype} and {candidates.ndim} "
-            "dimensions."
+            "candidates must be column numbers for all rows (those of ids are X.item_columns(ids)), a boolean mask of "
+            f"the items, or a boolean sparse matrix of the shape of X; got an array of dtype {candidates.dtype} and "
+            f"{candidates.ndim} dimensions."
         )
     if candidates.size and not (candidates.min() >= 0 and candidates.max() < shape[1]):
         raise ValueError(
