@@ -1,10 +1,14 @@
 """Entries of a sparse matrix: their times, their stable order, and which of them a key selects."""
 
+from datetime import UTC, date, datetime
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
+
+from sklearn_llmrec._tables import is_missing
 
 
 def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
@@ -17,7 +21,10 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
     ValueError
         If a time is missing, or there is not one per entry.
     """
-    times = np.asarray(values)
+    series = nw.from_native(values, series_only=True, pass_through=True)
+    times = series_times(series) if isinstance(series, nw.Series) else np.asarray(values)
+    if times.dtype.kind == "O" and times.ndim == 1:
+        times = _of_objects(times)
     if times.ndim != 1 or (n_entries is not None and len(times) != n_entries):
         raise ValueError(
             f"timestamps has shape {times.shape} and there are {n_entries} stored entries: one time per entry is "
@@ -42,6 +49,32 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
             "events."
         )
     return times
+
+
+def series_times(series: "nw.Series[Any]") -> NDArray[Any]:
+    """Times of a column, datetimes in UTC; whatever is no time stays what it is."""
+    if isinstance(series.dtype, nw.Date):
+        series = series.cast(nw.Datetime("ms"))
+    if isinstance(series.dtype, nw.Datetime):
+        return np.asarray(series.dt.timestamp("us").to_numpy()).astype("datetime64[us]")
+    return np.asarray(series.to_numpy())
+
+
+def _of_objects(values: NDArray[Any]) -> NDArray[Any]:
+    """Objects as datetimes in UTC where all that are not missing are dates; else as what numpy makes of them."""
+    missing = np.array([is_missing(value) for value in values], dtype=bool)
+    if not missing.all() and all(isinstance(value, date) for value in values[~missing]):
+        times = np.full(len(values), "NaT", dtype="datetime64[us]")
+        times[~missing] = [_in_utc(value) for value in values[~missing]]
+        return times
+    return np.asarray(values.tolist())
+
+
+def _in_utc(value: date) -> date:
+    """A date without a time zone, that of UTC if it had one."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return value
 
 
 def _unix_seconds(times: NDArray[np.datetime64]) -> NDArray[Any]:

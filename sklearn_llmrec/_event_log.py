@@ -215,16 +215,13 @@ def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) ->
 
 def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
     """A column of times as numbers; time zones become UTC."""
-    if isinstance(series.dtype, nw.Date):
-        series = series.cast(nw.Datetime("ms"))
-    if isinstance(series.dtype, nw.Datetime):
-        return as_times(np.asarray(series.dt.timestamp("us").to_numpy()).astype("datetime64[us]"))
-    if not series.dtype.is_numeric():
+    try:
+        return as_times(series)
+    except TypeError as error:
         raise TypeError(
             f"Column {name!r} has type {series.dtype}: times must be numbers or datetimes. Parse texts first, for "
             "example with pandas.to_datetime."
-        )
-    return as_times(np.asarray(series.to_numpy()))
+        ) from error
 
 
 def _read_values(log: _Log, name: str, missing: str) -> None:

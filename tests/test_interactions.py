@@ -4,6 +4,7 @@ import copy
 import datetime as dt
 import operator
 import pickle
+from datetime import UTC, datetime, timedelta, timezone
 
 import joblib
 import narwhals as nw
@@ -317,6 +318,42 @@ def test_times_are_never_float32():
 def test_bad_times(times, error, words):
     with pytest.raises(error, match=words):
         Interactions(sp.csr_array(np.eye(3)), timestamps=times)
+
+
+DAYS = [datetime(2024, 1, day, 12) for day in (1, 2, 3)]
+BERLIN = timezone(timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("times", "hours"),
+    [
+        (DAYS, 12),
+        ([day.date() for day in DAYS], 0),
+        ([day.replace(tzinfo=BERLIN) for day in DAYS], 11),
+        (pd.Series(DAYS), 12),
+        (pd.Series(DAYS).dt.tz_localize(BERLIN), 11),
+        (pd.DatetimeIndex(DAYS).tz_localize(BERLIN), 11),
+        (pl.Series(DAYS), 12),
+        (pl.Series(DAYS).dt.replace_time_zone("Europe/Berlin"), 11),
+        (np.array(DAYS, dtype="datetime64[ns]"), 12),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_datetimes_of_any_kind_become_unix_seconds(times, hours):
+    X = Interactions(sp.csr_array([[1.0, 1, 1]]), timestamps=times)
+    first = datetime(2024, 1, 1, tzinfo=UTC).timestamp() + 3600 * hours
+    np.testing.assert_array_equal(X.timestamps, first + 86400 * np.arange(3))
+    assert X.timestamps.dtype == np.int64
+    X.timestamps = times
+    assert X.timestamps[0] == first
+    log = pd.DataFrame({"u": 0, "i": [1, 2, 3], "t": times})
+    log = Interactions.from_frame(log, user="u", item="i", timestamp="t")
+    np.testing.assert_array_equal(log.timestamps, X.timestamps)
+
+
+def test_a_missing_date_is_a_missing_time():
+    with pytest.raises(ValueError, match=r"1 timestamps are missing .* at position 1"):
+        Interactions(sp.csr_array([[1.0, 1, 1]]), timestamps=[DAYS[0], None, DAYS[2]])
 
 
 def test_bad_companions():
