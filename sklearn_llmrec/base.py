@@ -17,7 +17,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.utils._atomic import restored_on_error
-from sklearn_llmrec.utils._blocks import best_of_block, check_candidates, row_chunks
+from sklearn_llmrec.utils._blocks import best_of_block, check_candidates, row_chunks, rows_between
 from sklearn_llmrec.utils._callbacks import (
     CallbackSupportMixin,
     begin_fit,
@@ -312,7 +312,12 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         served = not among or (self._ranks_candidates and not sp.issparse(candidates))
         if served and type(self)._topk_rows is not BaseRecommender._topk_rows:
             for rows in row_chunks(X.shape[0], _FAST_ROW_BYTES):
-                fast = self._topk_rows(X[rows], k, None if seen is None else seen[rows], **among)
+                fast = self._topk_rows(
+                    rows_between(X, rows),
+                    k,
+                    None if seen is None else rows_between(seen, rows),
+                    **among,
+                )
                 if fast is None:
                     break
                 items[rows], scores[rows] = fast

@@ -194,13 +194,14 @@ def test_large_products_go_through_the_compiled_kernel_and_change_nothing(monkey
     k=st.integers(1, 30),
     dtype=st.sampled_from([np.float32, np.float64]),
     levels=st.sampled_from([1, 3, 10**6]),
+    scale=st.sampled_from([1.0, 3e32]),
 )
-def test_the_compiled_best_of_a_block_are_those_of_numpy(seed, n_items, k, dtype, levels):
+def test_the_compiled_best_of_a_block_are_those_of_numpy(seed, n_items, k, dtype, levels, scale):
     pytest.importorskip("numba")
     from sklearn_llmrec.utils._blocks import best_unseen
 
     k, rng = min(k, n_items), np.random.default_rng(seed)
-    scores = rng.integers(-levels, levels + 1, (7, n_items)).astype(dtype)
+    scores = (scale * rng.integers(-levels, levels + 1, (7, n_items))).astype(dtype)
     scores[rng.random(scores.shape) < 0.2] = -np.inf
     scores[0] = -np.inf
     for density in (0.0, 0.3, 1.0):
@@ -211,6 +212,14 @@ def test_the_compiled_best_of_a_block_are_those_of_numpy(seed, n_items, k, dtype
             np.testing.assert_array_equal(got[0], expected[0])
             np.testing.assert_array_equal(got[1], expected[1])
             assert got[1].dtype == dtype
+
+
+@pytest.mark.parametrize("rows", [slice(0, 6), slice(2, 5), slice(3, 3), slice(5, 6)])
+def test_rows_between_are_the_rows(rows):
+    from sklearn_llmrec.utils._blocks import rows_between
+
+    X = sp.csr_array(sp.random_array((6, 50), density=0.3, rng=0))
+    np.testing.assert_array_equal(rows_between(X, rows).toarray(), X.toarray()[rows])
 
 
 def test_products_that_underflow_to_zero_are_no_entries():

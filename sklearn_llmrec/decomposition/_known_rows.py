@@ -6,10 +6,15 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec.utils._blocks import rows_between
+
 # Odd constants of 64 bits whose products spread over all bits (those of SplitMix64 and MurmurHash3).
 _FIRST, _SECOND, _THIRD = (
     np.uint64(number) for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0xFF51AFD7ED558CCD)
 )
+
+# Entries that are mixed at once, so that they stay in the cache from step to step.
+_CACHED = 2**14
 
 
 def row_hashes(X: sp.csr_array) -> NDArray[np.uint64]:
@@ -17,12 +22,15 @@ def row_hashes(X: sp.csr_array) -> NDArray[np.uint64]:
     hashes = np.zeros(X.shape[0], dtype=np.uint64)
     if not X.nnz:
         return hashes
-    mixed = X.data.astype(np.float64).view(np.uint64)
-    mixed *= _FIRST
-    mixed += X.indices.astype(np.uint64)
-    for factor, shift in ((_SECOND, 32), (_THIRD, 29)):
-        mixed *= factor
-        mixed ^= mixed >> np.uint64(shift)
+    mixed = np.empty(X.nnz, dtype=np.uint64)
+    for start in range(0, X.nnz, _CACHED):
+        some = slice(start, start + _CACHED)
+        part = mixed[some]
+        np.multiply(X.data[some].astype(np.float64).view(np.uint64), _FIRST, out=part)
+        part += X.indices[some].astype(np.uint64)
+        for factor, shift in ((_SECOND, 32), (_THIRD, 29)):
+            part *= factor
+            part ^= part >> np.uint64(shift)
     filled = np.flatnonzero(np.diff(X.indptr))
     hashes[filled] = np.add.reduceat(mixed, X.indptr[filled])
     return hashes
@@ -77,9 +85,5 @@ def _select(X: sp.csr_array, rows: NDArray[np.int64]) -> sp.csr_array:
     """Some rows; without a copy where they are neighbours."""
     first, last = int(rows[0]), int(rows[-1])
     if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
-        start, stop = X.indptr[first], X.indptr[last + 1]
-        return sp.csr_array(
-            (X.data[start:stop], X.indices[start:stop], X.indptr[first : last + 2] - start),
-            shape=(len(rows), X.shape[1]),
-        )
+        return rows_between(X, slice(first, last + 1))
     return X[rows]

@@ -24,6 +24,20 @@ def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_rows))
 
 
+def rows_between(X: sp.csr_array, rows: slice) -> sp.csr_array:
+    """Rows `rows.start` to `rows.stop`: of a plain `csr_array` a view, as long as the original lives unchanged."""
+    if type(X) is not sp.csr_array:
+        return X[rows]
+    if rows.stop - rows.start == X.shape[0]:
+        return X
+    first, last = X.indptr[rows.start], X.indptr[rows.stop]
+    view = sp.csr_array((rows.stop - rows.start, X.shape[1]), dtype=X.dtype)
+    # The constructor would copy small parts of large arrays.
+    view.data, view.indices = X.data[first:last], X.indices[first:last]
+    view.indptr = X.indptr[rows.start : rows.stop + 1] - first
+    return view
+
+
 def best_unseen(
     scores: NDArray[Any], k: int, seen: sp.csr_array | None, n_scores: int
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:

@@ -158,21 +158,61 @@ def product_topk(
     return items, values
 
 
+# Columns that are passed over at once where none of them is good enough.
+_STRIP = 64
+
+
 @numba.njit(nogil=True, cache=True)
-def _best(scores, Sp, Sj, items, values):  # type: ignore[no-untyped-def]
+def _below_best(own, k, maxima, half, low):  # type: ignore[no-untyped-def]
+    """A value that at least k entries exceed, near the highest there is; `low`, which is ``-inf``, where none is seen.
+
+    The maxima of groups of columns are entries, so it is enough that k of them do: halving finds where.
+    """
+    groups = len(maxima)
+    maxima[:] = own[:groups]
+    for start in range(groups, len(own) - groups + 1, groups):
+        part = own[start : start + groups]
+        for g in range(groups):
+            maxima[g] = part[g] if part[g] > maxima[g] else maxima[g]
+    reached, beyond = maxima.min(), maxima.max()
+    if reached == low:
+        return low
+    for _ in range(8):
+        middle = reached + (beyond - reached) * half
+        n = 0
+        for g in range(groups):
+            n += maxima[g] >= middle
+        if n >= k:
+            reached = middle
+        else:
+            beyond = middle
+    return np.nextafter(reached, low)
+
+
+@numba.njit(nogil=True, cache=True)
+def _best(scores, Sp, Sj, items, values, half):  # type: ignore[no-untyped-def]
     """Fill `items` and `values` with the best of each row of `scores`, which loses what is seen."""
-    k = items.shape[1]
+    k, n_columns = items.shape[1], scores.shape[1]
+    maxima = np.empty((4 * k + 15) // 16 * 16, scores.dtype)
     for row in range(len(scores)):
         own, kept, columns = scores[row], values[row], items[row]
         low = kept[0]
         for s in range(Sp[row], Sp[row + 1]):
             own[Sj[s]] = low
+        if n_columns >= 4 * len(maxima):
+            low = _below_best(own, k, maxima, half, low)
         found = 0
-        for column in range(len(own)):
-            if own[column] > low:
-                found = _offer(kept, columns, found, own[column], column)
-                if found == k:
-                    low = kept[0]
+        for start in range(0, n_columns, _STRIP):
+            part = own[start : start + _STRIP]
+            above = np.int32(0)
+            for c in range(len(part)):
+                above |= np.int32(part[c] > low)
+            if above:
+                for c in range(len(part)):
+                    if part[c] > low:
+                        found = _offer(kept, columns, found, part[c], start + c)
+                        if found == k:
+                            low = kept[0]
         _sort(kept, columns, found)
 
 
@@ -205,6 +245,7 @@ def block_topk(
         columns.astype(np.int64, copy=False),
         items,
         values,
+        scores.dtype.type(0.5),
     )
     return items, values
 

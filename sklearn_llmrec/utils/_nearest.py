@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from sklearn_llmrec.utils._blas import blas_threads
-from sklearn_llmrec.utils._blocks import best_unseen
+from sklearn_llmrec.utils._blocks import best_unseen, rows_between
 from sklearn_llmrec.utils._sparse import entry_rows
 from sklearn_llmrec.utils._topk import topk
 
@@ -71,7 +71,7 @@ def nearest(
         else:
             own = P[ends[rows.start] : ends[rows.stop]]
             inner = ends[rows.start : rows.stop] - ends[rows.start]
-        hidden = None if seen is None else seen[rows]
+        hidden = None if seen is None else rows_between(seen, rows)
         items[rows], values[rows] = _nearest_of_block(
             own, inner, V, k, hidden, skip_zeros, n_rows * len(V)
         )
