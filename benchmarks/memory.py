@@ -2,6 +2,7 @@
 
     python benchmarks/memory.py ItemKNN
     python benchmarks/memory.py ALSRecommender --users 100000
+    python benchmarks/memory.py SparseEASE --users 100000 --jobs 1
 
 Lists are made for all users, or for the first of them (`--users`): what they take does not grow with the users but
 for the lists themselves, 12 bytes an entry.
@@ -18,11 +19,12 @@ from sklearn_llmrec.utils import all_recommenders
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", choices=["ItemKNN", "ALSRecommender"])
+    parser.add_argument("model", choices=["ItemKNN", "ALSRecommender", "SparseEASE"])
     parser.add_argument("--users", type=int)
+    parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     X = LARGE["1m-users"]()
-    model = dict(all_recommenders())[args.model](n_jobs=2)
+    model = dict(all_recommenders())[args.model](n_jobs=args.jobs)
     # The peak of drawing the data is not that of the model: Linux counts anew from here.
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn_llmrec._similar import ExplainMixin, SimilarItemsMixin, columns_of
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
+from sklearn_llmrec.utils._sparse import compiled_topk
 
 
 class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):
@@ -47,6 +48,9 @@ class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         if not self._nonnegative_weights_ or (X.nnz and X.data.min() < 0):
-            return None
+            # The positive scores; a row with fewer than k of them is ranked in full.
+            weights, threads = self.weights_, effective_n_jobs(self.n_jobs)
+            weights = weights.astype(X.dtype, copy=False)
+            return compiled_topk(X, weights, seen, k, signed=True, n_threads=threads)
         masked = self._masked_weights_.astype(X.dtype, copy=False)
         return masked_topk(X, masked, seen, k, n_threads=effective_n_jobs(self.n_jobs))

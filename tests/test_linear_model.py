@@ -10,8 +10,10 @@ from sklearn_llmrec.linear_model import (
     SLIM,
     BaselineRecommender,
     NaiveBayesRecommender,
+    SparseEASE,
     _ease,
     _slim,
+    _sparse_ease,
 )
 from sklearn_llmrec.neighbors import ItemKNN
 
@@ -62,6 +64,52 @@ def test_slim_blocks_and_threads_change_nothing(X, monkeypatch, n_neighbors, com
     monkeypatch.setattr(_slim, "_COMPILED_BLOCK", 3)
     cut = SLIM(0.5, n_neighbors=n_neighbors, n_jobs=2).fit(X).weights_.toarray()
     np.testing.assert_array_equal(whole, cut)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("way", ["gram of all", "products", "compiled"])
+def test_sparse_ease_is_a_ridge_on_the_nearest_items(monkeypatch, way, dtype):
+    if way != "gram of all":
+        monkeypatch.setattr(_sparse_ease, "_GRAM_BYTES", 0)
+    if way == "compiled":
+        pytest.importorskip("numba")
+    monkeypatch.setattr(_sparse_ease, "WORTH_COMPILING", 0 if way == "compiled" else 10**9)
+    monkeypatch.setattr(_sparse_ease, "_BLOCK_BYTES", 2000)
+    rng = np.random.default_rng(0)
+    D = (rng.random((60, 30)) * (rng.random((60, 30)) < 0.1)).astype(dtype)
+    D[:, 7] = 0
+    near = ItemKNN(6, weighting=None).fit(D).weights_.toarray() != 0
+    assert near.sum(axis=0).min() == 0
+    assert 0 < (near.sum(axis=0) < 6).sum() < 30
+    got = SparseEASE(0.5, n_neighbors=6, n_jobs=2).fit(D).weights_.toarray()
+    for j in range(30):
+        places, expected = np.flatnonzero(near[:, j]), np.zeros(30)
+        A = D[:, places].astype(np.float64)
+        expected[places] = np.linalg.solve(A.T @ A + 0.5 * np.eye(len(places)), A.T @ D[:, j])
+        np.testing.assert_allclose(got[:, j], expected, atol=1e-5 if dtype == np.float32 else 1e-12)
+
+
+def test_sparse_ease_on_all_items_is_ease(X):
+    sparse, dense = SparseEASE(0.7).fit(X), EASE(0.7).fit(X)
+    np.testing.assert_allclose(sparse.weights_.toarray(), dense.coef_, atol=1e-12)
+
+
+def test_lists_by_weights_of_either_sign_are_those_of_predict(monkeypatch):
+    pytest.importorskip("numba")
+    from sklearn_llmrec.utils import _sparse
+
+    rng = np.random.default_rng(0)
+    X = sp.csr_array((rng.random((200, 40)) < 0.15).astype(np.float32))
+    model = SparseEASE(0.5, n_neighbors=8).fit(X)
+    assert model.weights_.data.min() < 0
+    for k in (3, 40):
+        expected = model.recommend(X, k)
+        with monkeypatch.context() as patch:
+            patch.setattr(_sparse, "WORTH_COMPILING", 0)
+            assert model._topk_rows(X, k, X) is not None
+            got = model.recommend(X, k)
+        np.testing.assert_array_equal(got[0], expected[0])
+        np.testing.assert_array_equal(got[1], expected[1])
 
 
 @pytest.mark.parametrize("positive", [True, False])

@@ -5,13 +5,14 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_llmrec.dummy import PopularityRecommender
-from sklearn_llmrec.linear_model import EASE, NaiveBayesRecommender
+from sklearn_llmrec.linear_model import EASE, NaiveBayesRecommender, SparseEASE
 from sklearn_llmrec.neighbors import ItemKNN, P3alpha, RP3beta, UserKNN
 
 MODELS = [
     PopularityRecommender(),
     PopularityRecommender("values"),
     EASE(2.0),
+    SparseEASE(2.0, n_neighbors=4),
     NaiveBayesRecommender(),
     ItemKNN(5),
     ItemKNN(5, center="baseline", metric="pearson"),

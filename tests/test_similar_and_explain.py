@@ -12,7 +12,7 @@ from sklearn_llmrec.decomposition import (
     PureSVD,
     SVDpp,
 )
-from sklearn_llmrec.linear_model import EASE, SLIM
+from sklearn_llmrec.linear_model import EASE, SLIM, SparseEASE
 from sklearn_llmrec.neighbors import P3alpha, RP3beta
 from sklearn_llmrec.sequence import SequenceEASE, SequenceKNN
 
@@ -30,6 +30,7 @@ EXPLAINED = [
     RP3beta(5),
     EASE(3.0),
     SLIM(3.0),
+    SparseEASE(3.0, n_neighbors=6),
     UserKNN(6),
     UserKNN(6, metric="cosine", shrinkage=3.0, weighting="bm25"),
     UserKNN(6, metric="adjusted_cosine"),
@@ -134,7 +135,9 @@ def test_similar_users_only_where_fitted_users_are_remembered(X):
     assert not hasattr(PureSVD(3), "similar_users")
 
 
-@pytest.mark.parametrize("model", [ItemKNN(5), RP3beta(5), EASE(3.0), SLIM(3.0)], ids=repr)
+@pytest.mark.parametrize(
+    "model", [ItemKNN(5), RP3beta(5), EASE(3.0), SLIM(3.0), SparseEASE(3.0)], ids=repr
+)
 def test_similar_items_of_weights_are_what_speaks_for_the_item(model, X):
     model.fit(X)
     W = model.coef_ if isinstance(model, EASE) else model.weights_.toarray()

@@ -4,5 +4,6 @@ from sklearn_llmrec.linear_model._baseline import BaselineRecommender
 from sklearn_llmrec.linear_model._ease import EASE
 from sklearn_llmrec.linear_model._naive_bayes import NaiveBayesRecommender
 from sklearn_llmrec.linear_model._slim import SLIM
+from sklearn_llmrec.linear_model._sparse_ease import SparseEASE
 
-__all__ = ["EASE", "SLIM", "BaselineRecommender", "NaiveBayesRecommender"]
+__all__ = ["EASE", "SLIM", "BaselineRecommender", "NaiveBayesRecommender", "SparseEASE"]

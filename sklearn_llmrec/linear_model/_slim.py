@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec._item_to_item import ItemToItemRecommender
 from sklearn_llmrec.linear_model._ease import gram
-from sklearn_llmrec.neighbors._similarity import RowIndex, without_diagonal
+from sklearn_llmrec.linear_model._supports import nearest_items
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._sparse import WORTH_COMPILING, compiled
 
@@ -194,7 +194,7 @@ class SLIM(ItemToItemRecommender):
         )
         # Symmetric: the transpose of the Fortran array is the same matrix in C order.
         G = gram(X, X.dtype, n_threads=effective_n_jobs(self.n_jobs)).T
-        neighbors = self._neighbors(X)
+        neighbors = nearest_items(X, self.n_neighbors, n_threads=effective_n_jobs(self.n_jobs))
         k = n_items if neighbors is None else neighbors.shape[1]
         kernel = compiled() if n_items * k * k >= WORTH_COMPILING else None
         row_bytes = X.dtype.itemsize * k * (k if neighbors is not None else 1)
@@ -206,26 +206,10 @@ class SLIM(ItemToItemRecommender):
         )
         self._set_weights(sp.vstack(list(solved), format="csr").T.tocsr())
 
-    def _neighbors(self, X: sp.csr_array) -> NDArray[np.int64] | None:
-        """The items each item is regressed on, best first, filled with -1; None for all."""
-        if self.n_neighbors is None or self.n_neighbors >= X.shape[1] - 1:
-            return None
-        columns = X.T.tocsr()
-        nearest = without_diagonal(
-            RowIndex(columns, "cosine").nearest(
-                columns, self.n_neighbors + 1, n_threads=effective_n_jobs(self.n_jobs)
-            ),
-            self.n_neighbors,
-        )
-        filled = np.arange(self.n_neighbors) < np.diff(nearest.indptr)[:, None]
-        neighbors = np.full(filled.shape, -1, dtype=np.int64)
-        neighbors[filled] = nearest.indices
-        return neighbors
-
     def _solve(
         self,
         G: NDArray[Any],
-        neighbors: NDArray[np.int64] | None,
+        neighbors: NDArray[np.int32] | None,
         items: NDArray[np.int64],
         kernel: Any,
     ) -> sp.csr_array:

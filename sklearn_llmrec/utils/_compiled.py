@@ -13,9 +13,17 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._compiled_solvers import elastic_nets, solve_rows
+from sklearn_llmrec.utils._compiled_solvers import elastic_nets, solve_rows, support_grams
 
-__all__ = ["block_topk", "elastic_nets", "product_topk", "solve_rows", "times_dense", "upper_gram"]
+__all__ = [
+    "block_topk",
+    "elastic_nets",
+    "product_topk",
+    "solve_rows",
+    "support_grams",
+    "times_dense",
+    "upper_gram",
+]
 
 
 @numba.njit(nogil=True, cache=True)

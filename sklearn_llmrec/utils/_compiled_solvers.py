@@ -1,7 +1,7 @@
-"""Loops compiled by numba (extra `fast`) that solve: regressions of sparse rows, and elastic nets.
+"""Loops compiled by numba (extra `fast`) for regressions: of sparse rows, elastic nets, Gram matrices of some columns.
 
-Both have a way without numba, which decides what they do: `sklearn_llmrec.decomposition._row_systems` and
-`sklearn_llmrec.linear_model._slim`.
+All have a way without numba, which decides what they do: `sklearn_llmrec.decomposition._row_systems`,
+`sklearn_llmrec.linear_model._slim` and `_sparse_ease`.
 """
 
 from itertools import pairwise
@@ -161,7 +161,7 @@ def _nets(G, places, items, w, l1, l2, positive, max_iter, tol, zero):  # type: 
 
 def elastic_nets(
     G: NDArray[Any],
-    places: NDArray[np.int64] | None,
+    places: NDArray[Any] | None,
     items: NDArray[np.int64],
     l1: Any,
     l2: Any,
@@ -176,7 +176,7 @@ def elastic_nets(
     ----------
     G : ndarray of shape (n_items, n_items), in C order
         Symmetric.
-    places : ndarray of shape (n, k), int64, or None
+    places : ndarray of shape (n, k), integers, or None
         The items that each of the n is regressed on, filled with -1; None for all others.
     items : ndarray of shape (n,), int64
     l1, l2 : scalars of the dtype of G
@@ -189,7 +189,69 @@ def elastic_nets(
     w : ndarray of shape (n, k) or (n, n_items)
         In the order of `places`; the steps are those of `sklearn_llmrec.linear_model._slim.coordinate_descent`.
     """
-    own = np.empty((len(items), 0), dtype=np.int64) if places is None else places
+    own = np.empty((len(items), 0), dtype=np.int32) if places is None else places
     w = np.zeros((len(items), len(G) if places is None else places.shape[1]), dtype=G.dtype)
     _nets(G, own, items, w, l1, l2, positive, max_iter, tol, G.dtype.type(0))
     return w
+
+
+@numba.njit(nogil=True, cache=True)
+def _support_grams(Tp, Tj, Tx, places, items, head, capacity, S, g):  # type: ignore[no-untyped-def]
+    """Fill the lower triangles of S, and g; `head` comes and goes as -1 for every user."""
+    before, user = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    position, value = np.empty(capacity, np.int32), np.empty(capacity, Tx.dtype)
+    for row in range(len(items)):
+        own, used = places[row], 0
+        n = 0
+        while n < len(own) and own[n] >= 0:
+            n += 1
+        for a in range(n + 1):
+            # The target is last, so that it meets all others; its own entries are not wanted.
+            item = own[a] if a < n else items[row]
+            sums = S[row, a] if a < n else g[row]
+            for e in range(Tp[item], Tp[item + 1]):
+                u, x = Tj[e], Tx[e]
+                # What the user has of the columns before, as a chain.
+                node = head[u]
+                while node >= 0:
+                    sums[position[node]] += x * value[node]
+                    node = before[node]
+                if a < n:
+                    sums[a] += x * x
+                    before[used], user[used], position[used], value[used] = head[u], u, a, x
+                    head[u] = used
+                    used += 1
+        for node in range(used):
+            head[user[node]] = -1
+
+
+def support_grams(
+    T: Any, places: NDArray[Any], items: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Gram matrices of some columns each, and their products with a target column, without the Gram matrix of all.
+
+    Parameters
+    ----------
+    T : csr of shape (n_items, n_users)
+        The transposed interactions, with 32-bit indices.
+    places : ndarray of shape (n, k), integers
+        Columns, each once, filled with -1.
+    items : ndarray of shape (n,), int64
+        Targets.
+
+    Returns
+    -------
+    S : ndarray of shape (n, k, k)
+        Lower triangles; zeros above and beyond the columns there are.
+    g : ndarray of shape (n, k)
+    """
+    k = places.shape[1]
+    S = np.zeros((len(items), k, k), dtype=T.dtype)
+    g = np.zeros((len(items), k), dtype=T.dtype)
+    lengths = np.append(np.diff(T.indptr), 0)  # the last is that of -1
+    capacity = int(lengths[places].sum(axis=1).max(initial=0))
+    head = np.full(T.shape[1], -1, dtype=np.int32)
+    _support_grams(
+        T.indptr.astype(np.int64), T.indices, T.data, places, items, head, capacity, S, g
+    )
+    return S, g

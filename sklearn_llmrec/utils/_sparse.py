@@ -77,7 +77,7 @@ def compiled() -> Any:
 
 
 def compiled_topk(
-    A: Any, B: Any, seen: Any | None, k: int, *, n_threads: int = 1
+    A: Any, B: Any, seen: Any | None, k: int, *, signed: bool = False, n_threads: int = 1
 ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
     """Top-k of the positive entries of ``A @ B`` outside `seen`, if a compiled kernel can do it and it pays.
 
@@ -87,19 +87,23 @@ def compiled_topk(
     B : sparse of shape (p, m)
     seen : sparse of shape (n, m) or None
     k : int
+    signed : bool, default=False
+        Whether negative values are let in, where other ways than the kernel would not do for them.
     n_threads : int, default=1
 
     Returns
     -------
     lists : tuple of (items, values), or None
         Items of shape (n, k), -1 where there are no more, equal values by lower column; to the same bits as without
-        the kernel. None without numba, for negative values, huge matrices and little work.
+        the kernel. None without numba, for negative values unless `signed`, huge matrices and little work.
     """
     if not (A.nnz and B.nnz) or k > B.shape[1] or A.dtype != B.dtype:
         return None
-    if np.diff(B.indptr)[A.indices].sum() < WORTH_COMPILING or (kernel := compiled()) is None:
+    # Without the kernel, signed values take dense rows.
+    work = A.shape[0] * B.shape[1] if signed else np.diff(B.indptr)[A.indices].sum()
+    if work < WORTH_COMPILING or (kernel := compiled()) is None:
         return None
-    if A.data.min() < 0 or B.data.min() < 0:
+    if not signed and (A.data.min() < 0 or B.data.min() < 0):
         return None
     A, B = _kernel_csr(A, A.dtype), _kernel_csr(B, B.dtype)
     seen = None if seen is None or not seen.nnz else _kernel_csr(seen, seen.dtype)
