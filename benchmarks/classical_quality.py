@@ -17,7 +17,7 @@ from _data import add_data_option, movielens_1m, random_split
 from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
 from sklearn_llmrec.datasets import load_online_retail
 from sklearn_llmrec.decomposition import BPRRecommender, PureSVD
-from sklearn_llmrec.linear_model import EASE, SLIM
+from sklearn_llmrec.linear_model import EASE, SLIM, SparseEASE
 from sklearn_llmrec.metrics import ndcg_at_k
 from sklearn_llmrec.neighbors import RP3beta
 
@@ -30,6 +30,7 @@ MODELS = {
     "EASE()": EASE(),
     "EASE(1000)": EASE(1000),
     "EASE(200)": EASE(200),
+    "SparseEASE()": SparseEASE(),
     "ALSRecommender(random_state=0)": ALSRecommender(random_state=0),
     "PureSVD(random_state=0)": PureSVD(random_state=0),
     "BPRRecommender(random_state=0)": BPRRecommender(random_state=0),

@@ -23,7 +23,7 @@ from sklearn.model_selection import ParameterSampler
 from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
 from sklearn_llmrec.decomposition import BPRRecommender
 from sklearn_llmrec.dummy import PopularityRecommender
-from sklearn_llmrec.linear_model import EASE, SLIM
+from sklearn_llmrec.linear_model import EASE, SLIM, SparseEASE
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
 
 DATA = {"latest-small": latest_small, "games": amazon_games, "ml-1m": movielens_1m}
@@ -49,6 +49,10 @@ MODELS = {
     "itemknn": (ItemKNN(), NEIGHBORS),
     "userknn": (UserKNN(), NEIGHBORS),
     "ease": (EASE(), {"regularization": loguniform(1, 10_000)}),
+    "sparse-ease": (
+        SparseEASE(),
+        {"regularization": loguniform(1, 10_000), "n_neighbors": LogInteger(30, 400)},
+    ),
     "slim": (
         SLIM(),
         {

@@ -104,7 +104,7 @@ def require_gram_memory(n_items: int, dtype: Any) -> None:
     require_memory(
         2 * n_items**2 * np.dtype(dtype).itemsize,
         f"The weight matrix of {n_items} x {n_items} items (twice, while it is inverted)",
-        "Keep fewer items (min_item_interactions), pass X in float32, or use ItemKNN, whose weights are sparse.",
+        "Keep fewer items (min_item_interactions), pass X in float32, or use SparseEASE, whose weights are sparse.",
     )
 
 
@@ -157,6 +157,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
 
     See Also
     --------
+    SparseEASE : The same on a few items for each, for larger catalogues.
     sklearn_llmrec.neighbors.ItemKNN : Item-to-item weights without the inverse.
 
     Notes

@@ -133,6 +133,7 @@ class SLIM(ItemToItemRecommender):
     See Also
     --------
     EASE : Dense weights of either sign, in closed form.
+    SparseEASE : Sparse weights of either sign, without the Gram matrix of all items.
     sklearn_llmrec.neighbors.ItemKNN : The neighbours without the regression.
 
     Notes
@@ -190,7 +191,7 @@ class SLIM(ItemToItemRecommender):
         require_memory(
             n_items**2 * X.dtype.itemsize,
             f"The Gram matrix of {n_items} x {n_items} items",
-            "Keep fewer items (min_item_interactions), or use ItemKNN, which needs no dense matrix.",
+            "Keep fewer items (min_item_interactions), or use SparseEASE, which needs no dense matrix.",
         )
         # Symmetric: the transpose of the Fortran array is the same matrix in C order.
         G = gram(X, X.dtype, n_threads=effective_n_jobs(self.n_jobs)).T
