@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 
 from sklearn_llmrec import ALSRecommender
-from sklearn_llmrec.decomposition import BiasedMF, BPRRecommender, SVDpp
+from sklearn_llmrec.decomposition import BiasedMF, BPRRecommender, SVDpp, _als
 
 
 @pytest.fixture
@@ -69,6 +69,7 @@ MODELS = [
     BiasedMF(3, max_iter=1, random_state=0),
     SVDpp(3, max_iter=1, random_state=0),
 ]
+FORGETFUL = MODELS[1:]
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 
 
@@ -91,7 +92,7 @@ def test_other_rows_may_follow_and_other_items_may_not(model, X):
     np.testing.assert_array_equal(cold.fit(X).fit(X).components_, clone(cold).fit(X).components_)
 
 
-@each_model
+@pytest.mark.parametrize("model", FORGETFUL, ids=lambda model: type(model).__name__)
 def test_the_first_part_is_a_fit_and_the_same_rows_again_are_a_warm_start(model, X):
     whole, parts = clone(model).set_params(warm_start=True), clone(model)
     for _ in range(3):
@@ -111,12 +112,51 @@ def test_sweeps_in_parts_are_sweeps_in_one_fit(kind, X):
     np.testing.assert_allclose(parts.predict(X), whole.predict(X), rtol=1e-9)
 
 
-def test_als_in_parts_of_all_rows_descends_to_one_fit(X):
-    model = ALSRecommender(4, regularization=1.0, max_iter=2, random_state=0)
-    whole = clone(model).set_params(max_iter=40).fit(X)
-    steps = [_weighted_loss(model.partial_fit(X), X) for _ in range(5)]
-    assert (np.diff(steps) < 1e-6 * steps[0]).all()
-    assert steps[-1] < 1.05 * _weighted_loss(whole, X)
+@pytest.mark.parametrize("frequency_exponent", [0.0, 0.5])
+def test_items_of_als_are_held_by_what_earlier_rows_said(monkeypatch, X, frequency_exponent):
+    """The items after one sweep solve the normal equations of the new rows and of the old ones, which are summed up."""
+    monkeypatch.setattr(_als, "_STEPS", 60)
+    old, new = X[:40], X[40:]
+    model = ALSRecommender(
+        4,
+        regularization=1.0,
+        unobserved_weight=0.5,
+        frequency_exponent=frequency_exponent,
+        max_iter=1,
+        random_state=0,
+    ).fit(old)
+    P, Q, mean = model.transform(old), model.components_.T.copy(), model._mean_frequency_
+    model.partial_fit(new)
+    own = clone(model).fit(new)  # its users are solved from these items
+    own.components_, own._known_rows_ = Q.T, None
+    own._mean_frequency_ = model._mean_frequency_
+    R = own.transform(new)
+    C_old, C_new = 2 * old.toarray(), 2 * new.toarray()
+    curvature = (C_old.sum(axis=1) * (P**2).sum(axis=1)).sum() / (4 * C_old.sum())
+    totals = 0.5 * 60 + C_old.sum(axis=0) + C_new.sum(axis=0)
+    penalties = (totals / totals.mean()) ** frequency_exponent
+    for i in range(24):
+        past = 0.5 * P.T @ P + (C_old[:, i].sum() * curvature + penalties[i]) * np.eye(4)
+        now = R.T @ ((0.5 + C_new[:, [i]]) * R)
+        right = past @ Q[i] + R.T @ ((0.5 + C_new[:, i]) * (C_new[:, i] > 0))
+        np.testing.assert_allclose(
+            model.components_[:, i], np.linalg.solve(past + now, right), atol=1e-8
+        )
+    assert mean != model._mean_frequency_
+
+
+def test_few_new_users_lose_little_of_what_many_said():
+    rng = np.random.default_rng(0)
+    tastes = np.repeat(np.eye(4), 10, axis=1)[rng.integers(4, size=400)]
+    X = sp.csr_array((rng.random(tastes.shape) < 0.05 + 0.3 * tastes).astype(float))
+    model = ALSRecommender(8, regularization=1.0, random_state=0)
+    whole, parts = clone(model).fit(X), clone(model).fit(X[:300])
+    for start in range(300, 400, 10):
+        parts.partial_fit(X[start : start + 10])
+    # A fit on ten users alone follows them, wherever it starts.
+    few = clone(model).set_params(warm_start=True).fit(X[:300]).fit(X[390:])
+    losses = [_weighted_loss(one, X) for one in (whole, parts, few)]
+    assert losses[1] < 1.02 * losses[0] < losses[2]
 
 
 @each_model

@@ -1,5 +1,6 @@
 """ALS: weighted matrix factorisation for implicit feedback."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -19,6 +20,27 @@ from sklearn_llmrec.decomposition._row_systems import RowSystems
 from sklearn_llmrec.utils._blas import blas_threads
 from sklearn_llmrec.utils._callbacks import iterations, tell
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
+
+
+@dataclass(frozen=True)
+class _Past:
+    """What earlier rows say about the items, near the factors that the items have.
+
+    Their objective is taken as quadratic there: for item i its matrix is ``gram + (weights[i] curvature + penalty) I``.
+    The true one has the interactions' ``weights[i]`` mean p p' in the middle; a multiple of the identity does as well.
+    """
+
+    gram: NDArray[np.float64]  # what all pairs, interactions or not, add for every item
+    weights: NDArray[
+        np.float64
+    ]  # what the interactions of each item add to the weight of these pairs
+    curvature: float  # the mean of (p' e)^2 over interactions, by weight, and directions e
+
+    def __add__(self, other: "_Past") -> "_Past":
+        total = self.weights.sum(), other.weights.sum()
+        curvature = np.average([self.curvature, other.curvature], weights=total)
+        return _Past(self.gram + other.gram, self.weights + other.weights, float(curvature))
+
 
 # Steps of conjugate gradients per sweep, from the factors of the sweep before.
 _STEPS = 2
@@ -128,6 +150,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         "verbose": ["verbose"],
     }
     _nonnegative: ClassVar[bool] = True
+    _past_: _Past
 
     def __init__(
         self,
@@ -180,6 +203,39 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
             gram: NDArray[Any] = self.unobserved_weight * (factors.T @ factors)
         return gram
 
+    def _sweep(
+        self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
+    ) -> None:
+        super()._sweep(X, go_on, kept)
+        P = self._known_rows_.values  # type: ignore[union-attr]
+        by_user, by_item = (self.confidence * X.sum(axis=axis) for axis in (1, 0))
+        curvature = by_user @ np.einsum("ud,ud->u", P, P) / (self.n_components * by_user.sum())
+        past = _Past(self._gram(P).astype(np.float64), by_item.astype(np.float64), float(curvature))
+        self._past_ = past if kept is None else self._past_ + past
+
+    def _item_systems(self, X: sp.csr_array, Q: NDArray[Any]) -> tuple[RowSystems, NDArray[Any]]:
+        """The regressions of items on new rows and on what earlier ones say, and what is added to their right sides.
+
+        The right sides come in by an entry of weight zero for each item, whose column has them for factors.
+        """
+        past, n_items = self._past_, X.shape[1]
+        columns, new = X.T.tocsr(), self.confidence * np.bincount(X.indices, X.data, n_items)
+        frequencies = self.unobserved_weight * self.n_users_fit_ + past.weights + new
+        penalties = past.weights * past.curvature + self._penalties(
+            frequencies, float(frequencies.mean())
+        )
+        right = Q @ past.gram + penalties[:, None] * Q
+        pattern = with_data(columns, np.ones(columns.nnz, dtype=bool))
+        both = sp.hstack([pattern, sp.eye_array(n_items, dtype=bool)], format="csr")
+        own = both.indices < X.shape[0]
+        values = np.zeros((2, both.nnz), dtype=X.dtype)
+        values[0, own] = self.confidence * columns.data
+        values[1, own] = self.unobserved_weight + values[0, own]
+        values[1, ~own] = 1
+        threads = effective_n_jobs(self.n_jobs)
+        systems = RowSystems(both, values[0], values[1], penalties, n_threads=threads)
+        return systems, right.astype(X.dtype)
+
     def _fit_factors(
         self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
@@ -187,10 +243,15 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         P = 0.01 * rng.random((X.shape[0], self.n_components), dtype=X.dtype)
         Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)
         users, self._mean_frequency_ = self._systems(X, None)
-        items, _ = self._systems(X.T.tocsr(), None)
         if go_on:
             Q = np.ascontiguousarray(self.components_.T.astype(X.dtype))
             P = users.solve_fully(Q, self._gram(Q))
+        if kept is None:
+            items, _ = self._systems(X.T.tocsr(), None)
+            right, common = None, X.dtype.type(0)
+        else:
+            items, right = self._item_systems(X, Q)
+            common = self._past_.gram.astype(X.dtype)
 
         def fitted() -> dict[str, Any]:
             learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
@@ -200,7 +261,9 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         for sweep in iterations(self, self.max_iter, X=X, fitted=fitted):
             self.n_iter_ = sweep + 1
             P = users.solve(Q, self._gram(Q), start=P, max_iter=_STEPS)
-            Q = held(items.solve(P, self._gram(P), start=Q, max_iter=_STEPS), Q, kept)
+            factors = P if right is None else np.vstack([P, right])
+            new = items.solve(factors, self._gram(P) + common, start=Q, max_iter=_STEPS)
+            Q = held(new, Q, kept)
             tell(self, f"sweep {sweep + 1} of {self.max_iter}")
         self.components_ = np.ascontiguousarray(Q.T)
 

@@ -47,14 +47,15 @@ class ContinuedFitMixin(PartialFitMixin):
         """Go on from the factors and biases that items have, with the rows given; the first call is a fit.
 
         A later call makes `max_iter` more sweeps over these rows alone, whatever `warm_start` says. Their users are
-        solved for anew; their items follow them, and forget what earlier rows said otherwise; all other items stay
-        exactly as they are. So the result depends on the order of the parts and is not that of one fit on all rows:
-        give old rows with the new ones where these are few. Popularity adds up.
+        solved for anew; items that X lacks stay exactly as they are, the others follow. In `ALSRecommender` the
+        others are held by what earlier rows said, as strongly as these were many: new users can come in small parts,
+        and rows given twice count twice. In the other models they forget what earlier rows said otherwise: give old
+        rows with the new ones where these are few. The result depends on the order of the parts; popularity adds up.
 
         Parameters
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
-            New or known users, over the same items.
+            New users, over the same items; of models that forget, known ones too.
         y : array-like or sparse, default=None
             Ignored.
 
