@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -289,21 +290,53 @@ def test_failures_that_pass_are_retried_and_fatal_ones_are_not(X):
 
 
 def test_a_function_that_raises_is_a_failure_and_cached_answers_outlive_it(X, tmp_path):
-    alive = True
+    class Model:
+        alive = True
 
-    def model(messages):
-        if not alive:
-            raise RuntimeError("no more quota")
-        return json.dumps({"ranking": list(range(n_candidates(messages[1]["content"]), 0, -1))})
+        def __repr__(self):
+            return "Model()"
 
-    asking = reranker("", model=model, n_jobs=1, cache=tmp_path).fit(X)
+        def __call__(self, messages):
+            if not Model.alive:
+                raise RuntimeError("no more quota")
+            n = n_candidates(messages[1]["content"])
+            return json.dumps({"ranking": list(range(n, 0, -1))})
+
+    asking = reranker("", model=Model(), n_jobs=1, cache=tmp_path).fit(X)
     answered = asking.rerank(X[8:], 6)
-    alive = False
+    Model.alive = False
     with pytest.warns(UserWarning, match="8 of 12 rows .8 failed.*RuntimeError: no more quota"):
         result = asking.rerank(X, 6)
     base = EASE().fit(X).recommend(X, 6)[0]
     assert_array_equal(result.items, np.vstack([base[:8], answered.items]))
     assert result.counts["requests"] == 3
+
+
+def test_functions_of_one_factory_share_no_answers(X, tmp_path):
+    class Model:
+        def __init__(self, step):
+            self.step = step
+
+        def __repr__(self):
+            return f"Model({self.step})"
+
+        def ask(self, messages):
+            return json.dumps({"ranking": list(range(1, 9))[:: self.step]})
+
+    def factory(step):
+        return lambda messages: json.dumps({"ranking": list(range(1, 9))[::step]})
+
+    base = EASE().fit(X).recommend(X, 8)[0]
+    for make in (
+        factory,
+        lambda step: Model(step).ask,
+        lambda step: partial(Model.ask, Model(step)),
+    ):
+        for step in (1, -1):
+            model = reranker("", model=make(step), cache=tmp_path).fit(X)
+            assert_array_equal(model.recommend(X, 8)[0], base[:, ::step])
+            again = reranker("", model=make(step), cache=tmp_path).fit(X).rerank(X, 8)
+            assert again.counts["cached"] == 12
 
 
 def test_a_reranker_of_a_reranker_asks_its_own_model(X):

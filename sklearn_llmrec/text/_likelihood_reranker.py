@@ -16,8 +16,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS
 from sklearn_llmrec.text._llm_answers import read_gains
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
-from sklearn_llmrec.text._llm_client import AnswerCache, Session, asked
-from sklearn_llmrec.text._llm_reranker import function_name
+from sklearn_llmrec.text._llm_client import AnswerCache, Session, asked, function_name
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
 from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._optional import require
@@ -70,7 +69,7 @@ class LikelihoodReranker(LanguageModelReranker):
         Where a model that is loaded computes: "cpu", "cuda", ...; "auto" is a GPU where there is one.
     cache : str or path, default=None
         Folder that keeps the numbers; files are named by a hash of model and texts, which are not
-        stored. None keeps nothing.
+        stored. A function is known by its code and what it holds. None keeps nothing.
     {n_candidates, include_seen}
 
     Attributes

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
+from types import CodeType
 from typing import Any
 
 from sklearn_llmrec.text._prompts import Messages
@@ -53,6 +54,32 @@ def asked(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
     except Exception as error:
         raise ChatFailed("failed", f"{type(error).__name__}: {error}") from error
+
+
+def function_name(function: Any) -> str:
+    """What a function is called in the keys of a cache: by its name, its code and what it holds.
+
+    Two functions that one factory makes for two models have one name, and must not share answers.
+    """
+    name = getattr(function, "__qualname__", function)
+    cells = getattr(function, "__closure__", None) or ()
+    held = (
+        *_code_parts(getattr(function, "__code__", None)),
+        getattr(function, "__defaults__", None),
+        getattr(function, "__kwdefaults__", None),
+        getattr(function, "__self__", None),
+        *(cell.cell_contents for cell in cells),
+    )
+    content = blake2b(repr(held).encode("utf-8", "replace"), digest_size=16).hexdigest()
+    return f"{getattr(function, '__module__', '')}.{name}.{content}"
+
+
+def _code_parts(code: Any) -> tuple[Any, ...]:
+    """What a function does, the same in every process."""
+    if code is None:
+        return ()
+    constants = [_code_parts(c) if isinstance(c, CodeType) else c for c in code.co_consts]
+    return code.co_code, code.co_names, constants
 
 
 @dataclass(frozen=True)

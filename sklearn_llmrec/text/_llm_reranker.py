@@ -18,7 +18,7 @@ from sklearn_llmrec._similar import check_lists_to_explain
 from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
-from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session, asked
+from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session, asked, function_name
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
 from sklearn_llmrec.utils._documented import documented
 
@@ -69,7 +69,7 @@ class LLMReranker(LanguageModelReranker):
         Longest answer.
     cache : str or path, default=None
         Folder that keeps answers; files are named by a hash of model and prompt, which are not
-        stored. None keeps nothing.
+        stored. A function is known by its code and what it holds. None keeps nothing.
     api_key_env : str, default="OPENAI_API_KEY"
         Name of the environment variable that holds the key. It is read for every request; a key is
         never a parameter, so it is never printed or pickled.
@@ -240,11 +240,6 @@ class LLMReranker(LanguageModelReranker):
             ]
             for line, reasons in zip(lists, read)
         ]
-
-
-def function_name(function: Any) -> str:
-    """What a function is called in the keys of a cache."""
-    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', function)}"
 
 
 def _ask_function(
