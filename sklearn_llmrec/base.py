@@ -25,7 +25,13 @@ from sklearn_llmrec.utils._callbacks import (
     with_callbacks,
 )
 from sklearn_llmrec.utils._memory import require_memory
-from sklearn_llmrec.utils._validation import canonical, check_k, check_matrix, check_targets
+from sklearn_llmrec.utils._validation import (
+    canonical,
+    check_k,
+    check_matrix,
+    check_targets,
+    check_weights,
+)
 
 __all__ = ["BaseRecommender"]
 
@@ -215,7 +221,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         X = self._check_X(X, reset=False)
         return self._recommend(X, X if exclude_seen else None, k, candidates)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Mean nDCG@10 with binary relevance, seen items excluded.
 
         Parameters
@@ -226,6 +232,8 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             Held-out interactions of the same rows; what X already holds does not count. Without it (or with a
             one-dimensional y) a fifth of every row of at least two interactions is hidden, chosen by a hash of the
             row's items; models of order hide the latest fifth instead.
+        sample_weight : array-like of shape (n_users,), default=None
+            Weights of the users in the mean; by default all are equal.
 
         Returns
         -------
@@ -236,7 +244,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If no row has a target.
+            If no row has a target, or none of positive weight, or weights are not one number >= 0 per row.
         """
         from sklearn_llmrec.metrics._ranking import ndcg_at_k
         from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
@@ -247,7 +255,14 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         if y is None:
             X, y = hide_latest(X) if self._needs_order else hide_by_hash(X)
         items, _ = self._recommend(X, X, min(10, X.shape[1]), None)
-        return float(ndcg_at_k(y, items, k=items.shape[1], seen=X))
+        values = ndcg_at_k(y, items, k=items.shape[1], seen=X, per_user=True)
+        defined = ~np.isnan(values)
+        if sample_weight is None:
+            return float(values[defined].mean())
+        weights = check_weights(sample_weight, X.shape[0])[defined]
+        if not weights.any():
+            raise ValueError("sample_weight is zero for every row that has a target.")
+        return float(np.average(values[defined], weights=weights))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

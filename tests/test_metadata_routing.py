@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import UnsetMetadataPassedError
@@ -71,6 +71,36 @@ def composed(kind, member):
         "switch": lambda: SwitchRecommender(members, fit_on="all"),
         "rerank": lambda: MMRReranker(member),
     }[kind]()
+
+
+def test_a_search_over_a_pipeline_scores_with_and_without_weights(X, weights):
+    # Pipeline.score hands sample_weight=None to its last step, which has to know the word.
+    pipeline = make_pipeline(BM25Transformer(), EASE())
+    plain = GridSearchCV(pipeline, {"ease__regularization": [1.0, 10.0]}, cv=2).fit(X)
+    asking = make_pipeline(BM25Transformer(), EASE().set_score_request(sample_weight=True))
+    weighted = GridSearchCV(asking, {"ease__regularization": [1.0, 10.0]}, cv=2)
+    scores = weighted.fit(X, sample_weight=weights).cv_results_["mean_test_score"]
+    assert (scores != plain.cv_results_["mean_test_score"]).all()
+    for kind in KINDS:
+        piped = make_pipeline(BM25Transformer(), composed(kind, EASE()))
+        assert np.isfinite(piped.fit(X).score(X))
+        last = piped[-1].set_score_request(sample_weight=True)
+        assert piped.score(X, sample_weight=weights) == last.score(
+            piped[0].transform(X), sample_weight=weights
+        )
+
+
+def test_weights_of_users_in_a_score_are_repetitions(X):
+    model, counts = EASE().fit(X), np.arange(60) % 3
+    repeated = sp.csr_array(X[np.repeat(np.arange(60), counts)])
+    assert_allclose(model.score(X, sample_weight=counts), model.score(repeated))
+    assert model.score(X, sample_weight=np.ones(60)) == pytest.approx(model.score(X))
+    with pytest.raises(ValueError, match="zero for every row that has a target"):
+        model.score(X, sample_weight=np.zeros(60))
+    with pytest.raises(ValueError, match=r"one weight per row, shape \(60,\); got shape \(3,\)"):
+        model.score(X, sample_weight=[1, 2, 3])
+    with pytest.raises(ValueError, match="finite and at least 0"):
+        model.score(X, sample_weight=-np.ones(60))
 
 
 def inner(model):
@@ -149,6 +179,7 @@ def test_through_pipelines_and_searches(X, weights):
     vote = VotingRecommender([("pipe", nested), ("ease", EASE())])
     fitted = clone(vote).fit(X, sample_weight=weights)
     assert_array_equal(fitted.estimators_[0][-1].sample_weight_, weights)
+    vote.set_score_request(sample_weight=False)  # members learn with weights, the mean has none
     search = GridSearchCV(vote, {"ease__regularization": [1.0, 10.0]}, cv=2)
     search.fit(X, sample_weight=weights)
     assert_array_equal(search.best_estimator_.estimators_[0][-1].sample_weight_, weights)

@@ -68,7 +68,7 @@ class RoutesFitMixin(BaseRecommender):
         -------
         routing : MetadataRouter
         """
-        router = MetadataRouter(owner=type(self).__name__)
+        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
         for name, member in self._routed_members().items():
             mapping = MethodMapping().add(caller="fit", callee="fit")
             router.add(method_mapping=mapping, **{name: member})

@@ -175,6 +175,24 @@ def check_targets(y: Any, shape: tuple[int, int]) -> Any | None:
     return y
 
 
+def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
+    """Weights of rows as floats.
+
+    Raises
+    ------
+    ValueError
+        If they are not one finite number of at least 0 per row.
+    """
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight must hold one weight per row, shape ({n_rows},); got shape {weights.shape}."
+        )
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("sample_weight must be finite and at least 0.")
+    return weights
+
+
 def check_k(k: Any, n_items: int) -> int:
     """`k` as an int between 1 and `n_items`.
 
