@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn_llmrec import _event_log
 from sklearn_llmrec._annotated import AnnotatedArray
 from sklearn_llmrec._entries import as_times, is_coordinates, order_in_rows, sorted_entries
-from sklearn_llmrec._tables import known_positions, long_table, table_column
+from sklearn_llmrec._tables import known_positions, long_table, matrix_of_table, table_column
 
 __all__ = ["Interactions"]
 
@@ -26,7 +26,8 @@ class Interactions(AnnotatedArray):
     Parameters
     ----------
     arg1 : array-like, sparse, or what `scipy.sparse.csr_array` takes
-        The values. Another `Interactions` hands on all it knows.
+        The values. Another `Interactions` hands on all it knows; a dataframe with a row per user and a column per
+        item its labels. A table of events is read by `from_frame`.
     shape : tuple of int, default=None
         Shape ``(n_users, n_items)`` where `arg1` does not tell it.
     dtype : dtype, default=None
@@ -98,6 +99,9 @@ class Interactions(AnnotatedArray):
         user_features: Any = None,
         **options: Any,
     ) -> None:
+        arg1, rows, columns = matrix_of_table(arg1)
+        user_ids = rows if user_ids is None else user_ids
+        item_ids = columns if item_ids is None else item_ids
         if timestamps is not None:
             data, entries, indices, indptr, shape = sorted_entries(arg1, shape)
             times = as_times(timestamps, len(entries))

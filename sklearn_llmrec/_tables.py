@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils._validation import names_of_events
 
 
 def n_table_rows(table: Any) -> int:
@@ -119,6 +120,33 @@ def id_array(series: "nw.Series[Any]") -> NDArray[Any]:
     if ids.dtype.kind == "f" and np.isfinite(ids).all() and (ids == np.floor(ids)).all():
         return ids.astype(np.int64)
     return ids.astype(object) if ids.dtype.kind in "US" else ids
+
+
+def matrix_of_table(table: Any) -> tuple[Any, NDArray[Any] | None, NDArray[Any] | None]:
+    """The numbers of a dataframe that is a matrix itself, with its labels of rows and columns; others as they are.
+
+    Raises
+    ------
+    TypeError
+        If it is a table of events, or holds something else than numbers.
+    """
+    if isinstance(table, (tuple, np.ndarray)) or hasattr(table, "nnz"):
+        return table, None, None  # at once: every selection of rows comes by
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        return table, None, None
+    names, index = list(frame.columns), nw.maybe_get_index(frame)
+    values = np.asarray(table) if index is not None else frame.to_numpy()
+    if names_of_events(names) or values.dtype.kind not in "biuf":
+        raise TypeError(
+            "A table given to Interactions is the matrix itself, a row of numbers per user and a column per item; this "
+            f"one has columns {names[:5]}. Interactions.from_frame(df, user=..., item=...) takes a table of events."
+        )
+    rows = (
+        None if index is None or hasattr(index, "step") else np.asarray(index)
+    )  # a RangeIndex has a step
+    numbered = hasattr(getattr(table, "columns", None), "step")
+    return values, rows, None if numbered else np.asarray(names)
 
 
 def column_names(table: Any) -> list[str]:

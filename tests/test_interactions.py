@@ -528,6 +528,27 @@ def test_pandas_finds_features_by_row_and_column():
     assert X[:, [2, 0]].item_features.index.tolist() == ["y", "z"]
 
 
+@pytest.mark.parametrize("make", FRAMES)
+def test_a_dataframe_that_is_the_matrix_has_labels(make):
+    X = Interactions(make({"mug": [1.0, 0], "tea": [0, 2]}))
+    np.testing.assert_array_equal(X.toarray(), [[1, 0], [0, 2]])
+    assert X.item_ids.tolist() == ["mug", "tea"]
+    assert X.user_ids is None
+    assert Interactions(make({"mug": [1.0], "tea": [2.0]}), item_ids=[5, 6]).item_ids[1] == 6
+    for table in ({"user": [1, 2], "item": [3, 4]}, {"mug": ["a", "b"]}):
+        with pytest.raises(TypeError, match=r"the matrix itself.*from_frame"):
+            Interactions(make(table))
+
+
+def test_a_pivot_table_knows_users_and_items():
+    log = pd.DataFrame({"who": ["bob", "ann"], "what": [7, 3], "n": [1, 2]})
+    X = Interactions(log.pivot_table(index="who", columns="what", values="n", fill_value=0))
+    assert X.user_ids.tolist() == ["ann", "bob"]
+    assert X.item_ids.tolist() == [3, 7]
+    np.testing.assert_array_equal(X.toarray(), [[2, 0], [0, 1]])
+    assert Interactions(pd.DataFrame(np.eye(2))).item_ids is None
+
+
 def test_what_it_knows_is_shown():
     assert repr(Interactions(np.eye(2))).endswith("2 stored elements>")
     shown = repr(marked()[:2])

@@ -108,6 +108,12 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
     return X
 
 
+def names_of_events(names: Any) -> bool:
+    """Whether columns are called as those of a table of events are: one as users, another as items."""
+    found = [_EVENT_COLUMN.match(str(name)) for name in names]
+    return {match.group(1).lower() in _USERS for match in found if match} == {True, False}
+
+
 def _refuse_events(estimator: Any) -> None:
     """Refuse a table of events, whose few columns would pass as items.
 
@@ -117,8 +123,7 @@ def _refuse_events(estimator: Any) -> None:
         If a column is called as users are, and another as items.
     """
     names = list(getattr(estimator, "feature_names_in_", ()))
-    found = [_EVENT_COLUMN.match(name) for name in names]
-    if {match.group(1).lower() in _USERS for match in found if match} == {True, False}:
+    if names_of_events(names):
         raise ValueError(
             f"X has columns {names[:5]}: a table of events, it seems, and {type(estimator).__name__} takes a "
             "user-by-item matrix. Interactions.from_frame(df, user=..., item=...) builds one from events."
