@@ -67,13 +67,13 @@ def test_slim_blocks_and_threads_change_nothing(X, monkeypatch, n_neighbors, com
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("way", ["gram of all", "products", "compiled"])
-def test_sparse_ease_is_a_ridge_on_the_nearest_items(monkeypatch, way, dtype):
-    if way != "gram of all":
-        monkeypatch.setattr(_sparse_ease, "_GRAM_BYTES", 0)
-    if way == "compiled":
+@pytest.mark.parametrize("n_popular", [1, 12, 30])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_sparse_ease_is_a_ridge_on_the_nearest_items(monkeypatch, compiled, n_popular, dtype):
+    if compiled:
         pytest.importorskip("numba")
-    monkeypatch.setattr(_sparse_ease, "WORTH_COMPILING", 0 if way == "compiled" else 10**9)
+    monkeypatch.setattr(_sparse_ease, "WORTH_COMPILING", 0 if compiled else 10**9)
+    monkeypatch.setattr(_sparse_ease, "_GRAM_BYTES", np.dtype(dtype).itemsize * n_popular**2)
     monkeypatch.setattr(_sparse_ease, "_BLOCK_BYTES", 2000)
     rng = np.random.default_rng(0)
     D = (rng.random((60, 30)) * (rng.random((60, 30)) < 0.1)).astype(dtype)

@@ -16,7 +16,7 @@ from sklearn_llmrec.linear_model._supports import nearest_items
 from sklearn_llmrec.utils._blas import blas_threads
 from sklearn_llmrec.utils._sparse import WORTH_COMPILING, _kernel_csr, compiled
 
-# Up to this size the Gram matrix of all items is made, and read from.
+# The Gram matrix of the most popular items, as many as it can hold: of all, in catalogues of some 8,000.
 _GRAM_BYTES = 2**28
 # What the Gram matrices of the items that are solved together take.
 _BLOCK_BYTES = 2**24
@@ -59,10 +59,11 @@ class SparseEASE(StackingMixin, ItemToItemRecommender):
 
     Notes
     -----
-    Fit is the fit of `ItemKNN`, then O(n_items n_neighbors^3) for the solutions, and for the Gram matrices the pairs of
-    neighbours of an item that the users hold: no n_items x n_items matrix is made, unless it is small. Weights
-    take 8 bytes each in float32, `n_neighbors` for every item. `partial_fit` keeps the rows and fits all of them, since
-    every part changes who the neighbours are. The extra `fast` compiles the Gram matrices and the lists.
+    Fit is the fit of `ItemKNN`, then O(n_items n_neighbors^3) for the solutions, and what their Gram matrices take:
+    pairs of popular items (of some 8,000 in float32) are read from one matrix of 256 MiB at most, all others are
+    counted over the users of the item that is none of these. Weights take 8 bytes each in float32, `n_neighbors` for
+    every item. `partial_fit` keeps the rows and fits all of them, since every part changes who the neighbours are. The
+    extra `fast` compiles the Gram matrices and the lists.
 
     SANSA has the same aim: it sparsifies the inverse of EASE through an incomplete Cholesky factor of the whole Gram
     matrix. Here no inverse is approximated, only the items that may speak for a candidate are chosen before.
@@ -133,51 +134,55 @@ class SparseEASE(StackingMixin, ItemToItemRecommender):
 class SupportGrams:
     """Gram matrices of a few columns for every item.
 
+    Pairs of popular items, which take most of the work, are read from the Gram matrix of these; other items have
+    few users, whose rows say what they share with the columns that are asked for.
+
     Parameters
     ----------
     X : csr_array of shape (n_users, n_items)
     places : ndarray of shape (n_items, k), int32
         The columns of each item, filled with -1.
     n_threads : int, default=1
-        Of the Gram matrix of all items, where that is made.
+        Of the Gram matrix of popular items.
     """
 
     def __init__(self, X: sp.csr_array, places: NDArray[np.int32], *, n_threads: int = 1) -> None:
+        n_items = X.shape[1]
         self.places = places
-        self._all = self._kernel = None
-        if X.shape[1] ** 2 * X.dtype.itemsize <= _GRAM_BYTES:
-            self._all = gram(X, X.dtype, n_threads=n_threads)
-            return
-        self._columns = _kernel_csr(X.T, X.dtype)
-        if X.nnz * places.shape[1] >= WORTH_COMPILING and self._columns.indices.dtype == np.int32:
-            self._kernel = compiled()
+        n_popular = min(n_items, int((_GRAM_BYTES / X.dtype.itemsize) ** 0.5))
+        counts = np.bincount(X.indices, minlength=n_items)
+        popular = np.sort(np.argsort(-counts, kind="stable")[:n_popular])
+        self._rank = np.full(n_items, -1, dtype=np.int32)
+        self._rank[popular] = np.arange(n_popular)
+        # Symmetric: the transpose of the Fortran array is the same matrix in C order.
+        self._head = gram(sp.csr_array(X[:, popular]), X.dtype, n_threads=n_threads).T
+        self._rows, self._columns = _kernel_csr(X, X.dtype), _kernel_csr(X.T, X.dtype)
+        work = n_items * places.shape[1] ** 2
+        self._kernel = compiled() if work >= WORTH_COMPILING else None
 
     def __call__(self, items: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Gram matrices (n, k, k) of some items' columns, and the products (n, k) of these with the item's own."""
         places = self.places[items]
-        if self._kernel is not None:
-            S, g = self._kernel.support_grams(self._columns, places, items)
-            upper = np.arange(S.shape[1])
-            np.copyto(S, S.transpose(0, 2, 1), where=upper[:, None] < upper)
-            return S, g
-        if self._all is not None:
-            S = self._all[places[:, :, None], places[:, None]]
-            g = self._all[places, items[:, None]]
-        else:
-            S, g = self._by_products(places, items)
-        beyond = places < 0
-        S[beyond[:, :, None] | beyond[:, None]] = 0
-        g[beyond] = 0
-        return S, g
-
-    def _by_products(
-        self, places: NDArray[np.int32], items: NDArray[np.int64]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        S = np.zeros((*places.shape, places.shape[1]), dtype=self._columns.dtype)
-        g = np.zeros(places.shape, dtype=S.dtype)
+        if self._kernel is not None and self._columns.indices.dtype == np.int32:
+            grams: tuple[NDArray[Any], NDArray[Any]] = self._kernel.support_grams(
+                self._rows, self._columns, self._rank, self._head, places, items
+            )
+            return grams
+        rank = np.where(places < 0, -1, self._rank[places])
+        S = self._head[rank[:, :, None], rank[:, None]]
+        g = self._head[rank, self._rank[items][:, None]]
+        S[(rank[:, :, None] < 0) | (rank[:, None] < 0)] = 0
+        g[(rank < 0) | (self._rank[items] < 0)[:, None]] = 0
         for row, item in enumerate(items):
             own = places[row, places[row] >= 0]
-            some = self._columns[np.append(own, item)]
-            product = (some @ some[:-1].T).toarray()
-            S[row, : len(own), : len(own)], g[row, : len(own)] = product[:-1], product[-1]
+            rare = np.flatnonzero(self._rank[own] < 0)
+            if self._rank[item] < 0:
+                g[row, : len(own)] = (self._columns[own] @ self._columns[[item]].T).toarray()[:, 0]
+            if len(rare):
+                shared = (
+                    self._columns[own[rare]] @ self._columns[np.append(own, item)].T
+                ).toarray()
+                S[row, rare, : len(own)] = shared[:, :-1]
+                S[row, : len(own), rare] = shared[:, :-1]
+                g[row, rare] = shared[:, -1]
         return S, g

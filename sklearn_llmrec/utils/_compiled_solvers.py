@@ -196,62 +196,75 @@ def elastic_nets(
 
 
 @numba.njit(nogil=True, cache=True)
-def _support_grams(Tp, Tj, Tx, places, items, head, capacity, S, g):  # type: ignore[no-untyped-def]
-    """Fill the lower triangles of S, and g; `head` comes and goes as -1 for every user."""
-    before, user = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-    position, value = np.empty(capacity, np.int32), np.empty(capacity, Tx.dtype)
+def _support_grams(X, T, rank, head, places, items, position, S, g):  # type: ignore[no-untyped-def]
+    """Fill S and g, which come as zeros; `position` comes and goes as -1 for every column."""
+    Xp, Xj, Xx = X
+    Tp, Tj, Tx = T
     for row in range(len(items)):
-        own, used = places[row], 0
-        n = 0
+        own, target, n = places[row], items[row], 0
         while n < len(own) and own[n] >= 0:
+            position[own[n]] = n
             n += 1
+        position[target] = n
         for a in range(n + 1):
-            # The target is last, so that it meets all others; its own entries are not wanted.
-            item = own[a] if a < n else items[row]
+            item = own[a] if a < n else target
             sums = S[row, a] if a < n else g[row]
+            if rank[item] >= 0:
+                among = head[rank[item]]
+                for b in range(n):
+                    if rank[own[b]] >= 0:
+                        sums[b] = among[rank[own[b]]]
+                continue
             for e in range(Tp[item], Tp[item + 1]):
-                u, x = Tj[e], Tx[e]
-                # What the user has of the columns before, as a chain.
-                node = head[u]
-                while node >= 0:
-                    sums[position[node]] += x * value[node]
-                    node = before[node]
-                if a < n:
-                    sums[a] += x * x
-                    before[used], user[used], position[used], value[used] = head[u], u, a, x
-                    head[u] = used
-                    used += 1
-        for node in range(used):
-            head[user[node]] = -1
+                for f in range(Xp[Tj[e]], Xp[Tj[e] + 1]):
+                    b = position[Xj[f]]
+                    if b >= 0 and b < n:
+                        sums[b] += Tx[e] * Xx[f]
+                    elif b == n and rank[target] >= 0:
+                        g[row, a] += Tx[e] * Xx[f]
+        for a in range(n):
+            if rank[own[a]] >= 0:
+                for b in range(n):
+                    if rank[own[b]] < 0:
+                        S[row, a, b] = S[row, b, a]
+            position[own[a]] = -1
+        position[target] = -1
 
 
 def support_grams(
-    T: Any, places: NDArray[Any], items: NDArray[np.int64]
+    X: Any,
+    T: Any,
+    rank: NDArray[np.int32],
+    head: NDArray[Any],
+    places: NDArray[Any],
+    items: NDArray[np.int64],
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Gram matrices of some columns each, and their products with a target column, without the Gram matrix of all.
+    """Gram matrices of some columns each, and their products with a target column.
 
     Parameters
     ----------
+    X : csr of shape (n_users, n_items)
     T : csr of shape (n_items, n_users)
-        The transposed interactions, with 32-bit indices.
+        The transpose; both with 32-bit indices.
+    rank : ndarray of shape (n_items,), int32
+        The place of a column in `head`, or -1.
+    head : ndarray of shape (m, m), in C order
+        The Gram matrix of some columns, best those with most entries; all others are met through their users' rows.
     places : ndarray of shape (n, k), integers
         Columns, each once, filled with -1.
     items : ndarray of shape (n,), int64
-        Targets.
+        Targets, not among their own columns.
 
     Returns
     -------
     S : ndarray of shape (n, k, k)
-        Lower triangles; zeros above and beyond the columns there are.
+        Zeros beyond the columns there are.
     g : ndarray of shape (n, k)
     """
     k = places.shape[1]
-    S = np.zeros((len(items), k, k), dtype=T.dtype)
-    g = np.zeros((len(items), k), dtype=T.dtype)
-    lengths = np.append(np.diff(T.indptr), 0)  # the last is that of -1
-    capacity = int(lengths[places].sum(axis=1).max(initial=0))
-    head = np.full(T.shape[1], -1, dtype=np.int32)
-    _support_grams(
-        T.indptr.astype(np.int64), T.indices, T.data, places, items, head, capacity, S, g
-    )
+    S = np.zeros((len(items), k, k), dtype=X.dtype)
+    g = np.zeros((len(items), k), dtype=X.dtype)
+    position = np.full(len(rank), -1, dtype=np.int32)
+    rows, columns = ((M.indptr.astype(np.int64), M.indices, M.data) for M in (X, T))
+    _support_grams(rows, columns, rank, head, places, items, position, S, g)
     return S, g
