@@ -164,6 +164,50 @@ def test_the_compiled_kernel_gives_the_same_bits(seed, n_items, k, dtype):
             np.testing.assert_array_equal(values, expected)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n_items=st.integers(2, 300),
+    k=st.integers(1, 30),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    shrinkage=st.sampled_from([0.0, 2.5]),
+    sides=st.sampled_from([(0.0, 0.0), (1.0, 1.0), (0.5, 0.5), (0.2, 1.5)]),
+)
+def test_the_compiled_kernel_scales_products_as_brute_force(
+    seed, n_items, k, dtype, shrinkage, sides
+):
+    pytest.importorskip("numba")
+    from sklearn_llmrec.utils._compiled import product_topk
+    from sklearn_llmrec.utils._sparse import _kernel_csr
+
+    k, rng = min(k, n_items), np.random.default_rng(seed)
+    A = small(seed, (9, 15), 0.4, False)
+    # Few columns a row: columns are listed. Many: all are scanned. Small numbers tie.
+    B = small(seed + 1, (15, n_items), rng.choice([0.01, 0.3]), False)
+    for M in (A, B):
+        M.eliminate_zeros()
+    product, shared = (A @ B).toarray(), ((A != 0).astype(int) @ (B != 0).astype(int)).toarray()
+    left = sides[0] * A.power(2).sum(axis=1) + (sides == (0, 0))
+    right, rest = sides[1] * B.power(2).sum(axis=0), 1.0 - sum(sides) - (sides == (0, 0))
+    parts = [part.astype(dtype) for part in (left, right, product)]
+    with np.errstate(invalid="ignore"):
+        # In this dtype and this order, so that ties are those of the kernel.
+        expected = parts[2] / (parts[0][:, None] + parts[1] + dtype(rest) * parts[2])
+        if shrinkage:
+            expected *= shared.astype(dtype) / (shared.astype(dtype) + dtype(shrinkage))
+    expected = np.where(product > 0, expected, -np.inf)
+    A, B = _kernel_csr(A, dtype), _kernel_csr(B, dtype)
+    for part in (A.data, A.indices, B.data, B.indices):
+        part.flags.writeable = False
+    scaling = (parts[0], parts[1], dtype(rest), dtype(shrinkage))
+    for threads in (1, 2):
+        items, values = product_topk(A, B, None, k, n_threads=threads, scaling=scaling)
+        best, top = brute_topk(expected, k)
+        np.testing.assert_array_equal(values, top)
+        np.testing.assert_array_equal(items, best)
+        assert values.dtype == dtype
+
+
 def test_large_products_go_through_the_compiled_kernel_and_change_nothing(monkeypatch):
     pytest.importorskip("numba")
     from sklearn_llmrec.utils import _sparse

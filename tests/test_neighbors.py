@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from sklearn_llmrec import ItemKNN, UserKNN
 from sklearn_llmrec.neighbors import P3alpha, RP3beta, _similarity
 from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
+from sklearn_llmrec.utils import _sparse
 
 METRICS = ["cosine", "adjusted_cosine", "pearson", "jaccard", "dice"]
 
@@ -50,14 +51,14 @@ def correlation(x, y):
     return (x @ y) / scale if scale > 1e-9 else 0.0
 
 
-def check_neighbors(got, S, k):
+def check_neighbors(got, S, k, atol=1e-8):
     """The k best of every row are kept with their values; ties at the boundary may fall either way."""
     kept = got != 0
-    np.testing.assert_allclose(got[kept], S[kept], atol=1e-8)
+    np.testing.assert_allclose(got[kept], S[kept], atol=atol)
     assert (kept.sum(axis=1) == np.minimum(k, (S != 0).sum(axis=1))).all()
     worst = np.where(kept, S, np.inf).min(axis=1)
     left = np.where(kept | (S == 0), -np.inf, S).max(axis=1)
-    assert (worst >= left - 1e-8).all()
+    assert (worst >= left - atol).all()
 
 
 def less_row_means(D):
@@ -233,6 +234,46 @@ def test_blocks_and_threads_change_nothing(X, metric, monkeypatch):
     monkeypatch.setattr(_similarity, "_BLOCK_ENTRIES", 40)
     cut = ItemKNN(5, metric=metric, shrinkage=1.0, weighting=None, n_jobs=2).fit(X).weights_
     np.testing.assert_array_equal(whole.toarray(), cut.toarray())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("shrinkage", [0.0, 3.5])
+@pytest.mark.parametrize(
+    ("metric", "params"),
+    [
+        ("cosine", None),
+        ("asymmetric_cosine", {"alpha": 0.2}),
+        ("jaccard", None),
+        ("dice", None),
+        ("tversky", {"alpha": 0.2, "beta": 1.5}),
+    ],
+)
+def test_the_compiled_way_finds_the_neighbours_of_the_exact_one(
+    metric, params, shrinkage, n_jobs, dtype, monkeypatch
+):
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(2)
+    X = sp.csr_array(((rng.random((70, 50)) < 0.3) * rng.uniform(1, 5, (70, 50))).astype(dtype))
+    settings = {"metric": metric, "metric_params": params, "shrinkage": shrinkage, "n_jobs": n_jobs}
+    monkeypatch.setattr(_similarity, "compiled_topk", lambda *args, **kwargs: None)
+    item, user = (kind(70, **settings).fit(X) for kind in (ItemKNN, UserKNN))
+    exact = item.weights_.T, user._neighbors(X)
+    monkeypatch.undo()
+    monkeypatch.setattr(_sparse, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(_similarity.RowIndex, "_best_of_block", None)
+    item, user = (kind(6, **settings).fit(X) for kind in (ItemKNN, UserKNN))
+    for all_of_them, got in zip(exact, (item.weights_.T, user._neighbors(X)), strict=True):
+        assert got.dtype == dtype
+        atol = 1e-5 if dtype == np.float32 else 1e-12
+        check_neighbors(got.toarray(), all_of_them.toarray(), 6, atol)
+
+
+def test_negative_values_keep_the_exact_way(monkeypatch):
+    monkeypatch.setattr(_sparse, "WORTH_COMPILING", 0)
+    X = sp.csr_array(np.array([[1.0, -3, 0], [0, 1, 1], [2, 1, 0]]))
+    model = ItemKNN(2, shrinkage=1.0, weighting=None).fit(X)
+    assert model.weights_.data.min() < 0
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5])

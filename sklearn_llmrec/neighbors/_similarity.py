@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
 from sklearn_llmrec.utils._sparse import (
+    as_rows,
+    compiled_topk,
     csr_topk,
     entry_rows,
     matmul_topn,
@@ -174,6 +176,12 @@ class RowIndex:
                     threshold=-np.inf if signed else 0.0,
                     n_threads=n_threads,
                 )
+        if not signed:
+            columns = self.columns.astype(A.dtype, copy=False)
+            scaling = (*self._denominator(A), self.shrinkage)
+            lists = compiled_topk(A, columns, None, k, n_threads=n_threads, scaling=scaling)
+            if lists is not None:
+                return as_rows(lists, columns.shape[1])
         blocks = Parallel(n_jobs=n_threads, prefer="threads")(
             delayed(self._best_of_block)(A[rows], k) for rows in self._blocks(A)
         )
@@ -221,14 +229,21 @@ class RowIndex:
         S.eliminate_zeros()
         return csr_topk(S, k)
 
+    def _denominator(
+        self, A: sp.csr_array
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """A product p of row i of A and row j of B is divided by ``left[i] + right[j] + rest * p``."""
+        if self.cosine:  # of rows that are normalised already
+            return np.ones(A.shape[0]), np.zeros(len(self.squared_norms)), 0.0
+        # Jaccard is Tversky's index with both parameters 1, Dice with both 1/2.
+        both = 1.0 if self.metric == "jaccard" else 0.5
+        alpha, beta = self.params.get("alpha", both), self.params.get("beta", both)
+        return alpha * _squared_norms(A), beta * self.squared_norms, 1.0 - alpha - beta
+
     def _product(self, A: sp.csr_array) -> sp.csr_array:
         S = sp.csr_array(A.astype(np.float64) @ self.columns.astype(np.float64))
-        if not self.cosine:
-            # Jaccard is Tversky's index with both parameters 1, Dice with both 1/2.
-            both = 1.0 if self.metric == "jaccard" else 0.5
-            alpha, beta = self.params.get("alpha", both), self.params.get("beta", both)
-            mine = alpha * (_squared_norms(A)[entry_rows(S)] - S.data)
-            S.data = S.data / (S.data + mine + beta * (self.squared_norms[S.indices] - S.data))
+        left, right, rest = self._denominator(A)
+        S.data /= left[entry_rows(S)] + right[S.indices] + rest * S.data
         if self.shrinkage:
             shared = sp.csr_array(_pattern(A) @ _pattern(self.columns))
             shared.data /= shared.data + self.shrinkage

@@ -127,8 +127,69 @@ def _rows(start, stop, A, B, seen, n_columns, items, values):  # type: ignore[no
         _sort(values[row], items[row], found)
 
 
+@numba.njit(nogil=True, cache=True)
+def _scaled(product, shared, left, right, rest, shrinkage):  # type: ignore[no-untyped-def]
+    """A similarity, as `RowIndex` makes it of a product and the number of entries that it rests on."""
+    value = product / (left + right + rest * product)
+    return value * (shared / (shared + shrinkage)) if shrinkage > 0 else value
+
+
+@numba.njit(nogil=True, cache=True)
+def _similar_rows(start, stop, A, B, scaling, items, values):  # type: ignore[no-untyped-def]
+    """`_rows` of similarities: products, each scaled by the number of its terms and by the norms of both sides."""
+    Ap, Aj, Ax = A
+    Bp, Bj, Bx = B
+    left, right, rest, shrinkage = scaling
+    k, n_columns = items.shape[1], len(right)
+    # The number of terms stands beside their sum, in the same line of the cache. In float32 it stops at 2^24, where
+    # shrinkage does nothing.
+    sums = np.zeros((n_columns, 2), Bx.dtype)
+    zero = sums[0, 0]
+    one = zero + 1
+    touched = np.empty(n_columns, np.uint32)
+    for row in range(start, stop):
+        work = 0
+        for a in range(Ap[row], Ap[row + 1]):
+            work += Bp[Aj[a] + 1] - Bp[Aj[a]]
+        full = 4 * work > n_columns
+        n_touched = 0
+        for a in range(Ap[row], Ap[row + 1]):
+            j, x = Aj[a], Ax[a]
+            if full:
+                for b in range(Bp[j], Bp[j + 1]):
+                    column = Bj[b]
+                    sums[column, 0] += x * Bx[b]
+                    sums[column, 1] += one
+            else:
+                for b in range(Bp[j], Bp[j + 1]):
+                    column = Bj[b]
+                    if sums[column, 1] == zero:
+                        touched[n_touched] = column
+                        n_touched += 1
+                    sums[column, 0] += x * Bx[b]
+                    sums[column, 1] += one
+        found, low = 0, zero
+        for t in range(n_columns if full else n_touched):
+            column = np.int64(t) if full else np.int64(touched[t])
+            product, shared = sums[column, 0], sums[column, 1]
+            sums[column, 0], sums[column, 1] = zero, zero
+            if product > zero:
+                value = _scaled(product, shared, left[row], right[column], rest, shrinkage)
+                if value > zero and value >= low:
+                    found = _offer(values[row], items[row], found, value, column)
+                    if found == k:
+                        low = values[row, 0]
+        _sort(values[row], items[row], found)
+
+
 def product_topk(
-    A: Any, B: Any, seen: Any | None, k: int, *, n_threads: int = 1
+    A: Any,
+    B: Any,
+    seen: Any | None,
+    k: int,
+    *,
+    n_threads: int = 1,
+    scaling: tuple[NDArray[Any], NDArray[Any], float, float] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Exact top-k of the positive entries of ``A @ B`` outside `seen`; equal values by lower column.
 
@@ -141,6 +202,9 @@ def product_topk(
     k : int
         At most m.
     n_threads : int, default=1
+    scaling : tuple (left, right, rest, shrinkage) or None
+        With it, and without `seen`, the entries that are compared are
+        ``p / (left[i] + right[j] + rest * p) * n / (n + shrinkage)`` for a product p of n terms.
 
     Returns
     -------
@@ -159,9 +223,15 @@ def product_topk(
         (M.indptr.astype(np.int64), M.indices.view(np.uint32), M.data) for M in (A, B, seen)
     )
     edges = np.linspace(0, n_rows, 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
+
+    def fill(start: int, stop: int) -> None:
+        if scaling is None:
+            _rows(start, stop, left, right, hidden[:2], n_columns, items, values)
+        else:
+            _similar_rows(start, stop, left, right, scaling, items, values)
+
     Parallel(n_jobs=n_threads, prefer="threads")(
-        delayed(_rows)(int(start), int(stop), left, right, hidden[:2], n_columns, items, values)
-        for start, stop in pairwise(edges)
+        delayed(fill)(int(start), int(stop)) for start, stop in pairwise(edges)
     )
     return items, values
 

@@ -64,10 +64,7 @@ def _dense_topk(S: sp.csr_array, k: int) -> sp.csr_array:
     """`csr_topk` of rows that are nearly full: no sort of what is not chosen."""
     block = np.full(S.shape, -np.inf, dtype=S.dtype)
     block[entry_rows(S), S.indices] = S.data
-    items, values = topk(block, k)
-    filled = items >= 0
-    indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
-    return sp.csr_array((values[filled], items[filled], indptr), shape=S.shape)
+    return as_rows(topk(block, k), S.shape[1])
 
 
 @cache
@@ -77,7 +74,14 @@ def compiled() -> Any:
 
 
 def compiled_topk(
-    A: Any, B: Any, seen: Any | None, k: int, *, signed: bool = False, n_threads: int = 1
+    A: Any,
+    B: Any,
+    seen: Any | None,
+    k: int,
+    *,
+    signed: bool = False,
+    n_threads: int = 1,
+    scaling: tuple[NDArray[Any], NDArray[Any], float, float] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
     """Top-k of the positive entries of ``A @ B`` outside `seen`, if a compiled kernel can do it and it pays.
 
@@ -90,12 +94,16 @@ def compiled_topk(
     signed : bool, default=False
         Whether negative values are let in, where other ways than the kernel would not do for them.
     n_threads : int, default=1
+    scaling : tuple (left, right, rest, shrinkage) or None
+        With it, and without `seen`, the entries that are compared are
+        ``p / (left[i] + right[j] + rest * p) * n / (n + shrinkage)`` for a product p of n terms.
 
     Returns
     -------
     lists : tuple of (items, values), or None
         Items of shape (n, k), -1 where there are no more, equal values by lower column; to the same bits as without
-        the kernel. None without numba, for negative values unless `signed`, huge matrices and little work.
+        the kernel, but for `scaling`, which is done in the dtype of A and B. None without numba, for negative values
+        unless `signed`, huge matrices and little work.
     """
     if not (A.nnz and B.nnz) or k > B.shape[1] or A.dtype != B.dtype:
         return None
@@ -109,10 +117,22 @@ def compiled_topk(
     seen = None if seen is None or not seen.nnz else _kernel_csr(seen, seen.dtype)
     if any(M is not None and M.indices.dtype != np.int32 for M in (A, B, seen)):
         return None
+    if scaling is not None:
+        left, right, rest, shrinkage = scaling
+        number = A.dtype.type
+        scaling = left.astype(A.dtype), right.astype(A.dtype), number(rest), number(shrinkage)
     lists: tuple[NDArray[np.int64], NDArray[Any]] = kernel.product_topk(
-        A, B, seen, k, n_threads=n_threads
+        A, B, seen, k, n_threads=n_threads, scaling=scaling
     )
     return lists
+
+
+def as_rows(lists: tuple[NDArray[np.int64], NDArray[Any]], n_columns: int) -> sp.csr_array:
+    """Lists of `compiled_topk` as a matrix with rows sorted by value, not by column."""
+    items, values = lists
+    filled = items >= 0
+    indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
+    return sp.csr_array((values[filled], items[filled], indptr), shape=(len(items), n_columns))
 
 
 def matmul_topn(
@@ -150,10 +170,7 @@ def matmul_topn(
         C.eliminate_zeros()
         return csr_topk(C, k)
     if threshold == 0 and (lists := compiled_topk(A, B, None, k, n_threads=n_threads)) is not None:
-        items, values = lists
-        filled = items >= 0
-        indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
-        return sp.csr_array((values[filled], items[filled], indptr), shape=(len(items), B.shape[1]))
+        return as_rows(lists, B.shape[1])
     index = np.int64 if A.indices.dtype == np.int64 or B.indices.dtype == np.int64 else np.int32
     for M in (A, B):
         M.indices, M.indptr = (
