@@ -18,7 +18,7 @@ from sklearn_llmrec import ALSRecommender, ItemKNN
 from sklearn_llmrec.neighbors import RP3beta
 
 MODELS = {
-    "ItemKNN": lambda: ItemKNN(n_jobs=2),
+    "ItemKNN": lambda: ItemKNN(100, shrinkage=0, n_jobs=2),
     "RP3beta": lambda: RP3beta(n_jobs=2),
     "ALSRecommender": lambda: ALSRecommender(random_state=0, n_jobs=2),
 }

@@ -175,7 +175,7 @@ CANDIDATES = {
     ],
     "als": lambda data: [of_ones(ALSRecommender(size, random_state=0)) for size in (64, 16, 32)],
     "userknn": lambda data: [of_ones(UserKNN(n)) for n in (100, 50, 200)],
-    "itemknn": lambda data: [of_ones(ItemKNN(n)) for n in (100, 20, 300)],
+    "itemknn": lambda data: [of_ones(ItemKNN(n)) for n in (200, 50, 400)],
     "rp3beta": lambda data: [of_ones(RP3beta())],
     "session": lambda data: [
         SessionKNN(n, decay=decay) for n, decay in ((100, 0.8), (100, 0.95), (300, 0.95))

@@ -39,8 +39,21 @@ OURS = {
         BiasedMF(random_state=0),
         SVDpp(random_state=0),
         ItemKNN(center="baseline"),
-        ItemKNN(400, metric="pearson", shrinkage=100, center="baseline"),
+        ItemKNN(
+            400,
+            metric="pearson_baseline",
+            shrinkage=100,
+            center="baseline",
+            regularization=0.1,
+        ),
         UserKNN(center="baseline"),
+        UserKNN(
+            300,
+            metric="pearson_baseline",
+            shrinkage=100,
+            center="baseline",
+            regularization=0.3,
+        ),
     )
 }
 

@@ -79,7 +79,7 @@ def models(vectors, genres, epochs):
     rows["text neighbours"] = TextEmbeddingRecommender(**ready, center=False)
     rows[BASELINE] = TextEmbeddingRecommender(**ready)
     rows["text neighbours, whitened"] = TextEmbeddingRecommender(**ready, whiten=True)
-    rows["text ridge on ItemKNN"] = ContentColdStart(ItemKNN(), **ready)
+    rows["text ridge on ItemKNN"] = ContentColdStart(ItemKNN(100, shrinkage=0), **ready)
     rows["text ridge on ALS"] = ContentColdStart(ALSRecommender(random_state=0, n_jobs=2), **ready)
     rows["text ridge on EASE"] = ContentColdStart(EASE(300.0), **ready)
     rows["L3AE"] = L3AE(**ready)

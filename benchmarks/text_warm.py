@@ -44,7 +44,7 @@ def candidates(vectors, chosen):
             L3AE(**ready, regularization=penalty, prior_strength=prior)
             for penalty, prior in (pairs if chosen else pairs[1:2])
         ],
-        "ItemKNN, cosine": [ItemKNN(weighting=None)],
+        "ItemKNN, cosine": [ItemKNN(100, shrinkage=0, weighting=None)],
         "ContentItemKNN": [ContentItemKNN(**ready, text_weight=share) for share in shares],
         "UserKNN": [UserKNN()],
         "ContentUserKNN": [ContentUserKNN(**ready, text_weight=share) for share in shares],

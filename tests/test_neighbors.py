@@ -9,7 +9,7 @@ from sklearn_llmrec.neighbors import P3alpha, RP3beta, _similarity
 from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
 from sklearn_llmrec.utils import _sparse
 
-METRICS = ["cosine", "adjusted_cosine", "pearson", "jaccard", "dice"]
+METRICS = ["cosine", "adjusted_cosine", "pearson", "pearson_baseline", "jaccard", "dice"]
 
 
 @pytest.fixture(params=["ratings", "signed", "counts"])
@@ -33,13 +33,17 @@ def similarity(A, B, metric, shrinkage):
             n, product = both.sum(), x @ y
             if metric == "pearson":
                 S[i, j] = correlation(x[both], y[both])
+            elif metric == "pearson_baseline":
+                S[i, j] = product / np.sqrt((x[both] @ x[both]) * (y[both] @ y[both])) if n else 0
+                n = n - 1
+                S[i, j] *= n > 0
             elif metric == "jaccard":
                 S[i, j] = product / (x @ x + y @ y - product) if product else 0
             elif metric == "dice":
                 S[i, j] = 2 * product / (x @ x + y @ y) if product else 0
             elif product:
                 S[i, j] = product / np.sqrt((x @ x) * (y @ y))
-            S[i, j] *= n / (n + shrinkage) if shrinkage else 1
+            S[i, j] *= n / (n + shrinkage) if shrinkage and n > 0 else 1
     return S
 
 
@@ -71,7 +75,11 @@ def less_row_means(D):
 @pytest.mark.parametrize("metric", METRICS)
 def test_item_neighbours_are_those_of_the_candidate(X, metric, shrinkage, n_neighbors):
     D = X.toarray()
-    V = less_row_means(D) if metric == "adjusted_cosine" else D
+    V = D
+    if metric == "adjusted_cosine":
+        V = less_row_means(D)
+    elif metric == "pearson_baseline":
+        V = (D != 0) * (D - baseline(D, "baseline"))
     S = similarity(V.T, V.T, metric, shrinkage)
     np.fill_diagonal(S, 0)
     model = ItemKNN(n_neighbors, metric=metric, shrinkage=shrinkage, weighting=None).fit(X)
@@ -85,7 +93,11 @@ def test_item_neighbours_are_those_of_the_candidate(X, metric, shrinkage, n_neig
 @pytest.mark.parametrize("metric", METRICS)
 def test_user_neighbours_vote(X, metric, shrinkage, n_neighbors):
     D = X.toarray()
-    V = less_row_means(D.T).T if metric == "adjusted_cosine" else D
+    V = D
+    if metric == "adjusted_cosine":
+        V = less_row_means(D.T).T
+    elif metric == "pearson_baseline":
+        V = (D != 0) * (D - baseline(D, "baseline"))
     model = UserKNN(n_neighbors, metric=metric, shrinkage=shrinkage, weighting=None).fit(X)
     neighbors = model._neighbors(X).toarray()
     check_neighbors(neighbors, similarity(V, V, metric, shrinkage), n_neighbors)
@@ -100,7 +112,7 @@ def test_weighting_is_that_of_the_transformers(kind, metric, weighting):
     X = sp.csr_array((rng.random((40, 20)) < 0.3) * rng.integers(1, 5, (40, 20)).astype(float))
     first = BM25Transformer() if weighting == "bm25" else TFIDFTransformer()
     W = first.fit_transform(X).toarray()
-    model = kind(6, metric=metric, weighting=weighting).fit(X)
+    model = kind(6, metric=metric, weighting=weighting, shrinkage=0).fit(X)
     if kind is ItemKNN:
         S = similarity(W.T, W.T, metric, 0)
         np.fill_diagonal(S, 0)
@@ -197,22 +209,26 @@ def baseline(D, center):
     return mean + users[:, None] + items
 
 
+@pytest.mark.parametrize("regularization", [0.0, 0.7])
 @pytest.mark.parametrize("center", ["user", "item", "baseline"])
 @pytest.mark.parametrize("metric", METRICS)
-def test_ratings_are_baselines_plus_averaged_deviations(metric, center):
+def test_ratings_are_baselines_plus_averaged_deviations(metric, center, regularization):
     rng = np.random.default_rng(5)
     D = rng.integers(1, 6, (40, 20)) * (rng.random((40, 20)) < 0.4).astype(float)
     B = baseline(D, center)
     left, known = (D != 0) * (D - B), (D != 0).astype(float)
-    item = ItemKNN(8, metric=metric, center=center).fit(D)
+    settings = {"metric": metric, "center": center, "regularization": regularization}
+    item = ItemKNN(8, **settings).fit(D)
     W = item.weights_.toarray()
     mass = known @ abs(W)
+    mass[mass > 0] += regularization
     expected = B + np.divide(left @ W, mass, out=np.zeros_like(mass), where=mass > 0)
     np.testing.assert_allclose(item.predict(D), expected, atol=1e-9)
 
-    user = UserKNN(8, metric=metric, center=center).fit(D)
+    user = UserKNN(8, **settings).fit(D)
     S = user._neighbors(sp.csr_array(D)).toarray()
     mass = abs(S) @ known
+    mass[mass > 0] += regularization
     expected = B + np.divide(S @ left, mass, out=np.zeros_like(mass), where=mass > 0)
     np.testing.assert_allclose(user.predict(D), expected, atol=1e-9)
 

@@ -68,8 +68,10 @@ def test_lists_are_explained_as_their_items_one_by_one(model, X):
 
 @pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
 @pytest.mark.parametrize("center", ["user", "item", "baseline"])
-def test_contributions_sum_to_what_lies_above_the_baseline(kind, center, X):
-    model = kind(5, center=center).fit(X)
+@pytest.mark.parametrize("metric", ["cosine", "pearson_baseline"])
+@pytest.mark.parametrize("regularization", [0.0, 0.5])
+def test_contributions_sum_to_what_lies_above_the_baseline(kind, center, metric, regularization, X):
+    model = kind(5, metric=metric, center=center, regularization=regularization).fit(X)
     items = np.arange(40) % 20
     found = model.explain(X, items).sum(axis=1)
     beyond = (model.predict(X) - model._biases_.dense(X))[np.arange(40), items]

@@ -39,13 +39,15 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
     With `center` it predicts ratings instead, from how far the row's own ratings lie from a baseline b:
 
     .. math:: \hat{x}_j = b_j + \frac{\sum_{i \in N(j), x_i \ne 0} s_{ij} (x_i - b_i)}
-       {\sum_{i \in N(j), x_i \ne 0} |s_{ij}|}.
+       {\lambda + \sum_{i \in N(j), x_i \ne 0} |s_{ij}|},
+
+    with the :math:`\lambda` of `regularization`.
 
     Parameters
     ----------
-    n_neighbors : int, default=100
+    n_neighbors : int, default=200
         How many neighbours an item keeps.
-    {metric, metric_params, shrinkage, weighting, center, n_jobs}
+    {metric, metric_params, shrinkage, weighting, center, regularization, n_jobs}
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
     Notes
     -----
     Fit is one sparse product, O(sum of squared row lengths) time and O(n_items n_neighbors) memory;
-    "pearson" takes six products, in blocks of full rows. Without the extra ``fast``, and where values
+    correlations take six products, in blocks of full rows. Without the extra ``fast``, and where values
     are negative, what is no cosine and `shrinkage` go through such blocks too: the same neighbours in
     several times the time. Ranking is a sparse product too, with seen items masked inside it; where similarities or
     values are negative, and with `center`, scores are made dense in chunks.
@@ -73,6 +75,9 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
 
     F. Aiolli, "Efficient top-N recommendation for very large scale binary rated datasets", RecSys 2013 (the asymmetric
     cosine).
+
+    Y. Koren, "Factor in the neighbors: scalable and accurate collaborative filtering", ACM TKDD 4(1), 2010 (the
+    correlation about baselines, and its shrinkage).
 
     A. Tversky, "Features of similarity", Psychological Review 84(4), 1977.
 
@@ -87,20 +92,21 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
     >>> ratings = np.array([[5, 4, 0, 1], [4, 5, 1, 2], [1, 2, 5, 4], [2, 0, 4, 5]])
     >>> model = ItemKNN(metric="adjusted_cosine", center="user").fit(ratings)
     >>> model.predict(ratings)[[0, 3], [2, 1]].round(1)
-    array([1.9, 2.6])
+    array([2.5, 3.1])
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = NEIGHBOR_CONSTRAINTS
 
     def __init__(
         self,
-        n_neighbors: int = 100,
+        n_neighbors: int = 200,
         *,
         metric: str = "cosine",
         metric_params: dict[str, float] | None = None,
-        shrinkage: float = 0.0,
+        shrinkage: float = 2.0,
         weighting: str | None = "auto",
         center: Literal["user", "item", "baseline"] | None = None,
+        regularization: float = 1.0,
         n_jobs: int | None = None,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -109,6 +115,7 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         self.shrinkage = shrinkage
         self.weighting = weighting
         self.center = center
+        self.regularization = regularization
         self.n_jobs = n_jobs
 
     def _fit_all(self, X: sp.csr_array) -> None:
@@ -116,6 +123,8 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         V = compared_values(X, self.metric, weighting)
         if self.metric == "adjusted_cosine":
             V = less_means(V, row_means(V)[entry_rows(V)])
+        elif self.metric == "pearson_baseline":
+            V = with_data(X, Biases(X).residuals(X).astype(X.dtype))
         columns = V.T.tocsr()
         similarity = RowIndex(columns, self.metric, self.shrinkage, self.metric_params).nearest(
             columns, self.n_neighbors + 1, n_threads=effective_n_jobs(self.n_jobs)
@@ -131,7 +140,7 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         seen = with_data(X, np.ones(X.nnz))
         left = with_data(X, self._biases_.residuals(X))
         ratings: NDArray[np.float64] = self._biases_.dense(X)
-        ratings += weighted_means(left, seen, weights, weights)
+        ratings += weighted_means(left, seen, weights, weights, self.regularization)
         return ratings
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
@@ -140,6 +149,7 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         weights = columns_of(self.weights_, X, items)
         rows = entry_rows(X)
         mass = np.bincount(rows, weights=np.abs(weights.data), minlength=X.shape[0])[rows]
+        mass = np.where(mass > 0, mass + self.regularization, 0)
         left = weights.data * self._biases_.residuals(X)
         return with_data(X, np.divide(left, mass, out=np.zeros(X.nnz), where=mass > 0))
 

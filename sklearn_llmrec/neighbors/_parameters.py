@@ -15,6 +15,7 @@ NEIGHBOR_CONSTRAINTS: dict[str, Any] = {
     "shrinkage": [Interval(Real, 0, None, closed="left")],
     "weighting": [StrOptions(set(WEIGHTINGS)), None],
     "center": [StrOptions({"user", "item", "baseline"}), None],
+    "regularization": [Interval(Real, 0, None, closed="left")],
     "n_jobs": [None, Integral],
 }
 
@@ -26,7 +27,8 @@ With x the %(asks)s, y its neighbour, and A and B the %(one)ss they have, one of
 - "asymmetric_cosine": :math:`x^\top y / (\|x\|^{2\alpha} \|y\|^{2 - 2\alpha})`. At 1/2 it is the cosine; a
   smaller :math:`\alpha` prefers neighbours with few %(one)ss.
 - "adjusted_cosine": the cosine once every value is less the mean of its %(one)s.
-- "pearson": the correlation over the %(one)ss that both have.
+- "pearson": the correlation over the %(one)ss that both have, about their means there.
+- "pearson_baseline": the same about the baseline that ``center="baseline"`` names, for ratings.
 - "jaccard": :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`, of binary values
   :math:`|A \cap B| / |A \cup B|`.
 - "dice": :math:`2 x^\top y / (\|x\|^2 + \|y\|^2)`, of binary values :math:`2 |A \cap B| / (|A| + |B|)`.
@@ -36,16 +38,20 @@ With x the %(asks)s, y its neighbour, and A and B the %(one)ss they have, one of
 "alpha" and "beta" of "tversky", at least 0, and "alpha" of "asymmetric_cosine", from 0 to 1; 0.5 where they are
 not given.""",
     "shrinkage": """float
-A similarity that rests on n %(one)ss is multiplied by ``n / (n + shrinkage)``.""",
+A similarity that rests on n %(one)ss is multiplied by ``n / (n + shrinkage)``; with "pearson_baseline", by
+``(n - 1) / (n - 1 + shrinkage)``.""",
     "weighting": """{"auto", "tfidf", "bm25"} or None
 Weights of the values before %(lines)s are compared, as
 :class:`~sklearn_llmrec.preprocessing.TFIDFTransformer` and
 :class:`~sklearn_llmrec.preprocessing.BM25Transformer` give them; %(use)s the values of X
-themselves. "auto" is "tfidf" where items are ranked, else None; "adjusted_cosine", "pearson" and "tversky"
+themselves. "auto" is "tfidf" where items are ranked, else None; "adjusted_cosine", "tversky" and the correlations
 take none.""",
     "center": """{"user", "item", "baseline"} or None
 The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken
 deviations of both. None ranks, and predicts no ratings.""",
+    "regularization": """float
+L2 regularization of what the neighbours add to the baseline, with `center`: as if a further neighbour of this
+similarity voted for the baseline itself.""",
 }
 
 

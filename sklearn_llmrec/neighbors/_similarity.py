@@ -26,6 +26,7 @@ METRICS = (
     "asymmetric_cosine",
     "adjusted_cosine",
     "pearson",
+    "pearson_baseline",
     "jaccard",
     "dice",
     "tversky",
@@ -51,7 +52,7 @@ def weighting_of(
         If the values are negative where the weighting needs counts, or the metric compares values
         that a weighting would make incomparable, or no values at all.
     """
-    takes_none = metric in ("pearson", "adjusted_cosine", "tversky")
+    takes_none = metric in ("pearson", "pearson_baseline", "adjusted_cosine", "tversky")
     if weighting == "auto":
         weighting = None if takes_none or center is not None else "tfidf"
     if weighting is None:
@@ -136,12 +137,13 @@ class RowIndex:
     Parameters
     ----------
     B : csr_array of shape (m, p)
-        The rows; "adjusted_cosine" expects them less the means it adjusts for.
+        The rows; "adjusted_cosine" expects them less the means it adjusts for, "pearson_baseline" less the baseline.
     metric : str
         One of `METRICS`, as :class:`~sklearn_llmrec.ItemKNN` tells them; x is a row that asks and y one of B. "tversky"
         expects ones.
     shrinkage : float
-        A similarity that rests on n shared entries is multiplied by ``n / (n + shrinkage)``.
+        A similarity that rests on n shared entries is multiplied by ``n / (n + shrinkage)``; n is one less for
+        "pearson_baseline".
     params : dict or None
         Parameters of the metric.
     """
@@ -156,7 +158,8 @@ class RowIndex:
         self.metric = metric
         self.shrinkage = shrinkage
         self.params = metric_params_of(metric, params)
-        self.signed = bool(B.nnz and B.data.min() < 0) or metric == "pearson"
+        self.correlation = metric.startswith("pearson")
+        self.signed = bool(B.nnz and B.data.min() < 0) or self.correlation
         self.cosine = metric.endswith("cosine")
         # Exponent of the norms of the rows that ask, and of those that answer.
         self.power = 2 * self.params.get("alpha", 0.5)
@@ -225,7 +228,7 @@ class RowIndex:
             yield slice(int(start), int(stop))
 
     def _best_of_block(self, A: sp.csr_array, k: int) -> sp.csr_array:
-        S = self._pearson(A) if self.metric == "pearson" else self._product(A)
+        S = self._correlations(A) if self.correlation else self._product(A)
         S.eliminate_zeros()
         return csr_topk(S, k)
 
@@ -251,24 +254,28 @@ class RowIndex:
         S.data = S.data.astype(A.dtype, copy=False)
         return S
 
-    def _pearson(self, A: sp.csr_array) -> sp.csr_array:
-        """Correlations over the shared entries, from sums over them."""
-        # Correlations do not change with the origin. With all values >= 1 no sum is zero, so that
-        # all products have one pattern (scipy drops zeros) and need no alignment.
+    def _correlations(self, A: sp.csr_array) -> sp.csr_array:
+        """Correlations over the shared entries, about their means or about zero, from sums over them."""
+        # With all values >= 1 no sum is zero, so that all products have one pattern (scipy drops
+        # zeros) and need no alignment.
         low = min(A.data.min(initial=0), self.columns.data.min(initial=0)) - 1
         a = with_data(A, A.data.astype(np.float64) - low)
         b = with_data(self.columns, self.columns.data.astype(np.float64) - low)
         one_a, one_b = _pattern(A), _pattern(self.columns)
         result = sp.csr_array(one_a @ one_b)
         n = result.data
-        x, y = (a @ one_b).data, (one_a @ b).data
+        x, y, xy = (a @ one_b).data, (one_a @ b).data, (a @ b).data
         xx, yy = (with_data(a, a.data**2) @ one_b).data, (one_a @ with_data(b, b.data**2)).data
-        variances = np.maximum(n * xx - x**2, 0), np.maximum(n * yy - y**2, 0)
+        # Sums of products of what is left of both, less their middles p and q.
+        p, q = (x / n, y / n) if self.metric == "pearson" else (-low, -low)
+        xx, scales = xx - p * (2 * x - n * p), (xx, yy)
+        yy, xy = yy - q * (2 * y - n * q), xy - p * y - q * x + n * p * q
         # What is left of a constant row is rounding.
-        flat = (variances[0] <= 1e-10 * n * xx) | (variances[1] <= 1e-10 * n * yy)
-        scale = np.where(flat, 1, np.sqrt(variances[0] * variances[1]))
-        r = np.where(flat, 0, (n * (a @ b).data - x * y) / scale)
-        result.data = (np.clip(r, -1, 1) * (n / (n + self.shrinkage))).astype(A.dtype)
+        flat = (xx <= 1e-10 * scales[0]) | (yy <= 1e-10 * scales[1])
+        r = np.where(flat, 0, xy / np.where(flat, 1, np.sqrt(np.maximum(xx * yy, 1e-300))))
+        n = n if self.metric == "pearson" else n - 1
+        factor = np.divide(n, n + self.shrinkage, out=np.zeros_like(n), where=n > 0)
+        result.data = (np.clip(r, -1, 1) * factor).astype(A.dtype)
         return result
 
 
@@ -284,9 +291,13 @@ def without_diagonal(S: sp.csr_array, k: int) -> sp.csr_array:
 
 
 def weighted_means(
-    A: sp.csr_array, weights: sp.csr_array, values: sp.csr_array, voters: sp.csr_array
+    A: sp.csr_array,
+    weights: sp.csr_array,
+    values: sp.csr_array,
+    voters: sp.csr_array,
+    regularization: float,
 ) -> NDArray[np.float64]:
-    """``(A @ values) / (|A| @ |voters|)``, 0 where nothing was summed: votes, averaged.
+    """``(A @ values) / (|weights| @ |voters| + regularization)``, 0 where nothing was summed: votes, averaged.
 
     Parameters
     ----------
@@ -296,4 +307,4 @@ def weighted_means(
     """
     total = (A @ values).toarray().astype(np.float64, copy=False)
     mass = (abs(weights) @ abs(voters)).toarray()
-    return np.divide(total, mass, out=np.zeros_like(total), where=mass > 0)
+    return np.divide(total, mass + regularization, out=np.zeros_like(total), where=mass > 0)

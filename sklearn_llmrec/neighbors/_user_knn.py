@@ -42,13 +42,15 @@ class UserKNN(ExplainMixin, StackingMixin):
     baseline b:
 
     .. math:: \hat{x}_{ui} = b_{ui} + \frac{\sum_{v \in N(u), x_{vi} \ne 0} s_{uv} (x_{vi} - b_{vi})}
-       {\sum_{v \in N(u), x_{vi} \ne 0} |s_{uv}|}.
+       {\lambda + \sum_{v \in N(u), x_{vi} \ne 0} |s_{uv}|},
+
+    with the :math:`\lambda` of `regularization`.
 
     Parameters
     ----------
     n_neighbors : int, default=100
         How many users vote.
-    {metric, metric_params, shrinkage, weighting, center, n_jobs}
+    {metric, metric_params, shrinkage, weighting, center, regularization, n_jobs}
 
     Attributes
     ----------
@@ -90,6 +92,7 @@ class UserKNN(ExplainMixin, StackingMixin):
         shrinkage: float = 0.0,
         weighting: str | None = "auto",
         center: Literal["user", "item", "baseline"] | None = None,
+        regularization: float = 1.0,
         n_jobs: int | None = None,
     ) -> None:
         self.n_neighbors = n_neighbors
@@ -98,11 +101,13 @@ class UserKNN(ExplainMixin, StackingMixin):
         self.shrinkage = shrinkage
         self.weighting = weighting
         self.center = center
+        self.regularization = regularization
         self.n_jobs = n_jobs
 
     def _fit_all(self, X: sp.csr_array) -> None:
         self._weighting_ = weighting_of(X, self.weighting, self.metric, self.center)
         self._item_means_ = row_means(X.T.tocsr()) if self.metric == "adjusted_cosine" else None
+        self._baseline_ = Biases(X) if self.metric == "pearson_baseline" else None
         self._index_ = RowIndex(self._compared(X), self.metric, self.shrinkage, self.metric_params)
         self._biases_ = None if self.center is None else Biases(X, self.center)
         votes = X if self._biases_ is None else with_data(X, self._biases_.residuals(X))
@@ -116,7 +121,9 @@ class UserKNN(ExplainMixin, StackingMixin):
         return without_mask(self._masked_votes_)
 
     def _compared(self, X: sp.csr_array) -> sp.csr_array:
-        """Rows as they are compared: weighted, or less the means of the items."""
+        """Rows as they are compared: weighted, or less the means of the items or the baseline."""
+        if self._baseline_ is not None:
+            return with_data(X, self._baseline_.residuals(X).astype(X.dtype))
         if self._item_means_ is not None:
             return less_means(X, self._item_means_[X.indices])
         return compared_values(X, self.metric, self._weighting_)
@@ -133,7 +140,7 @@ class UserKNN(ExplainMixin, StackingMixin):
             return (neighbors @ votes.astype(X.dtype, copy=False)).toarray()
         ratings: NDArray[np.float64] = self._biases_.dense(X)
         voters = with_data(votes, np.ones(votes.nnz))
-        ratings += weighted_means(neighbors, neighbors, votes, voters)
+        ratings += weighted_means(neighbors, neighbors, votes, voters, self.regularization)
         return ratings
 
     def _topk_rows(
@@ -186,7 +193,7 @@ class UserKNN(ExplainMixin, StackingMixin):
             vote = voters[:, [items[row]]].toarray().ravel() * similarity
             if self._biases_ is not None:
                 voted = with_data(voters, np.ones(voters.nnz))[:, [items[row]]].toarray().ravel()
-                vote /= max(float(np.abs(similarity) @ voted), 1e-300)
+                vote /= max(float(np.abs(similarity) @ voted) + self.regularization, 1e-300)
             columns = X.indices[start:stop]
             own = compared[[row]].toarray().ravel()[columns]
             values[start:stop] = self._index_.shares(own, columns, near) @ vote

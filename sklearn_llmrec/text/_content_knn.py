@@ -22,14 +22,13 @@ class ContentItemKNN(ContentNeighbors, ItemToItemRecommender):
        s_{ij},
 
     where N(j) are the `n_neighbors` items most similar to the candidate j, of positive similarity.
-    With w = 1 these are neighbours in the embedding space alone; with w = 0 this is `ItemKNN`. An
-    item without interactions has neighbours by its text.
+    With w = 1 these are neighbours in the embedding space alone; with w = 0 this is `ItemKNN` of as many
+    neighbours with ``weighting=None`` and ``shrinkage=0``. An item without interactions has neighbours by its text.
 
     Parameters
     ----------
     item_texts : sequence of str, str, or table, default=None
-        What is known of the items; see `TextEmbeddingRecommender`. Without any this is `ItemKNN`,
-        with a warning.
+        What is known of the items; see `TextEmbeddingRecommender`. Without any w is 0, with a warning.
     encoder : transformer, str or path, default=None
         From texts to vectors; see `TextEmbeddingRecommender`.
     n_neighbors : int, default=100

@@ -107,9 +107,10 @@ def compiled_topk(
     """
     if not (A.nnz and B.nnz) or k > B.shape[1] or A.dtype != B.dtype:
         return None
-    # Without the kernel, signed values take dense rows.
+    # Without the kernel, signed values take dense rows, and `scaling` full ones, at ten times the time.
     work = A.shape[0] * B.shape[1] if signed else np.diff(B.indptr)[A.indices].sum()
-    if work < WORTH_COMPILING or (kernel := compiled()) is None:
+    worth = WORTH_COMPILING if scaling is None else WORTH_COMPILING // 10
+    if work < worth or (kernel := compiled()) is None:
         return None
     if not signed and (A.data.min() < 0 or B.data.min() < 0):
         return None
