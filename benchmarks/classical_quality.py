@@ -1,4 +1,4 @@
-"""nDCG@10 of the classical models at their defaults on MovieLens-1M and Online Retail.
+"""nDCG@10 of the classical models at their defaults, or as printed, on MovieLens-1M and Online Retail.
 
     python benchmarks/classical_quality.py --datasets ml-1m online-retail
 
@@ -16,7 +16,7 @@ from _data import add_data_option, movielens_1m, random_split
 
 from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
 from sklearn_llmrec.datasets import load_online_retail
-from sklearn_llmrec.decomposition import BPRRecommender, PureSVD
+from sklearn_llmrec.decomposition import BPRRecommender, LightGCN, MultVAERecommender, PureSVD
 from sklearn_llmrec.linear_model import EASE, SLIM, SparseEASE
 from sklearn_llmrec.metrics import ndcg_at_k
 from sklearn_llmrec.neighbors import RP3beta
@@ -34,6 +34,8 @@ MODELS = {
     "ALSRecommender(random_state=0)": ALSRecommender(random_state=0),
     "PureSVD(random_state=0)": PureSVD(random_state=0),
     "BPRRecommender(random_state=0)": BPRRecommender(random_state=0),
+    "MultVAERecommender(random_state=0)": MultVAERecommender(random_state=0),
+    "LightGCN(max_iter=100,random_state=0)": LightGCN(max_iter=100, random_state=0),
 }
 
 
