@@ -36,7 +36,7 @@ def test_slim_is_an_elastic_net_per_item(X, n_neighbors, positive):
         tol=1e-10,
     ).fit(X)
     D, got = X.toarray(), model.weights_.toarray()
-    near = ItemKNN(n_neighbors or 19, weighting=None).fit(X).weights_.toarray() != 0
+    near = ItemKNN(n_neighbors or 19, weighting=None, shrinkage=0).fit(X).weights_.toarray() != 0
     n = len(D)
     net = ElasticNet(
         alpha=0.7 / n,
@@ -78,7 +78,7 @@ def test_sparse_ease_is_a_ridge_on_the_nearest_items(monkeypatch, compiled, n_po
     rng = np.random.default_rng(0)
     D = (rng.random((60, 30)) * (rng.random((60, 30)) < 0.1)).astype(dtype)
     D[:, 7] = 0
-    near = ItemKNN(6, weighting=None).fit(D).weights_.toarray() != 0
+    near = ItemKNN(6, weighting=None, shrinkage=0).fit(D).weights_.toarray() != 0
     assert near.sum(axis=0).min() == 0
     assert 0 < (near.sum(axis=0) < 6).sum() < 30
     got = SparseEASE(0.5, n_neighbors=6, n_jobs=2).fit(D).weights_.toarray()
