@@ -10,6 +10,8 @@ from sklearn_llmrec.ensemble._hidden import Pool
 _BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Among weights that are all as likely, the smallest.
 _RIDGE = 1e-4
+# How many standard errors a member has to be ahead to decide alone.
+_LEAD = 0.5
 _K = 10
 
 
@@ -86,8 +88,8 @@ def learn_weights(
     """Weights that sum to 1: the likeliest, as far towards the plain ones as nDCG@10 gains.
 
     `plain` is equal weights, or those of all users where `rows` are a group. A single member is a choice too, where
-    nothing else is, if it is better by more than a standard error of the difference: the best of many members is
-    ahead of their vote by chance easily, on the users that were looked at.
+    nothing else is, if it is better by more than half a standard error of the difference: a member that is as good
+    as the vote, on the users that were looked at, is ahead by chance every other time.
     """
     n_members = pool.votes.shape[2]
     alone = [] if plain is not None else list(np.eye(n_members))
@@ -101,7 +103,7 @@ def learn_weights(
         return blend
     member, own = _best(pool, alone, rows)
     lead = own - gains
-    return member if lead.mean() > lead.std() / np.sqrt(len(lead)) else blend
+    return member if lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)) else blend
 
 
 def _best(
