@@ -75,8 +75,64 @@ def _sort(values, items, found):  # type: ignore[no-untyped-def]
         _sink(values, items, 0, end)
 
 
+# Columns that are passed over at once where none of them is good enough.
+_STRIP = 64
+
+
 @numba.njit(nogil=True, cache=True)
-def _rows(start, stop, A, B, seen, n_columns, items, values):  # type: ignore[no-untyped-def]
+def _below_best(own, k, maxima, half, low):  # type: ignore[no-untyped-def]
+    """A value that at least k entries exceed, near the highest there is; `low` where none above it is seen.
+
+    The maxima of groups of columns are entries, so it is enough that k of them do: halving finds where.
+    """
+    groups = len(maxima)
+    maxima[:] = own[:groups]
+    for start in range(groups, len(own) - groups + 1, groups):
+        part = own[start : start + groups]
+        for g in range(groups):
+            maxima[g] = part[g] if part[g] > maxima[g] else maxima[g]
+    reached, beyond = maxima.min(), maxima.max()
+    if reached <= low:
+        return low
+    for _ in range(8):
+        middle = reached + (beyond - reached) * half
+        n = 0
+        for g in range(groups):
+            n += maxima[g] >= middle
+        if n >= k:
+            reached = middle
+        else:
+            beyond = middle
+    return np.nextafter(reached, low)
+
+
+@numba.njit(nogil=True, cache=True)
+def _n_groups(k):  # type: ignore[no-untyped-def]
+    return (4 * k + 15) // 16 * 16
+
+
+@numba.njit(nogil=True, cache=True)
+def _best_of_row(own, low, maxima, half, values, items):  # type: ignore[no-untyped-def]
+    """Put the best of a dense row that are above `low` on the heap; returns how many there are."""
+    k, n_columns, found = len(values), len(own), 0
+    if n_columns >= 4 * len(maxima):
+        low = max(low, _below_best(own, k, maxima, half, low))
+    for start in range(0, n_columns, _STRIP):
+        part = own[start : start + _STRIP]
+        above = np.int32(0)
+        for c in range(len(part)):
+            above |= np.int32(part[c] > low)
+        if above:
+            for c in range(len(part)):
+                if part[c] > low:
+                    found = _offer(values, items, found, part[c], start + c)
+                    if found == k:
+                        low = values[0]
+    return found
+
+
+@numba.njit(nogil=True, cache=True)
+def _rows(start, stop, A, B, seen, n_columns, items, values, half):  # type: ignore[no-untyped-def]
     """Fill rows `start` to `stop` of `items` and `values`; matrices are tuples (indptr, indices, data)."""
     Ap, Aj, Ax = A
     Bp, Bj, Bx = B
@@ -85,6 +141,7 @@ def _rows(start, stop, A, B, seen, n_columns, items, values):  # type: ignore[no
     sums = np.zeros(n_columns, Bx.dtype)
     zero = sums[0]
     touched = np.empty(n_columns, np.uint32)
+    maxima = np.empty(_n_groups(k), Bx.dtype)
     for row in range(start, stop):
         work = 0
         for a in range(Ap[row], Ap[row + 1]):
@@ -110,11 +167,7 @@ def _rows(start, stop, A, B, seen, n_columns, items, values):  # type: ignore[no
             sums[Sj[s]] = zero
         found, low = 0, zero
         if full:
-            for column in range(n_columns):
-                if sums[column] > low:
-                    found = _offer(values[row], items[row], found, sums[column], column)
-                    if found == k:
-                        low = values[row, 0]
+            found = _best_of_row(sums, zero, maxima, half, values[row], items[row])
             sums[:] = zero
         else:
             for t in range(n_touched):
@@ -226,7 +279,8 @@ def product_topk(
 
     def fill(start: int, stop: int) -> None:
         if scaling is None:
-            _rows(start, stop, left, right, hidden[:2], n_columns, items, values)
+            half = values.dtype.type(0.5)
+            _rows(start, stop, left, right, hidden[:2], n_columns, items, values, half)
         else:
             _similar_rows(start, stop, left, right, scaling, items, values)
 
@@ -236,62 +290,16 @@ def product_topk(
     return items, values
 
 
-# Columns that are passed over at once where none of them is good enough.
-_STRIP = 64
-
-
-@numba.njit(nogil=True, cache=True)
-def _below_best(own, k, maxima, half, low):  # type: ignore[no-untyped-def]
-    """A value that at least k entries exceed, near the highest there is; `low`, which is ``-inf``, where none is seen.
-
-    The maxima of groups of columns are entries, so it is enough that k of them do: halving finds where.
-    """
-    groups = len(maxima)
-    maxima[:] = own[:groups]
-    for start in range(groups, len(own) - groups + 1, groups):
-        part = own[start : start + groups]
-        for g in range(groups):
-            maxima[g] = part[g] if part[g] > maxima[g] else maxima[g]
-    reached, beyond = maxima.min(), maxima.max()
-    if reached == low:
-        return low
-    for _ in range(8):
-        middle = reached + (beyond - reached) * half
-        n = 0
-        for g in range(groups):
-            n += maxima[g] >= middle
-        if n >= k:
-            reached = middle
-        else:
-            beyond = middle
-    return np.nextafter(reached, low)
-
-
 @numba.njit(nogil=True, cache=True)
 def _best(scores, Sp, Sj, items, values, half):  # type: ignore[no-untyped-def]
     """Fill `items` and `values` with the best of each row of `scores`, which loses what is seen."""
-    k, n_columns = items.shape[1], scores.shape[1]
-    maxima = np.empty((4 * k + 15) // 16 * 16, scores.dtype)
+    maxima = np.empty(_n_groups(items.shape[1]), scores.dtype)
     for row in range(len(scores)):
-        own, kept, columns = scores[row], values[row], items[row]
-        low = kept[0]
+        own, low = scores[row], values[row, 0]
         for s in range(Sp[row], Sp[row + 1]):
             own[Sj[s]] = low
-        if n_columns >= 4 * len(maxima):
-            low = _below_best(own, k, maxima, half, low)
-        found = 0
-        for start in range(0, n_columns, _STRIP):
-            part = own[start : start + _STRIP]
-            above = np.int32(0)
-            for c in range(len(part)):
-                above |= np.int32(part[c] > low)
-            if above:
-                for c in range(len(part)):
-                    if part[c] > low:
-                        found = _offer(kept, columns, found, part[c], start + c)
-                        if found == k:
-                            low = kept[0]
-        _sort(kept, columns, found)
+        found = _best_of_row(own, low, maxima, half, values[row], items[row])
+        _sort(values[row], items[row], found)
 
 
 def block_topk(
