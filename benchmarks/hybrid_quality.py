@@ -160,7 +160,12 @@ def of_ones(model):
 def autoencoder(seed):
     return of_ones(
         MultVAERecommender(
-            batch_size=100, max_iter=25, annealing=20, early_stopping=False, random_state=seed
+            batch_size=100,
+            max_iter=25,
+            annealing=20,
+            kl_weight=0.2,
+            early_stopping=False,
+            random_state=seed,
         )
     )
 

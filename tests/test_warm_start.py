@@ -130,6 +130,7 @@ def test_items_of_als_are_held_by_what_earlier_rows_said(monkeypatch, X, frequen
     own = clone(model).fit(new)  # its users are solved from these items
     own.components_, own._known_rows_ = Q.T, None
     own._mean_frequency_ = model._mean_frequency_
+    own._prepare_fold_in()
     R = own.transform(new)
     C_old, C_new = 2 * old.toarray(), 2 * new.toarray()
     curvature = (C_old.sum(axis=1) * (P**2).sum(axis=1)).sum() / (4 * C_old.sum())
