@@ -58,8 +58,8 @@ class MultVAERecommender(RowNetworkRecommender):
 
     Notes
     -----
-    An epoch is O(n_users n_items n_hidden), that of the output layer. Needs the extra ``deep`` to fit, not to score. Batch,
-    annealing and the weight of the divergence were chosen on validation parts of MovieLens-1M and Online Retail.
+    An epoch is O(n_users n_items n_hidden), that of the output layer. Needs the extra ``deep`` to fit, not to score.
+    Batch, annealing and the weight of the divergence were chosen on validation parts of MovieLens-1M and Online Retail.
 
     References
     ----------
