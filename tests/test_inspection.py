@@ -27,6 +27,7 @@ pyplot = pytest.importorskip("matplotlib.pyplot")
 
 @pytest.fixture(autouse=True)
 def _headless():
+    pyplot.close("all")  # of another test: Matplotlib 3.8 warns of closing them with the backend
     pyplot.switch_backend("Agg")
     yield
     pyplot.close("all")
