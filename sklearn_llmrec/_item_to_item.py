@@ -33,9 +33,8 @@ class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):
         """Sparse item-to-item weights: row i is what item i of a history adds to every item's score."""
         return without_mask(self._masked_weights_)
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        weights = self.weights_
-        return (X @ weights.astype(X.dtype, copy=False)).toarray()
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
+        return sp.csr_array(X @ self.weights_.astype(X.dtype, copy=False))
 
     def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
         # The column of a candidate: what speaks for it.

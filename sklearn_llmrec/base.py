@@ -24,6 +24,7 @@ from sklearn_llmrec.utils._callbacks import (
     end_fit,
     with_callbacks,
 )
+from sklearn_llmrec.utils._evidence import best_of_sparse, dense, fill_unknown
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._validation import (
     canonical,
@@ -61,7 +62,8 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     -----
     `_fit(X)` gets a canonical `csr_array` of float32 or float64 (X as given where `_keeps_input` or `_needs_order`)
     and sets attributes that end with an underscore; it never changes arrays of an earlier fit in place.
-    `_score_rows(X)` returns finite scores `(n_rows, n_items)` for a chunk of rows, as an array of its own.
+    `_score_rows(X)` returns finite scores `(n_rows, n_items)` for a chunk of rows, as an array of its own; a
+    `csr_array` where zero says that nothing is known and most is zero, which makes lists without dense scores.
     `_topk_rows(X, k, seen)` returns `(items, scores)` without seen items, -1 where it knows no more, or None.
 
     Examples
@@ -87,7 +89,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     _keeps_input: ClassVar[bool] = False
     # True: the same, and score hides the latest events instead of any.
     _needs_order: ClassVar[bool] = False
-    # True: a score of exactly 0 says that nothing is known about the item; see _fill_unknown.
+    # True: a score of exactly 0 says that nothing is known about the item; see fill_unknown.
     _zero_is_no_evidence: bool = False
     # True: negative values are refused.
     _nonnegative: ClassVar[bool] = False
@@ -101,7 +103,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """Learn from the validated matrix."""
 
     @abstractmethod
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
         """Scores of all items for a chunk of rows."""
 
     def _topk_rows(
@@ -282,35 +284,41 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _scores(self, X: sp.csr_array) -> NDArray[Any]:
         """Scores of a chunk with rows and items without evidence filled in."""
-        scores = np.asarray(self._score_rows(X), dtype=X.dtype)
+        return self._filled(self._score_rows(X), X)
+
+    def _filled(self, scores: Any, X: sp.csr_array) -> NDArray[Any]:
+        scores = dense(scores, X.dtype)
         flat = np.flatnonzero(
             (scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2])
         )
         flat = flat[np.ptp(scores[flat], axis=1) == 0] if len(flat) else flat
         flat = np.union1d(flat, np.flatnonzero(np.diff(X.indptr) == 0))
         if self._zero_is_no_evidence:
-            self._fill_unknown(scores)
+            fill_unknown(scores, self.item_popularity_)
         if len(flat):
             scores[flat] = self._fallback_scores().astype(X.dtype)
         return scores
 
-    def _fill_unknown(self, scores: NDArray[Any]) -> None:
-        """Put zeros, in popularity order, below the lowest score of their row that is not zero."""
-        unknown = scores == 0
-        rows = np.flatnonzero(unknown.any(axis=1))
-        if not len(rows):
-            return
-        unknown, block = unknown[rows], scores[rows].astype(np.float64)
-        lowest = np.where(unknown, np.inf, block).min(axis=1, keepdims=True)
-        lowest[np.isinf(lowest)] = 0  # a row of zeros: replaced as a whole by the caller
-        share = self.item_popularity_ / (self.item_popularity_.max() + 1)
-        # Into [0, lowest) where scores are positive, else below the lowest by at most the size of the largest score.
-        span = np.where(
-            lowest > 0, lowest, np.maximum(np.abs(block).max(axis=1, keepdims=True), 1e-30)
+    def _best(
+        self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any, n_scores: int
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Lists of a chunk from its scores; `n_scores` are asked for in all."""
+        scores = self._score_rows(X)
+        if candidates is not None or not sp.issparse(scores):
+            return best_of_block(self._filled(scores, X), k, seen, candidates, n_scores=n_scores)
+        items, values, done = best_of_sparse(
+            scores.astype(X.dtype, copy=False),
+            k,
+            seen,
+            np.diff(X.indptr) == 0,
+            self.item_popularity_,
+            self._fallback_scores(),
         )
-        top = np.nextafter(lowest.astype(scores.dtype), scores.dtype.type(-np.inf))
-        filled = np.minimum((lowest - span * (1 - share)).astype(scores.dtype), top)
-        scores[rows] = np.where(unknown, filled, scores[rows])
+        late = np.flatnonzero(~done)
+        if len(late):
+            block, own = self._filled(scores[late], X[late]), None if seen is None else seen[late]
+            items[late], values[late] = best_of_block(block, k, own, None, n_scores=n_scores)
+        return items, values
 
     def _recommend(
         self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
@@ -341,11 +349,11 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 left = np.flatnonzero(items[:, -1] < 0)
         for chunk in row_chunks(len(left), X.shape[1] * X.dtype.itemsize):
             some = left[chunk]
-            items[some], scores[some] = best_of_block(
-                self._scores(X[some]),
-                k,
+            items[some], scores[some] = self._best(
+                X[some],
                 None if seen is None else seen[some],
+                k,
                 candidates[some] if sp.issparse(candidates) else candidates,
-                n_scores=len(left) * X.shape[1],
+                len(left) * X.shape[1],
             )
         return items, scores

@@ -85,7 +85,7 @@ def test_item_neighbours_are_those_of_the_candidate(X, metric, shrinkage, n_neig
     model = ItemKNN(n_neighbors, metric=metric, shrinkage=shrinkage, weighting=None).fit(X)
     weights = model.weights_.toarray()
     check_neighbors(weights.T, S, n_neighbors)
-    np.testing.assert_allclose(model._score_rows(X), D @ weights, atol=1e-12)
+    np.testing.assert_allclose(model._score_rows(X).toarray(), D @ weights, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_neighbors", [1, 5, 50])
@@ -101,7 +101,7 @@ def test_user_neighbours_vote(X, metric, shrinkage, n_neighbors):
     model = UserKNN(n_neighbors, metric=metric, shrinkage=shrinkage, weighting=None).fit(X)
     neighbors = model._neighbors(X).toarray()
     check_neighbors(neighbors, similarity(V, V, metric, shrinkage), n_neighbors)
-    np.testing.assert_allclose(model._score_rows(X), neighbors @ D, atol=1e-12)
+    np.testing.assert_allclose(model._score_rows(X).toarray(), neighbors @ D, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [ItemKNN, UserKNN])
@@ -157,7 +157,7 @@ def test_similarities_with_two_sides(X, kind, metric, oracle, params, shrinkage)
     else:
         check_neighbors(model._neighbors(X).toarray(), S, 5)
     parts = model.explain(X, np.arange(X.shape[0]) % 20).sum(axis=1)
-    asked = model._score_rows(X)[np.arange(X.shape[0]), np.arange(X.shape[0]) % 20]
+    asked = model._score_rows(X).toarray()[np.arange(X.shape[0]), np.arange(X.shape[0]) % 20]
     np.testing.assert_allclose(parts, asked, atol=1e-8)
 
 

@@ -38,8 +38,8 @@ def test_a_chain_puts_what_each_member_knows_before_the_next(X):
     model = chain().fit(X)
     scores = model.predict(X)
     members = model.estimators_
-    first = members[0]._score_rows(X)
-    second = members[1][-1]._score_rows(members[1][0].transform(X))
+    first = members[0]._score_rows(X).toarray()
+    second = members[1][-1]._score_rows(members[1][0].transform(X)).toarray()
     for row in range(1, X.shape[0]):
         order = np.argsort(-scores[row], kind="stable")
         level = np.where(first[row] > 0, 0, np.where(second[row] > 0, 1, 2))[order]

@@ -106,7 +106,7 @@ def test_similar_users_of_neighbours_are_those_who_vote(X):
         assert (values[row, len(best) :] == -np.inf).all()
     votes = np.where(users[:4, :3] >= 0, values[:4, :3], 0)
     expected = np.einsum("uv,uvi->ui", votes, X.toarray()[users[:4, :3]])
-    np.testing.assert_allclose(model._score_rows(new[:4]), expected)
+    np.testing.assert_allclose(model._score_rows(new[:4]).toarray(), expected)
 
 
 @pytest.mark.parametrize(

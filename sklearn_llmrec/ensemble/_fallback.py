@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.ensemble._members import BaseMembers, member_scores
 from sklearn_llmrec.ensemble._reranker import unit_interval
+from sklearn_llmrec.utils._evidence import dense
 from sklearn_llmrec.utils._validation import canonical
 
 
@@ -23,7 +24,7 @@ def evidence(member: Any, X: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     scores = member_scores(member, X)
     if isinstance(inner, BaseRecommender):
         prepared = inner._prepared(inner._check_X(given, reset=False))
-        raw = np.asarray(inner._score_rows(prepared))
+        raw = dense(inner._score_rows(prepared), prepared.dtype)
         known = np.full(X.shape, True)
         if inner._zero_is_no_evidence:
             known = raw != 0

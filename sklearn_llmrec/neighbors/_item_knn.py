@@ -133,7 +133,7 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         self._biases_ = None if self.center is None else Biases(X, self.center)
         self._zero_is_no_evidence = self._biases_ is None
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
         if self._biases_ is None:
             return super()._score_rows(X)
         weights = self.weights_

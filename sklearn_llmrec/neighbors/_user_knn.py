@@ -134,10 +134,10 @@ class UserKNN(ExplainMixin, StackingMixin):
             self._compared(X), self.n_neighbors, n_threads=effective_n_jobs(self.n_jobs)
         )
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
         neighbors, votes = self._neighbors(X), self.fitted_users_
         if self._biases_ is None:
-            return (neighbors @ votes.astype(X.dtype, copy=False)).toarray()
+            return sp.csr_array(neighbors @ votes.astype(X.dtype, copy=False))
         ratings: NDArray[np.float64] = self._biases_.dense(X)
         voters = with_data(votes, np.ones(votes.nnz))
         ratings += weighted_means(neighbors, neighbors, votes, voters, self.regularization)

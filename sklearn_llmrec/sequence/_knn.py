@@ -118,7 +118,7 @@ class SequenceKNN(ItemToItemRecommender):
     def _history(self, X: sp.csr_array) -> sp.csr_array:
         return recency_weights(event_sequences(X, self.order), self.decay, X.dtype)
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
         return super()._score_rows(self._history(X))
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
@@ -271,8 +271,8 @@ class SessionKNN(BaseRecommender):
             n_threads=effective_n_jobs(self.n_jobs),
         )
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        return (self._neighbors(X) @ self.sessions_.astype(X.dtype, copy=False)).toarray()
+    def _score_rows(self, X: sp.csr_array) -> sp.csr_array:
+        return sp.csr_array(self._neighbors(X) @ self.sessions_.astype(X.dtype, copy=False))
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None

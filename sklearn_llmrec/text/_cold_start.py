@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
+from sklearn_llmrec.utils._evidence import dense, fill_unknown
 from sklearn_llmrec.utils._nearest import unit_rows
 
 
@@ -138,11 +139,11 @@ class ContentColdStart(ContentMixin, BaseRecommender):
         if not isinstance(model, BaseRecommender):
             scores = np.array(model.predict(X), dtype=X.dtype)
         else:
-            scores = np.asarray(model._score_rows(model._prepared(X)), dtype=X.dtype)
+            scores = dense(model._score_rows(model._prepared(X)), X.dtype)
         if len(self.new_items_):
             targets = scores[:, self._known_items_] @ self._from_known_.astype(X.dtype, copy=False)
         if isinstance(model, BaseRecommender) and model._zero_is_no_evidence:
-            model._fill_unknown(scores)
+            fill_unknown(scores, model.item_popularity_)
         if len(self.new_items_):
             scores[:, self.new_items_] = targets @ self._to_new_.astype(X.dtype, copy=False)
         return scores

@@ -82,7 +82,7 @@ class ContentItemKNN(ContentNeighbors, ItemToItemRecommender):
         )
         self._set_weights(nearest.T.tocsr())
 
-    def _score_rows(self, X: Any) -> NDArray[Any]:
+    def _score_rows(self, X: Any) -> NDArray[Any] | sp.csr_array:
         return super()._score_rows(canonical(X))
 
     def _topk_rows(

@@ -108,12 +108,9 @@ class ContentUserKNN(ContentNeighbors):
         )
         return mixed_nearest(behaviour, profiles, among, self._share_, self.n_neighbors)
 
-    def _score_rows(self, X: Any) -> NDArray[Any]:
+    def _score_rows(self, X: Any) -> sp.csr_array:
         X = canonical(X)
-        scores: NDArray[Any] = (
-            self._neighbors(X) @ self.fitted_users_.astype(X.dtype, copy=False)
-        ).toarray()
-        return scores
+        return sp.csr_array(self._neighbors(X) @ self.fitted_users_.astype(X.dtype, copy=False))
 
     def _topk_rows(
         self, X: Any, k: int, seen: sp.csr_array | None

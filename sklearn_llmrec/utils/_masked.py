@@ -49,7 +49,7 @@ def _left(A: sp.csr_array, seen: sp.csr_array | None, n_items: int) -> sp.csr_ar
     return sp.csr_array(sp.hstack([A, ones], format="csr"))
 
 
-def _as_lists(C: sp.csr_array, k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def as_lists(C: sp.csr_array, k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Rows of a matrix sorted by value as arrays of shape (n, k), filled with -1 and -inf."""
     counts = np.minimum(np.diff(C.indptr), k)
     items = np.full((C.shape[0], k), -1, dtype=np.int64)
@@ -97,7 +97,7 @@ def masked_topk(
         product = matmul_topn(
             left[rows] if len(rows) < A.shape[0] else left, masked, width, n_threads=n_threads
         )
-        found, scores = _as_lists(product, width)
+        found, scores = as_lists(product, width)
         # A tie that reaches the last place may go on outside: those rows are asked again for more.
         k_th, last = scores[:, min(k, width) - 1], scores[:, -1]
         open_end = (k_th == last) & (last > -np.inf) & (width < n_items) & (width > k)
