@@ -256,9 +256,12 @@ class RowIndex:
 
     def _correlations(self, A: sp.csr_array) -> sp.csr_array:
         """Correlations over the shared entries, about their means or about zero, from sums over them."""
-        # With all values >= 1 no sum is zero, so that all products have one pattern (scipy drops
-        # zeros) and need no alignment.
-        low = min(A.data.min(initial=0), self.columns.data.min(initial=0)) - 1
+        # With all values above zero no sum is zero, so that all products have one pattern (scipy drops
+        # zeros) and need no alignment. How far above is measured by the values, which may be of any size.
+        sizes = np.abs(np.concatenate([A.data, self.columns.data]).astype(np.float64))
+        largest = sizes.max(initial=0)
+        unit = max(sizes.min(where=sizes > 0, initial=largest), 1e-12 * largest) or 1.0
+        low = min(A.data.min(initial=0), self.columns.data.min(initial=0)) - unit
         a = with_data(A, A.data.astype(np.float64) - low)
         b = with_data(self.columns, self.columns.data.astype(np.float64) - low)
         one_a, one_b = _pattern(A), _pattern(self.columns)
