@@ -276,7 +276,9 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     # -- how it works -----------------------------------------------------------------------------------------------
 
     def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
-        return check_matrix(self, X, reset=reset, nonnegative=self._nonnegative)
+        return check_matrix(
+            self, X, reset=reset, nonnegative=self._nonnegative, weights=not self._needs_order
+        )
 
     def _prepared(self, X: sp.csr_array) -> sp.csr_array:
         """Validated X as `_score_rows` wants it."""

@@ -12,6 +12,10 @@ _USERS = ("user", "customer", "visitor", "session")
 _EVENT_COLUMN = re.compile(
     r"(user|customer|visitor|session|item|product|movie|article)[ _]?(id|no)?$", re.IGNORECASE
 )
+# Largest values, of one matrix: products of larger ones overflow somewhere, in what models sum, invert or mask.
+_LARGEST = {4: 1e10, 8: 1e15}
+# A matrix whose largest value is smaller: its squares, and what they are divided by, vanish.
+_SMALLEST = 1e-15
 _SAME_COLUMNS = "Interactions.from_frame(..., items=model.item_ids_) builds a matrix with the columns of the fit."
 
 
@@ -27,7 +31,9 @@ def canonical(X: sp.csr_array) -> sp.csr_array:
     return X
 
 
-def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False) -> sp.csr_array:
+def check_matrix(
+    estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False, weights: bool = True
+) -> sp.csr_array:
     """Validate the user-by-item matrix given to a recommender.
 
     Parameters
@@ -39,6 +45,9 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
         True at fit, False afterwards.
     nonnegative : bool, default=False
         Whether negative values are refused.
+    weights : bool, default=True
+        Whether values are computed with, and must have a size that allows it. Times, of which only the order counts,
+        may be of any size.
 
     Returns
     -------
@@ -48,7 +57,8 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
     ------
     ValueError
         If X is not a finite two-dimensional matrix of at least two columns, has another number of columns than at
-        fit or other items, holds negative values where they are refused, or, at fit, no interaction at all.
+        fit or other items, holds negative values where they are refused, values too large (or, at fit, all too small)
+        to compute with, or, at fit, no interaction at all.
     """
     name = type(estimator).__name__
     ids = _item_ids(X)
@@ -104,8 +114,31 @@ def check_matrix(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
         raise ValueError(
             f"X of shape {X.shape} holds no interaction (every entry is zero): {name} has nothing to learn from."
         )
+    if weights:
+        _check_size(X, name, reset=reset)
     _keep_item_ids(estimator, ids, reset=reset)
     return X
+
+
+def _check_size(X: sp.csr_array, name: str, *, reset: bool) -> None:
+    """Refuse values whose products overflow, and a matrix to fit whose products all vanish.
+
+    Raises
+    ------
+    ValueError
+        If values are too large or too small.
+    """
+    largest = max(float(X.data.max()), -float(X.data.min())) if X.nnz else 1.0
+    if largest > _LARGEST[X.dtype.itemsize]:
+        raise ValueError(
+            f"X holds values as large as {largest:.2g}: {name} takes at most {_LARGEST[X.dtype.itemsize]:g} in "
+            f"{X.dtype}, since sums of products of larger ones overflow. Divide X by a constant, here and at fit."
+        )
+    if reset and largest < _SMALLEST:
+        raise ValueError(
+            f"No value of X is larger than {largest:.2g}: {name} needs one of at least {_SMALLEST:g}, since products "
+            "of smaller ones vanish. Multiply X by a constant, here and later."
+        )
 
 
 def names_of_events(names: Any) -> bool:

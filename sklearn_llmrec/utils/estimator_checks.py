@@ -1,6 +1,7 @@
 """The contract of recommenders as checks that any estimator, also a third party's, can run."""
 
 import pickle
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -310,6 +311,38 @@ def check_odd_matrices(estimator: Any) -> None:
             assert not row[chosen[chosen >= 0]].any(), f"{what}: a seen item was recommended."
 
 
+def check_size_of_values(estimator: Any) -> None:
+    """Values near the ends of float32 give finite scores that lists agree with, or are refused in words."""
+    model, X = fitted(estimator)
+    X = X.astype(np.float32)
+    seen = X.toarray() != 0
+    for size, at_fit in ((1e30, True), (1e9, True), (1e-30, True), (1e30, False)):
+        large = X * np.float32(size)
+        try:
+            with np.errstate(all="ignore"):
+                asked = clone(model).fit(large) if at_fit else model
+                scores = asked.predict(large)
+                items, _ = asked.recommend(large, k=3)
+        except ValueError as error:
+            reason: str | None = str(error)
+        else:
+            reason = None
+        if reason is not None:
+            assert re.search("large|small|size", reason), (
+                f"values near {size:g} are refused without a reason: {reason}"
+            )
+            continue
+        assert np.isfinite(scores).all(), f"values near {size:g} give scores that are not finite."
+        ranked = np.where(seen, -np.inf, scores)
+        best = -np.sort(-ranked, axis=1)[:, :3]
+        chosen = np.take_along_axis(ranked, items, axis=1)
+        scale = np.abs(scores).max(axis=1, keepdims=True)
+        scale[scale == 0] = 1
+        assert_close(
+            best / scale, chosen / scale, f"the items of recommend at values near {size:g}"
+        )
+
+
 _CHECKS: tuple[Callable[[Any], None], ...] = (
     check_containers,
     check_dtype,
@@ -324,6 +357,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     check_score,
     check_in_scikit_learn,
     check_odd_matrices,
+    check_size_of_values,
 )
 
 
