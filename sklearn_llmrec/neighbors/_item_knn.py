@@ -126,7 +126,8 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         elif self.metric == "pearson_baseline":
             V = with_data(X, Biases(X).residuals(X).astype(X.dtype))
         columns = V.T.tocsr()
-        similarity = RowIndex(columns, self.metric, self.shrinkage, self.metric_params).nearest(
+        index = RowIndex(columns, self.metric, self.shrinkage, self.metric_params, transposed=V)
+        similarity = index.nearest(
             columns, self.n_neighbors + 1, n_threads=effective_n_jobs(self.n_jobs)
         )
         self._set_weights(without_diagonal(similarity, self.n_neighbors).T.tocsr())

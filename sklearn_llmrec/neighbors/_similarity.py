@@ -17,6 +17,7 @@ from sklearn_llmrec.utils._sparse import (
     csr_topk,
     entry_rows,
     matmul_topn,
+    normalize_columns,
     normalize_rows,
     with_data,
 )
@@ -146,6 +147,8 @@ class RowIndex:
         "pearson_baseline".
     params : dict or None
         Parameters of the metric.
+    transposed : csr_array of shape (p, m) or None
+        B transposed, with sorted columns, where it is at hand.
     """
 
     def __init__(
@@ -154,6 +157,7 @@ class RowIndex:
         metric: str,
         shrinkage: float = 0.0,
         params: dict[str, float] | None = None,
+        transposed: sp.csr_array | None = None,
     ) -> None:
         self.metric = metric
         self.shrinkage = shrinkage
@@ -163,7 +167,8 @@ class RowIndex:
         self.cosine = metric.endswith("cosine")
         # Exponent of the norms of the rows that ask, and of those that answer.
         self.power = 2 * self.params.get("alpha", 0.5)
-        self.columns = (normalize_rows(B, 2 - self.power) if self.cosine else B).T.tocsr()
+        columns = B.T.tocsr() if transposed is None else transposed
+        self.columns = normalize_columns(columns, 2 - self.power) if self.cosine else columns
         self.squared_norms = _squared_norms(B)
 
     def nearest(self, A: sp.csr_array, k: int, *, n_threads: int = 1) -> sp.csr_array:

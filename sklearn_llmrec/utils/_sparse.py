@@ -209,13 +209,13 @@ def dense_product(X: sp.csr_array, W: NDArray[Any], *, n_threads: int = 1) -> ND
     return product
 
 
-def normalize_columns(X: sp.csr_array) -> sp.csr_array:
-    """`X` with columns of unit Euclidean length; empty columns stay empty."""
+def normalize_columns(X: sp.csr_array, power: float = 1.0) -> sp.csr_array:
+    """`X` with columns of unit Euclidean length (divided by `power` of their length); empty columns stay empty."""
     norms = np.sqrt(
         np.bincount(X.indices, weights=X.data.astype(np.float64) ** 2, minlength=X.shape[1])
     )
     norms[norms == 0] = 1
-    return with_data(X, (X.data / norms[X.indices]).astype(X.dtype, copy=False))
+    return with_data(X, (X.data / norms[X.indices] ** power).astype(X.dtype, copy=False))
 
 
 def normalize_rows(X: sp.csr_array, power: float = 1.0) -> sp.csr_array:
