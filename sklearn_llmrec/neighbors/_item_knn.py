@@ -10,21 +10,27 @@ from numpy.typing import NDArray
 from sklearn_llmrec._biases import Biases
 from sklearn_llmrec._item_to_item import ItemToItemRecommender
 from sklearn_llmrec._similar import StackingMixin, columns_of
-from sklearn_llmrec.neighbors._parameters import NEIGHBOR_CONSTRAINTS, neighbor_texts
+from sklearn_llmrec.neighbors._parameters import (
+    NEIGHBOR_CONSTRAINTS,
+    check_max_neighbors,
+    neighbor_texts,
+)
 from sklearn_llmrec.neighbors._similarity import (
     RowIndex,
     compared_values,
     less_means,
     row_means,
-    weighted_means,
     weighting_of,
     without_diagonal,
 )
+from sklearn_llmrec.neighbors._votes import means_of_nearest, weighted_means
 from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
 
 
-@documented(neighbor_texts("candidate", "user", "columns", "scores sum"))
+@documented(
+    neighbor_texts("candidate", "user", "columns", "scores sum", "items that the row rated")
+)
 class ItemKNN(StackingMixin, ItemToItemRecommender):
     r"""Item-based nearest neighbours: an item scores by how similar its neighbours in the history are.
 
@@ -41,13 +47,14 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
     .. math:: \hat{x}_j = b_j + \frac{\sum_{i \in N(j), x_i \ne 0} s_{ij} (x_i - b_i)}
        {\lambda + \sum_{i \in N(j), x_i \ne 0} |s_{ij}|},
 
-    with the :math:`\lambda` of `regularization`.
+    with the :math:`\lambda` of `regularization`. `max_neighbors` takes only the most similar of these i, which the row
+    has rated.
 
     Parameters
     ----------
     n_neighbors : int, default=200
         How many neighbours an item keeps.
-    {metric, metric_params, shrinkage, weighting, center, regularization, n_jobs}
+    {metric, metric_params, shrinkage, weighting, center, max_neighbors, regularization, n_jobs}
 
     Attributes
     ----------
@@ -106,6 +113,7 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         shrinkage: float = 2.0,
         weighting: str | None = "auto",
         center: Literal["user", "item", "baseline"] | None = None,
+        max_neighbors: int | None = None,
         regularization: float = 1.0,
         n_jobs: int | None = None,
     ) -> None:
@@ -115,10 +123,12 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         self.shrinkage = shrinkage
         self.weighting = weighting
         self.center = center
+        self.max_neighbors = max_neighbors
         self.regularization = regularization
         self.n_jobs = n_jobs
 
     def _fit_all(self, X: sp.csr_array) -> None:
+        check_max_neighbors(self.max_neighbors, self.center)
         weighting = weighting_of(X, self.weighting, self.metric, self.center)
         V = compared_values(X, self.metric, weighting)
         if self.metric == "adjusted_cosine":
@@ -130,18 +140,29 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         similarity = index.nearest(
             columns, self.n_neighbors + 1, n_threads=effective_n_jobs(self.n_jobs)
         )
-        self._set_weights(without_diagonal(similarity, self.n_neighbors).T.tocsr())
+        nearest = without_diagonal(similarity, self.n_neighbors)
+        self._set_weights(nearest.T.tocsr())
+        # Best first, where the order is asked for; a row per candidate.
+        self._nearest_ = None if self.max_neighbors is None else nearest
         self._biases_ = None if self.center is None else Biases(X, self.center)
         self._zero_is_no_evidence = self._biases_ is None
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
         if self._biases_ is None:
             return super()._score_rows(X)
-        weights = self.weights_
-        seen = with_data(X, np.ones(X.nnz))
         left = with_data(X, self._biases_.residuals(X))
         ratings: NDArray[np.float64] = self._biases_.dense(X)
-        ratings += weighted_means(left, seen, weights, weights, self.regularization)
+        if self.max_neighbors is None or self._nearest_ is None:
+            weights, seen = self.weights_, with_data(X, np.ones(X.nnz))
+            ratings += weighted_means(left, seen, weights, weights, self.regularization)
+        else:
+            ratings += means_of_nearest(
+                self._nearest_,
+                left.T.tocsr(),
+                self.max_neighbors,
+                self.regularization,
+                n_threads=effective_n_jobs(self.n_jobs),
+            ).T
         return ratings
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
@@ -149,10 +170,24 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
             return super()._contributions(X, items)
         weights = columns_of(self.weights_, X, items)
         rows = entry_rows(X)
+        if self.max_neighbors is not None and self._nearest_ is not None:
+            weights.data *= self._voting(self._nearest_, X, items)
         mass = np.bincount(rows, weights=np.abs(weights.data), minlength=X.shape[0])[rows]
         mass = np.where(mass > 0, mass + self.regularization, 0)
         left = weights.data * self._biases_.residuals(X)
         return with_data(X, np.divide(left, mass, out=np.zeros(X.nnz), where=mass > 0))
+
+    def _voting(
+        self, nearest: sp.csr_array, X: sp.csr_array, items: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Which entries of X are among the `max_neighbors` nearest to the row's item."""
+        rows = entry_rows(X)
+        place = np.arange(1, nearest.nnz + 1) - nearest.indptr[entry_rows(nearest)]
+        place = np.asarray(with_data(nearest, place)[items[rows], X.indices]).ravel()
+        order = np.lexsort((np.where(place > 0, place, nearest.nnz + 1), rows))
+        votes = np.empty(X.nnz, dtype=bool)
+        votes[order] = np.arange(X.nnz) - X.indptr[rows] < self.max_neighbors
+        return votes & (place > 0)
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None

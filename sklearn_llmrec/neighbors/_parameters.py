@@ -15,6 +15,7 @@ NEIGHBOR_CONSTRAINTS: dict[str, Any] = {
     "shrinkage": [Interval(Real, 0, None, closed="left")],
     "weighting": [StrOptions(set(WEIGHTINGS)), None],
     "center": [StrOptions({"user", "item", "baseline"}), None],
+    "max_neighbors": [Interval(Integral, 1, None, closed="left"), None],
     "regularization": [Interval(Real, 0, None, closed="left")],
     "n_jobs": [None, Integral],
 }
@@ -49,13 +50,28 @@ take none.""",
     "center": """{"user", "item", "baseline"} or None
 The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken
 deviations of both. None ranks, and predicts no ratings.""",
+    "max_neighbors": """int or None
+How many vote on a rating at most, with `center`: of the `n_neighbors` kept, the most similar %(raters)s. Few of the
+nearest may be among them, so keep many. None lets all that are kept vote.""",
     "regularization": """float
 L2 regularization of what the neighbours add to the baseline, with `center`: as if a further neighbour of this
 similarity voted for the baseline itself.""",
 }
 
 
-def neighbor_texts(asks: str, one: str, lines: str, use: str) -> dict[str, str]:
-    """What `documented` says of these parameters, for who asks, what both have, where values stand, and their use."""
-    words = {"asks": asks, "one": one, "lines": lines, "use": use}
+def check_max_neighbors(max_neighbors: int | None, center: str | None) -> None:
+    """Refuse `max_neighbors` where no ratings are predicted."""
+    if max_neighbors is not None and center is None:
+        raise ValueError(
+            f"max_neighbors={max_neighbors} chooses who votes on a rating, and center=None ranks: give center, or "
+            "leave max_neighbors None and choose n_neighbors."
+        )
+
+
+def neighbor_texts(asks: str, one: str, lines: str, use: str, raters: str) -> dict[str, str]:
+    """What `documented` says of these parameters.
+
+    The words are for who asks, what both have, where values stand, their use, and which neighbours bear on a rating.
+    """
+    words = {"asks": asks, "one": one, "lines": lines, "use": use, "raters": raters}
     return COMMON_TEXTS | {name: text % words for name, text in _TEXTS.items()}

@@ -296,23 +296,3 @@ def without_diagonal(S: sp.csr_array, k: int) -> sp.csr_array:
     cut = np.flatnonzero(keep)[rank < k]
     indptr = np.concatenate([[0], np.cumsum(np.minimum(counts, k))])
     return sp.csr_array((S.data[cut], S.indices[cut], indptr), shape=S.shape)
-
-
-def weighted_means(
-    A: sp.csr_array,
-    weights: sp.csr_array,
-    values: sp.csr_array,
-    voters: sp.csr_array,
-    regularization: float,
-) -> NDArray[np.float64]:
-    """``(A @ values) / (|weights| @ |voters| + regularization)``, 0 where nothing was summed: votes, averaged.
-
-    Parameters
-    ----------
-    A, weights : csr_array of shape (n, p)
-        What is multiplied with `values`, and with `voters`.
-    values, voters : csr_array of shape (p, m)
-    """
-    total = (A @ values).toarray().astype(np.float64, copy=False)
-    mass = (abs(weights) @ abs(voters)).toarray()
-    return np.divide(total, mass + regularization, out=np.zeros_like(total), where=mass > 0)

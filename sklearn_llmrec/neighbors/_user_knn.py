@@ -11,22 +11,30 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._biases import Biases
 from sklearn_llmrec._similar import ExplainMixin, StackingMixin
-from sklearn_llmrec.neighbors._parameters import NEIGHBOR_CONSTRAINTS, neighbor_texts
+from sklearn_llmrec.neighbors._parameters import (
+    NEIGHBOR_CONSTRAINTS,
+    check_max_neighbors,
+    neighbor_texts,
+)
 from sklearn_llmrec.neighbors._similarity import (
     RowIndex,
     compared_values,
     less_means,
     row_means,
-    weighted_means,
     weighting_of,
 )
+from sklearn_llmrec.neighbors._votes import means_of_nearest, weighted_means
+from sklearn_llmrec.utils._blocks import row_chunks
 from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
 from sklearn_llmrec.utils._sparse import entry_rows, with_data
 from sklearn_llmrec.utils._validation import check_k
 
+# What a neighbour found takes, while lists are made a matrix.
+_NEIGHBOR_BYTES = 32
 
-@documented(neighbor_texts("user", "item", "rows", "votes are"))
+
+@documented(neighbor_texts("user", "item", "rows", "votes are", "users who rated the item"))
 class UserKNN(ExplainMixin, StackingMixin):
     r"""User-based nearest neighbours: an item scores by how similar the users are who had it.
 
@@ -44,13 +52,14 @@ class UserKNN(ExplainMixin, StackingMixin):
     .. math:: \hat{x}_{ui} = b_{ui} + \frac{\sum_{v \in N(u), x_{vi} \ne 0} s_{uv} (x_{vi} - b_{vi})}
        {\lambda + \sum_{v \in N(u), x_{vi} \ne 0} |s_{uv}|},
 
-    with the :math:`\lambda` of `regularization`.
+    with the :math:`\lambda` of `regularization`. `max_neighbors` takes only the most similar of these v, who have
+    rated the item.
 
     Parameters
     ----------
     n_neighbors : int, default=100
         How many users vote.
-    {metric, metric_params, shrinkage, weighting, center, regularization, n_jobs}
+    {metric, metric_params, shrinkage, weighting, center, max_neighbors, regularization, n_jobs}
 
     Attributes
     ----------
@@ -92,6 +101,7 @@ class UserKNN(ExplainMixin, StackingMixin):
         shrinkage: float = 0.0,
         weighting: str | None = "auto",
         center: Literal["user", "item", "baseline"] | None = None,
+        max_neighbors: int | None = None,
         regularization: float = 1.0,
         n_jobs: int | None = None,
     ) -> None:
@@ -101,10 +111,12 @@ class UserKNN(ExplainMixin, StackingMixin):
         self.shrinkage = shrinkage
         self.weighting = weighting
         self.center = center
+        self.max_neighbors = max_neighbors
         self.regularization = regularization
         self.n_jobs = n_jobs
 
     def _fit_all(self, X: sp.csr_array) -> None:
+        check_max_neighbors(self.max_neighbors, self.center)
         self._weighting_ = weighting_of(X, self.weighting, self.metric, self.center)
         self._item_means_ = row_means(X.T.tocsr()) if self.metric == "adjusted_cosine" else None
         self._baseline_ = Biases(X) if self.metric == "pearson_baseline" else None
@@ -135,10 +147,22 @@ class UserKNN(ExplainMixin, StackingMixin):
         )
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
-        neighbors, votes = self._neighbors(X), self.fitted_users_
+        votes = self.fitted_users_
         if self._biases_ is None:
-            return sp.csr_array(neighbors @ votes.astype(X.dtype, copy=False))
+            return sp.csr_array(self._neighbors(X) @ votes.astype(X.dtype, copy=False))
         ratings: NDArray[np.float64] = self._biases_.dense(X)
+        if self.max_neighbors is not None:
+            kept = min(self.n_neighbors, votes.shape[0])
+            for rows in row_chunks(X.shape[0], _NEIGHBOR_BYTES * kept):
+                ratings[rows] += means_of_nearest(
+                    self._neighbors(X[rows]),
+                    votes,
+                    self.max_neighbors,
+                    self.regularization,
+                    n_threads=effective_n_jobs(self.n_jobs),
+                )
+            return ratings
+        neighbors = self._neighbors(X)
         voters = with_data(votes, np.ones(votes.nnz))
         ratings += weighted_means(neighbors, neighbors, votes, voters, self.regularization)
         return ratings
@@ -190,10 +214,14 @@ class UserKNN(ExplainMixin, StackingMixin):
             near = neighbors.indices[neighbors.indptr[row] : neighbors.indptr[row + 1]]
             similarity = neighbors.data[neighbors.indptr[row] : neighbors.indptr[row + 1]]
             voters = votes[near]
-            vote = voters[:, [items[row]]].toarray().ravel() * similarity
+            vote = voters[:, [items[row]]].toarray().ravel()
             if self._biases_ is not None:
                 voted = with_data(voters, np.ones(voters.nnz))[:, [items[row]]].toarray().ravel()
+                if self.max_neighbors is not None:
+                    beyond = np.cumsum(voted) > self.max_neighbors
+                    similarity = np.where(beyond, 0, similarity)
                 vote /= max(float(np.abs(similarity) @ voted) + self.regularization, 1e-300)
+            vote *= similarity
             columns = X.indices[start:stop]
             own = compared[[row]].toarray().ravel()[columns]
             values[start:stop] = self._index_.shares(own, columns, near) @ vote

@@ -1,7 +1,7 @@
 """Loops compiled by numba (extra `fast`): sparse products, and the top k of sparse and dense rows.
 
 All have a way without numba, which decides what they do: `sklearn_llmrec.utils._sparse`, `_masked` and `_topk`. Those
-that solve equations stand in `_compiled_solvers`.
+that solve equations stand in `_compiled_solvers`, votes on ratings in `_compiled_votes`.
 """
 
 from itertools import pairwise
@@ -14,10 +14,12 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from sklearn_llmrec.utils._compiled_solvers import elastic_nets, solve_rows, support_grams
+from sklearn_llmrec.utils._compiled_votes import means_of_nearest
 
 __all__ = [
     "block_topk",
     "elastic_nets",
+    "means_of_nearest",
     "product_topk",
     "solve_rows",
     "support_grams",
