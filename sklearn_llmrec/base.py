@@ -32,6 +32,7 @@ from sklearn_llmrec.utils._validation import (
     check_matrix,
     check_targets,
     check_weights,
+    rows_without_entries,
 )
 
 __all__ = ["BaseRecommender"]
@@ -294,7 +295,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             (scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2])
         )
         flat = flat[np.ptp(scores[flat], axis=1) == 0] if len(flat) else flat
-        flat = np.union1d(flat, np.flatnonzero(np.diff(X.indptr) == 0))
+        flat = np.union1d(flat, np.flatnonzero(rows_without_entries(X)))
         if self._zero_is_no_evidence:
             fill_unknown(scores, self.item_popularity_)
         if len(flat):
@@ -312,7 +313,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             scores.astype(X.dtype, copy=False),
             k,
             seen,
-            np.diff(X.indptr) == 0,
+            rows_without_entries(X),
             self.item_popularity_,
             self._fallback_scores(),
         )

@@ -11,7 +11,7 @@ from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.ensemble._members import BaseMembers, member_scores
 from sklearn_llmrec.ensemble._reranker import unit_interval
 from sklearn_llmrec.utils._evidence import dense
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils._validation import rows_without_entries
 
 
 def evidence(member: Any, X: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
@@ -28,7 +28,7 @@ def evidence(member: Any, X: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         known = np.full(X.shape, True)
         if inner._zero_is_no_evidence:
             known = raw != 0
-        known[(np.ptp(raw, axis=1) == 0) | (np.diff(canonical(prepared).indptr) == 0)] = False
+        known[(np.ptp(raw, axis=1) == 0) | rows_without_entries(prepared)] = False
         return scores, known
     informed = np.ptp(scores, axis=1) > 0
     return scores, np.repeat(informed[:, None], X.shape[1], axis=1)

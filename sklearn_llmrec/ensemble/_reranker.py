@@ -17,7 +17,7 @@ from sklearn_llmrec.ensemble._routing import RoutesFitMixin
 from sklearn_llmrec.utils._documented import COMMON_TEXTS
 from sklearn_llmrec.utils._last_step import needs_order
 from sklearn_llmrec.utils._topk import topk
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils._validation import canonical, rows_without_entries
 
 #: For `documented`.
 RERANKER_TEXTS = {
@@ -189,7 +189,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         order = self._reranked(X, items, values, k)[:, :k]
         steps = ladder(values)[:, :k]
         # An empty row gets the fallback scores, which the dense way knows.
-        unfinished = (np.diff(canonical(X).indptr) == 0) | (order < 0).any(axis=1)
+        unfinished = rows_without_entries(X) | (order < 0).any(axis=1)
         order = np.where(unfinished[:, None], -1, order)
         return order, np.where(order < 0, -np.inf, steps).astype(X.dtype)
 

@@ -31,6 +31,14 @@ def canonical(X: sp.csr_array) -> sp.csr_array:
     return X
 
 
+def rows_without_entries(X: sp.csr_array) -> NDArray[np.bool_]:
+    """Which rows hold no interaction; stored zeros are none."""
+    if X.nnz and not X.data.all():
+        counted = np.concatenate([[0], np.cumsum(X.data != 0)])
+        return np.asarray(np.diff(counted[X.indptr]) == 0)
+    return np.asarray(np.diff(X.indptr) == 0)
+
+
 def check_matrix(
     estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False, weights: bool = True
 ) -> sp.csr_array:

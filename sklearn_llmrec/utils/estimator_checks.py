@@ -49,13 +49,18 @@ def check_containers(estimator: Any) -> None:
     wide = sp.csr_array(
         (X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape
     )
+    # Zeros that are stored, one of them in a row that has nothing else, and every value in two halves.
     padded = X.copy()
-    padded.data = np.append(padded.data, 0.0)
-    padded.indices = np.append(padded.indices, X.indices.dtype.type(X.shape[1] - 1))
-    padded.indptr[-1] += 1
+    padded.data = np.concatenate([[0.0], X.data, [0.0]])
+    padded.indices = np.concatenate([[4], X.indices, [X.shape[1] - 1]], dtype=X.indices.dtype)
+    padded.indptr = X.indptr + np.r_[0, np.ones(X.shape[0] - 1), 2].astype(X.indptr.dtype)
+    rows, columns = X.nonzero()
+    halves = sp.coo_matrix(
+        (np.tile(X.data / 2, 2), (np.tile(rows, 2), np.tile(columns, 2))), shape=X.shape
+    )
     variants: list[Any] = [X.toarray(), wide, padded, Interactions(X)]
     variants += [getattr(X, f"to{form}")() for form in ("csc", "coo", "lil", "dok", "bsr")]
-    variants += [kind(X) for kind in (sp.csr_matrix, sp.csc_matrix, sp.coo_matrix)]
+    variants += [sp.csr_matrix(X), sp.csc_matrix(X), halves]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "X.joblib"
         joblib.dump(X, path)
