@@ -90,7 +90,9 @@ class PureSVD(FactorRecommender):
             n_iter=self.n_iter,
             random_state=check_random_state(self.random_state),
         )
-        svd.fit(X)
+        # The variance that is explained, which nobody reads, is undefined where all rows are equal.
+        with np.errstate(invalid="ignore"):
+            svd.fit(X)
         self.components_ = np.ascontiguousarray(svd.components_.astype(X.dtype, copy=False))
         self.singular_values_ = svd.singular_values_
 

@@ -42,6 +42,27 @@ def assert_close(a: NDArray[Any], b: NDArray[Any], what: str, tolerance: float =
     assert worst <= tolerance, f"{what}: scores differ by {worst:.2g} of the row's largest score."
 
 
+def assert_lists_are_the_best(
+    model: Any, X: sp.csr_array, what: str, *, k: int, exclude_seen: bool = True
+) -> None:
+    """Lists that are as long as can be, and hold the best of finite scores of `predict`, with these scores."""
+    scores = model.predict(X)
+    assert np.isfinite(scores).all(), f"{what}: scores are not finite."
+    size = np.abs(scores).max(axis=1, keepdims=True)
+    scores = scores / np.where(size == 0, 1, size)
+    items, values = model.recommend(X, k=k, exclude_seen=exclude_seen)
+    assert ((items >= 0) == (values > -np.inf)).all(), f"{what}: empty places are not said so."
+    ranked = np.where(exclude_seen & (X.toarray() != 0), -np.inf, scores)
+    order = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
+    best = np.take_along_axis(ranked, order, axis=1)
+    empty = best == -np.inf
+    assert np.array_equal(items < 0, empty), f"{what}: lists are too short, or hold what is seen."
+    chosen = np.take_along_axis(ranked, np.where(empty, order, items), axis=1)
+    for found, name in ((values / np.where(size == 0, 1, size), "scores"), (chosen, "items")):
+        worst = np.abs(found[~empty] - best[~empty]).max(initial=0)
+        assert worst <= 1e-5, f"{what}: the {name} of recommend are not those of predict."
+
+
 def assert_refused(call: Callable[[], Any], kind: Any, words: str, what: str) -> None:
     """A call that fails with this kind of error, whose message matches the words."""
     try:
@@ -67,3 +88,8 @@ def odd_matrices() -> Iterator[tuple[str, NDArray[np.float64]]]:
     yield "duplicate users", np.tile([[5.0, 3, 0, 0], [0, 0, 4, 1]], (4, 1))
     yield "values that are all equal", (np.indices((7, 5)).sum(axis=0) % 2) * 3.0
     yield "a matrix of 3 x 2", np.array([[1.0, 0], [0, 1], [1, 2]])
+    yield "a single user", np.array([[1.0, 0, 3, 0, 2]])
+    yield "a single interaction", np.pad([[5.0]], ((2, 1), (1, 2)))
+    yield "users who all have everything", np.arange(1.0, 13).reshape(4, 3)
+    yield "users who are all equal", np.ones((4, 3))
+    yield "values that cancel", np.array([[1.0, -2, 0], [2, 1, 0], [0, 2, -1], [0, 0, 3]])
