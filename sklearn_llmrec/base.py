@@ -39,6 +39,8 @@ __all__ = ["BaseRecommender"]
 
 # What a row costs in a sparse top-k, about: it needs no dense scores, so its chunks are long.
 _FAST_ROW_BYTES = 2**10
+# Among so few items, or fewer, a list of equal scores may be that of a row whose scores are all equal: no evidence.
+_FEW_ITEMS = 100
 
 
 class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
@@ -349,7 +351,10 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 items[rows], scores[rows] = fast
             else:
                 # Short lists are filled by the exact way, which knows what to put below the evidence.
-                left = np.flatnonzero(items[:, -1] < 0)
+                unfinished = items[:, -1] < 0
+                if X.shape[1] <= _FEW_ITEMS:
+                    unfinished |= scores[:, 0] == scores[:, -1]
+                left = np.flatnonzero(unfinished)
         for chunk in row_chunks(len(left), X.shape[1] * X.dtype.itemsize):
             some = left[chunk]
             items[some], scores[some] = self._best(
