@@ -409,6 +409,19 @@ def test_features_of_items_and_users_reach_the_second_stage(X):
     assert stacking(final, user_columns=["age"]).fit(held).feature_names_[-1] == "age"
 
 
+def test_lists_of_rows_without_history_follow_the_features_of_users(X):
+    age = np.arange(400) % 2
+    held = Interactions(X, user_features=pd.DataFrame({"age": age}))
+    items = np.arange(60)[:, None] % 2
+    final = HistGradientBoostingClassifier(max_iter=5, random_state=0)
+    model = stacking(final, item_features=items, user_columns=["age"]).fit(held)
+    new = Interactions(sp.csr_array((2, 60)), user_features=pd.DataFrame({"age": np.array([0, 1])}))
+    scores, (chosen, values) = model.predict(new), model.recommend(new, k=5)
+    assert_array_equal(np.take_along_axis(scores, chosen, axis=1), values)
+    assert_array_equal(values, -np.sort(-scores, axis=1)[:, :5])
+    assert not np.allclose(scores, model._fallback_scores())
+
+
 def test_workers_hide_under_the_callers_settings(X):
     found = []
 

@@ -28,6 +28,7 @@ from sklearn_llmrec.ensemble._members import BaseMembers
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._reranker import ladder, lifted
 from sklearn_llmrec.utils._documented import documented
+from sklearn_llmrec.utils._evidence import dense
 from sklearn_llmrec.utils._validation import canonical
 
 
@@ -298,9 +299,9 @@ class StackingRecommender(BaseMembers):
             return np.asarray(final.decision_function(features), dtype=np.float64)
         return np.asarray(final.predict(features), dtype=np.float64).ravel()
 
-    def _scores(self, X: Any) -> NDArray[Any]:
+    def _filled(self, scores: Any, X: Any) -> NDArray[Any]:
         # Members have filled rows without history; features of users rank for those too.
-        return np.asarray(self._score_rows(X), dtype=X.dtype)
+        return dense(scores, X.dtype)
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         pool, scores = pool_rows(

@@ -15,6 +15,7 @@ from sklearn_llmrec._recommend import recommend
 from sklearn_llmrec._tables import table_column
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._reranker import same_pattern
+from sklearn_llmrec.utils._evidence import dense
 from sklearn_llmrec.utils._validation import canonical
 
 
@@ -213,9 +214,9 @@ class SwitchRecommender(BaseMembers):
     def _fallback_scores(self) -> NDArray[Any]:
         return self._empty_row_scores_
 
-    def _scores(self, X: Any) -> NDArray[Any]:
+    def _filled(self, scores: Any, X: Any) -> NDArray[Any]:
         # The member in charge has filled rows without evidence in its own way.
-        return self._score_rows(X)
+        return dense(scores, X.dtype)
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         scores = np.empty(X.shape, dtype=X.dtype)
