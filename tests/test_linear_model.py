@@ -1,5 +1,7 @@
 """Linear models against scikit-learn and closed forms."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -13,7 +15,7 @@ from sklearn_llmrec.linear_model import (
     SparseEASE,
     _ease,
     _slim,
-    _sparse_ease,
+    _supports,
 )
 from sklearn_llmrec.neighbors import ItemKNN
 
@@ -61,6 +63,7 @@ def test_slim_blocks_and_threads_change_nothing(X, monkeypatch, n_neighbors, com
         monkeypatch.setattr(_slim, "WORTH_COMPILING", 0)
     whole = SLIM(0.5, n_neighbors=n_neighbors).fit(X).weights_.toarray()
     monkeypatch.setattr(_slim, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(_supports, "_BLOCK_BYTES", 1000)
     monkeypatch.setattr(_slim, "_COMPILED_BLOCK", 3)
     cut = SLIM(0.5, n_neighbors=n_neighbors, n_jobs=2).fit(X).weights_.toarray()
     np.testing.assert_array_equal(whole, cut)
@@ -72,9 +75,10 @@ def test_slim_blocks_and_threads_change_nothing(X, monkeypatch, n_neighbors, com
 def test_sparse_ease_is_a_ridge_on_the_nearest_items(monkeypatch, compiled, n_popular, dtype):
     if compiled:
         pytest.importorskip("numba")
-    monkeypatch.setattr(_sparse_ease, "WORTH_COMPILING", 0 if compiled else 10**9)
-    monkeypatch.setattr(_sparse_ease, "_GRAM_BYTES", np.dtype(dtype).itemsize * n_popular**2)
-    monkeypatch.setattr(_sparse_ease, "_BLOCK_BYTES", 2000)
+    monkeypatch.setattr(_supports, "WORTH_COMPILING", 0 if compiled else 10**9)
+    monkeypatch.setattr(_supports, "_GRAM_BYTES", np.dtype(dtype).itemsize * n_popular**2)
+    monkeypatch.setattr(_supports, "_BLOCK_BYTES", 2000)
+    monkeypatch.setattr(_supports, "_SEARCHED", 7)
     rng = np.random.default_rng(0)
     D = (rng.random((60, 30)) * (rng.random((60, 30)) < 0.1)).astype(dtype)
     D[:, 7] = 0
@@ -87,6 +91,82 @@ def test_sparse_ease_is_a_ridge_on_the_nearest_items(monkeypatch, compiled, n_po
         A = D[:, places].astype(np.float64)
         expected[places] = np.linalg.solve(A.T @ A + 0.5 * np.eye(len(places)), A.T @ D[:, j])
         np.testing.assert_allclose(got[:, j], expected, atol=1e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("n_popular", [2, 30])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_slim_on_the_nearest_items_is_slim_that_lets_no_others_in(
+    monkeypatch, compiled, n_popular, positive
+):
+    if compiled:
+        pytest.importorskip("numba")
+    for module in (_slim, _supports):
+        monkeypatch.setattr(module, "WORTH_COMPILING", 0 if compiled else 10**9)
+    monkeypatch.setattr(_supports, "_GRAM_BYTES", 8 * n_popular**2)
+    rng = np.random.default_rng(1)
+    D = rng.random((60, 30)) * (rng.random((60, 30)) < 0.15)
+    near = ItemKNN(6, weighting=None, shrinkage=0).fit(D).weights_.toarray() != 0
+    stop = {"positive": positive, "max_iter": 1000, "tol": 1e-13}
+    penalty = np.where(near, 0.1, np.inf)
+    G = D.T @ D
+    expected = _slim.coordinate_descent(G[:, None], G, penalty, 0.3, **stop)
+    model = SLIM(0.3, l1_regularization=0.1, n_neighbors=6, **stop).fit(D)
+    assert (expected != 0).sum() > 50
+    np.testing.assert_allclose(model.weights_.toarray(), expected, atol=1e-11)
+
+
+def test_compiled_gram_matrices_are_those_of_the_columns(monkeypatch):
+    pytest.importorskip("numba")
+    monkeypatch.setattr(_supports, "WORTH_COMPILING", 0)
+    monkeypatch.setattr(_supports, "_GRAM_BYTES", 8 * 3**2)
+    rng = np.random.default_rng(0)
+    # Users whose numbers end in the same bits; columns of three sizes, so that either side is the shorter one.
+    n_users, sizes = 2**18 + 40, [3000] * 3 + [60] * 10 + [2] * 10
+    users = np.concatenate([np.arange(40), 2**18 + np.arange(40), np.arange(40, 4000)])
+    columns = np.repeat(np.arange(23), sizes)
+    rows = np.concatenate([rng.permutation(users[: max(80, size)])[:size] for size in sizes])
+    X = sp.csr_array((rng.random(len(rows)), (rows, columns)), shape=(n_users, 23))
+    others = np.arange(22) + (np.arange(22) >= np.arange(23)[:, None])
+    places = rng.permuted(others, axis=1)[:, :12].astype(np.int32)
+    places[::4, 7:] = -1
+    places[20:, 1:] = -1  # the item of two users and one of the head
+    places[20:, 0] = 1
+    items = np.arange(23)
+    S, g = _supports.SupportGrams(X, places)(items)
+    G = (X.T @ X).toarray()
+    for row in items:
+        own = places[row, places[row] >= 0]
+        n = len(own)
+        np.testing.assert_allclose(S[row, :n, :n], G[np.ix_(own, own)], atol=1e-12)
+        np.testing.assert_allclose(g[row, :n], G[own, row], atol=1e-12)
+        assert not S[row, n:].any()
+        assert not S[row, :, n:].any()
+        assert not g[row, n:].any()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [SLIM(1.0, l1_regularization=0.1, n_neighbors=5), SparseEASE(1.0, n_neighbors=5)],
+    ids=repr,
+)
+def test_a_large_catalogue_takes_no_dense_matrix(monkeypatch, model):
+    monkeypatch.setattr(_supports, "_GRAM_BYTES", 2**20)
+    n_items = 200_000
+    rng = np.random.default_rng(0)
+    # Every user has nine of ten items, which are theirs alone.
+    rows = np.repeat(np.arange(60), 9)
+    columns = 3000 * rows + np.concatenate([rng.permutation(10)[:9] for _ in range(60)])
+    X = sp.csr_array((np.ones(540), (rows, columns)), shape=(60, n_items))
+    tracemalloc.start()
+    W = model.fit(X).weights_
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**28
+    assert W.shape == (n_items, n_items)
+    assert W.nnz > 1000
+    with pytest.raises(MemoryError, match="n_neighbors"):
+        SLIM(1.0).fit(X)
 
 
 def test_sparse_ease_on_all_items_is_ease(X):

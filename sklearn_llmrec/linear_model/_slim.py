@@ -1,5 +1,6 @@
 """SLIM: a sparse elastic net from every item to its nearest items."""
 
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -11,11 +12,11 @@ from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec._item_to_item import ItemToItemRecommender
 from sklearn_llmrec.linear_model._ease import gram
-from sklearn_llmrec.linear_model._supports import nearest_items
+from sklearn_llmrec.linear_model._supports import regress_on_nearest
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._sparse import WORTH_COMPILING, compiled
 
-# Bytes of what numpy holds of the items that are solved together: their Gram submatrices, or what is left to explain.
+# Bytes of what numpy holds of the items that are solved together: what is left to explain.
 _BLOCK_BYTES = 2**24
 # Items that a compiled loop solves per call, which are shared among threads.
 _COMPILED_BLOCK = 64
@@ -111,7 +112,8 @@ class SLIM(ItemToItemRecommender):
     l1_regularization : float, default=2.0
         The L1 penalty :math:`\lambda_1`, in the same unit. Larger makes the weights sparser.
     n_neighbors : int or None, default=None
-        How many items a candidate is regressed on. None: all; a few hundred are faster, and cost a little quality.
+        How many items a candidate is regressed on. None: all; a few hundred are faster, need no dense matrix, and
+        cost a little quality.
     positive : bool, default=True
         Whether weights are at least zero.
     max_iter : int, default=20
@@ -133,14 +135,15 @@ class SLIM(ItemToItemRecommender):
     See Also
     --------
     EASE : Dense weights of either sign, in closed form.
-    SparseEASE : Sparse weights of either sign, without the Gram matrix of all items.
+    SparseEASE : Sparse weights of either sign, in closed form.
     sklearn_llmrec.neighbors.ItemKNN : The neighbours without the regression.
 
     Notes
     -----
     Coordinate descent on the Gram matrix: a sweep over all items is O(nnz(W) n_items) time, with `n_neighbors`
     O(nnz(W) n_neighbors). The extra `fast` compiles its loops, to the same weights and several times faster. The Gram
-    matrix is dense, O(n_items^2) memory; where it would not fit, fit is refused with its size.
+    matrix of all items is dense, O(n_items^2) memory; where it would not fit, fit is refused with its size. With
+    `n_neighbors` only Gram matrices of neighbours are made, as in `SparseEASE`, and nothing grows with n_items^2.
 
     References
     ----------
@@ -187,53 +190,50 @@ class SLIM(ItemToItemRecommender):
         self.n_jobs = n_jobs
 
     def _fit(self, X: sp.csr_array) -> None:
-        n_items = X.shape[1]
+        n_items, threads = X.shape[1], effective_n_jobs(self.n_jobs)
+        if self.n_neighbors is not None and self.n_neighbors < n_items - 1:
+            worth = n_items * self.n_neighbors**2 >= WORTH_COMPILING
+            solve = partial(self._solve, compiled() if worth else None)
+            self._set_weights(regress_on_nearest(X, self.n_neighbors, solve, n_threads=threads))
+            return
         require_memory(
             n_items**2 * X.dtype.itemsize,
             f"The Gram matrix of {n_items} x {n_items} items",
-            "Keep fewer items (min_item_interactions), or use SparseEASE, which needs no dense matrix.",
+            "Set n_neighbors to a few hundred, which needs no dense matrix, or keep fewer items "
+            "(min_item_interactions).",
         )
         # Symmetric: the transpose of the Fortran array is the same matrix in C order.
-        G = gram(X, X.dtype, n_threads=effective_n_jobs(self.n_jobs)).T
-        neighbors = nearest_items(X, self.n_neighbors, n_threads=effective_n_jobs(self.n_jobs))
-        k = n_items if neighbors is None else neighbors.shape[1]
-        kernel = compiled() if n_items * k * k >= WORTH_COMPILING else None
-        row_bytes = X.dtype.itemsize * k * (k if neighbors is not None else 1)
+        G = gram(X, X.dtype, n_threads=threads).T
+        kernel = compiled() if n_items**3 >= WORTH_COMPILING else None
+        row_bytes = X.dtype.itemsize * n_items
         step = _COMPILED_BLOCK if kernel is not None else max(1, _BLOCK_BYTES // row_bytes)
         blocks = [np.arange(i, min(i + step, n_items)) for i in range(0, n_items, step)]
-        solved = Parallel(n_jobs=effective_n_jobs(self.n_jobs), prefer="threads")(
-            delayed(self._solve)(G, None if neighbors is None else neighbors[items], items, kernel)
+        solved = Parallel(n_jobs=threads, prefer="threads")(
+            delayed(lambda items: sp.csr_array(self._solve(kernel, G[None], G[items], items)))(
+                items
+            )
             for items in blocks
         )
         self._set_weights(sp.vstack(list(solved), format="csr").T.tocsr())
 
     def _solve(
         self,
-        G: NDArray[Any],
-        neighbors: NDArray[np.int32] | None,
-        items: NDArray[np.int64],
         kernel: Any,
-    ) -> sp.csr_array:
-        """Weights of some items, one row each."""
-        l1, l2 = G.dtype.type(self.l1_regularization), G.dtype.type(self.regularization)
+        S: NDArray[Any],
+        g: NDArray[Any],
+        own: NDArray[np.int64] | None = None,
+    ) -> NDArray[Any]:
+        """Weights of some items, one row each, from Gram matrices; those of `own` stay zero."""
+        l1, l2 = S.dtype.type(self.l1_regularization), S.dtype.type(self.regularization)
         stop: dict[str, Any] = {
             "positive": self.positive,
             "max_iter": self.max_iter,
             "tol": self.tol,
         }
         if kernel is not None:
-            w = kernel.elastic_nets(G, neighbors, items, l1, l2, **stop)
-        elif neighbors is None:
-            penalty = np.full((len(G), len(items)), l1)
-            penalty[items, np.arange(len(items))] = np.inf
-            w = coordinate_descent(G[:, None], G[:, items], penalty, l2, **stop).T
-        else:
-            places = neighbors.T
-            penalty = np.where(places < 0, np.inf, l1).astype(G.dtype)
-            S = G[places[:, :, None], neighbors[None]]
-            w = coordinate_descent(S, G[places, items], penalty, l2, **stop).T
-        if neighbors is None:
-            return sp.csr_array(w)
-        kept = w != 0
-        indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-        return sp.csr_array((w[kept], neighbors[kept], indptr), shape=(len(items), len(G)))
+            w: NDArray[Any] = kernel.elastic_nets(S, g, own, l1, l2, **stop)
+            return w
+        penalty = np.full(g.T.shape, l1)
+        if own is not None:
+            penalty[own, np.arange(len(own))] = np.inf
+        return coordinate_descent(S.swapaxes(0, 1), g.T, penalty, l2, **stop).T

@@ -1,36 +1,165 @@
-"""The items that a candidate is regressed on."""
+"""Regressions of every item on its nearest items: who these are, and their Gram matrices."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from sklearn_llmrec.linear_model._ease import gram
 from sklearn_llmrec.neighbors._similarity import RowIndex, without_diagonal
+from sklearn_llmrec.utils._blas import blas_threads
+from sklearn_llmrec.utils._sparse import WORTH_COMPILING, _kernel_csr, compiled
+
+# The Gram matrix of the most popular items, as many as it can hold: of all, in catalogues of some 8,000.
+_GRAM_BYTES = 2**28
+# What the Gram matrices of the items that are solved together take.
+_BLOCK_BYTES = 2**24
+# Items whose neighbours are sought at once.
+_SEARCHED = 2**13
 
 
-def nearest_items(
-    X: sp.csr_array, n_neighbors: int | None, *, n_threads: int = 1
-) -> NDArray[np.int32] | None:
-    """The items of the highest cosine with each, best first.
+def regress_on_nearest(
+    X: sp.csr_array,
+    n_neighbors: int,
+    solve: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]],
+    *,
+    n_threads: int = 1,
+) -> sp.csr_array:
+    """Item-to-item weights of which column j is a regression of item j on the items of the highest cosine with it.
 
     Parameters
     ----------
     X : csr_array of shape (n_users, n_items)
-    n_neighbors : int or None
+    n_neighbors : int
+    solve : callable (S, g) -> w
+        Solves regressions from their Gram matrices (n, k, k), which it may overwrite, and the products (n, k) of the
+        columns with the target; rows that have fewer columns are filled with zeros, and so must be what comes back.
     n_threads : int, default=1
 
     Returns
     -------
-    neighbors : ndarray of shape (n_items, n_neighbors), int32, or None
-        Filled with -1; None where that would be all others.
+    weights : csr_array of shape (n_items, n_items)
     """
-    if n_neighbors is None or n_neighbors >= X.shape[1] - 1:
-        return None
+    places = nearest_items(X, n_neighbors, n_threads=n_threads)
+    grams = SupportGrams(X, places, n_threads=n_threads)
+    w = np.zeros(places.shape, dtype=X.dtype)
+
+    def fill(items: NDArray[np.int64]) -> None:
+        S, g = grams(items)
+        w[items, : g.shape[1]] = solve(S, g)
+
+    with blas_threads(1):
+        Parallel(n_jobs=n_threads, prefer="threads")(
+            delayed(fill)(items) for items in grams.blocks()
+        )
+    kept = w != 0
+    indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    columns = sp.csr_array((w[kept], places[kept], indptr), shape=(len(w), len(w)))
+    return columns.T.tocsr()
+
+
+def nearest_items(X: sp.csr_array, n_neighbors: int, *, n_threads: int = 1) -> NDArray[np.int32]:
+    """The items of the highest cosine with each, best first; all others, if there are no more.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_users, n_items)
+    n_neighbors : int
+    n_threads : int, default=1
+
+    Returns
+    -------
+    neighbors : ndarray of shape (n_items, n_neighbors) or (n_items, n_items - 1), int32
+        Filled with -1.
+    """
+    n_items = X.shape[1]
+    if n_neighbors >= n_items - 1:
+        others = np.arange(n_items - 1, dtype=np.int32)
+        return others + (others >= np.arange(n_items)[:, None])
     columns = X.T.tocsr()
-    nearest = without_diagonal(
-        RowIndex(columns, "cosine").nearest(columns, n_neighbors + 1, n_threads=n_threads),
-        n_neighbors,
-    )
-    filled = np.arange(n_neighbors) < np.diff(nearest.indptr)[:, None]
-    neighbors = np.full(filled.shape, -1, dtype=np.int32)
-    neighbors[filled] = nearest.indices
+    index = RowIndex(columns, "cosine")
+    neighbors = np.full((n_items, n_neighbors), -1, dtype=np.int32)
+    for start in range(0, n_items, _SEARCHED):
+        part = columns[start : start + _SEARCHED]
+        nearest = index.nearest(part, n_neighbors + 1, n_threads=n_threads)
+        nearest = without_diagonal(nearest, n_neighbors, first=start)
+        own = neighbors[start : start + _SEARCHED]
+        own[np.arange(n_neighbors) < np.diff(nearest.indptr)[:, None]] = nearest.indices
     return neighbors
+
+
+class SupportGrams:
+    """Gram matrices of a few columns for every item.
+
+    Pairs of popular items, which take most of the work, are read from the Gram matrix of these; other items have
+    few users, whose entries say what they share with the columns that are asked for.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n_users, n_items)
+    places : ndarray of shape (n_items, k), int32
+        The columns of each item, filled with -1.
+    n_threads : int, default=1
+        Of the Gram matrix of popular items.
+    """
+
+    def __init__(self, X: sp.csr_array, places: NDArray[np.int32], *, n_threads: int = 1) -> None:
+        n_items = X.shape[1]
+        self.places = places
+        n_popular = min(n_items, int((_GRAM_BYTES / X.dtype.itemsize) ** 0.5))
+        counts = np.bincount(X.indices, minlength=n_items)
+        popular = np.sort(np.argsort(-counts, kind="stable")[:n_popular])
+        self._rank = np.full(n_items, -1, dtype=np.int32)
+        self._rank[popular] = np.arange(n_popular)
+        self._popular = _kernel_csr(X[:, popular], X.dtype)
+        # Symmetric: the transpose of the Fortran array is the same matrix in C order.
+        self._head = gram(sp.csr_array(self._popular), X.dtype, n_threads=n_threads).T
+        self._columns = _kernel_csr(X.T, X.dtype)
+        work = n_items * places.shape[1] ** 2
+        self._kernel = compiled() if work >= WORTH_COMPILING else None
+
+    def blocks(self) -> list[NDArray[np.int64]]:
+        """Items that have columns, in parts of about as many columns whose Gram matrices fit in a block."""
+        counts = (self.places >= 0).sum(axis=1)
+        order = np.argsort(counts, kind="stable")[(counts == 0).sum() :]
+        blocks, stop = [], len(order)
+        while stop:
+            width = int(counts[order[stop - 1]])
+            start = max(0, stop - max(1, _BLOCK_BYTES // (self._head.itemsize * width**2)))
+            blocks.append(order[start:stop])
+            stop = start
+        return blocks
+
+    def __call__(self, items: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Gram matrices (n, k, k) of some items' columns, and the products (n, k) of these with the item's own.
+
+        Here k is the most columns that one of these items has; rows with fewer are filled with zeros.
+        """
+        places = self.places[items]
+        places = places[:, : (places >= 0).sum(axis=1).max()]
+        if self._kernel is not None and self._columns.indices.dtype == np.int32:
+            grams: tuple[NDArray[Any], NDArray[Any]] = self._kernel.support_grams(
+                self._popular, self._columns, self._rank, self._head, places, items
+            )
+            return grams
+        rank = np.where(places < 0, -1, self._rank[places])
+        S = self._head[rank[:, :, None], rank[:, None]]
+        g = self._head[rank, self._rank[items][:, None]]
+        S[(rank[:, :, None] < 0) | (rank[:, None] < 0)] = 0
+        g[(rank < 0) | (self._rank[items] < 0)[:, None]] = 0
+        for row, item in enumerate(items):
+            own = places[row, places[row] >= 0]
+            rare = np.flatnonzero(self._rank[own] < 0)
+            if self._rank[item] < 0:
+                g[row, : len(own)] = (self._columns[own] @ self._columns[[item]].T).toarray()[:, 0]
+            if len(rare):
+                shared = (
+                    self._columns[own[rare]] @ self._columns[np.append(own, item)].T
+                ).toarray()
+                S[row, rare, : len(own)] = shared[:, :-1]
+                S[row, : len(own), rare] = shared[:, :-1]
+                g[row, rare] = shared[:, -1]
+        return S, g

@@ -287,9 +287,9 @@ class RowIndex:
         return result
 
 
-def without_diagonal(S: sp.csr_array, k: int) -> sp.csr_array:
-    """Rows sorted by value, less their diagonal entry, cut to k."""
-    keep = S.indices != entry_rows(S)
+def without_diagonal(S: sp.csr_array, k: int, *, first: int = 0) -> sp.csr_array:
+    """Rows sorted by value, less their diagonal entry (of row i in column ``first + i``), cut to k."""
+    keep = S.indices != entry_rows(S) + first
     counts = np.bincount(entry_rows(S)[keep], minlength=S.shape[0])
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     rank = np.arange(keep.sum()) - np.repeat(starts, counts)

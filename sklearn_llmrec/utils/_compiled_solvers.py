@@ -138,31 +138,17 @@ def _net(S, own, w, left, l1, l2, positive, max_iter, tol, zero):  # type: ignor
 
 
 @numba.njit(nogil=True, cache=True)
-def _nets(G, places, items, w, l1, l2, positive, max_iter, tol, zero):  # type: ignore[no-untyped-def]
-    """Fill the rows of w; `places` without columns lets all items in."""
-    k = w.shape[1]
-    left = np.empty(k, G.dtype)
-    S = np.empty((places.shape[1], places.shape[1]), G.dtype)
-    for row in range(len(items)):
-        j = items[row]
-        if places.shape[1] == 0:
-            left[:] = G[j]
-            _net(G, j, w[row], left, l1, l2, positive, max_iter, tol, zero)
-            continue
-        n = 0
-        while n < k and places[row, n] >= 0:
-            n += 1
-        for a in range(n):
-            left[a] = G[j, places[row, a]]
-            for b in range(n):
-                S[a, b] = G[places[row, a], places[row, b]]
-        _net(S, -1, w[row, :n], left[:n], l1, l2, positive, max_iter, tol, zero)
+def _nets(S, left, own, w, l1, l2, positive, max_iter, tol, zero):  # type: ignore[no-untyped-def]
+    """Fill the rows of w, which come as zeros; `left` is overwritten."""
+    for row in range(len(w)):
+        among = S[row] if len(S) > 1 else S[0]
+        _net(among, own[row], w[row], left[row], l1, l2, positive, max_iter, tol, zero)
 
 
 def elastic_nets(
-    G: NDArray[Any],
-    places: NDArray[Any] | None,
-    items: NDArray[np.int64],
+    S: NDArray[Any],
+    g: NDArray[Any],
+    own: NDArray[np.int64] | None,
     l1: Any,
     l2: Any,
     *,
@@ -170,69 +156,144 @@ def elastic_nets(
     max_iter: int,
     tol: float,
 ) -> NDArray[Any]:
-    """Elastic nets of some items on the others, from their Gram matrix.
+    """Elastic nets from Gram matrices.
 
     Parameters
     ----------
-    G : ndarray of shape (n_items, n_items), in C order
-        Symmetric.
-    places : ndarray of shape (n, k), integers, or None
-        The items that each of the n is regressed on, filled with -1; None for all others.
-    items : ndarray of shape (n,), int64
-    l1, l2 : scalars of the dtype of G
+    S : ndarray of shape (n, k, k) or (1, k, k), in C order
+        Symmetric; of all problems, if there is one.
+    g : ndarray of shape (n, k)
+        Products with the targets.
+    own : ndarray of shape (n,), int64, or None
+        A coefficient of each problem that stays at zero.
+    l1, l2 : scalars of the dtype of S
     positive : bool
     max_iter : int
     tol : float
 
     Returns
     -------
-    w : ndarray of shape (n, k) or (n, n_items)
-        In the order of `places`; the steps are those of `sklearn_llmrec.linear_model._slim.coordinate_descent`.
+    w : ndarray of shape (n, k)
+        The steps are those of `sklearn_llmrec.linear_model._slim.coordinate_descent`.
     """
-    own = np.empty((len(items), 0), dtype=np.int32) if places is None else places
-    w = np.zeros((len(items), len(G) if places is None else places.shape[1]), dtype=G.dtype)
-    _nets(G, own, items, w, l1, l2, positive, max_iter, tol, G.dtype.type(0))
+    own = np.full(len(g), -1) if own is None else own
+    w = np.zeros_like(g)
+    _nets(S, g.copy(), own, w, l1, l2, positive, max_iter, tol, S.dtype.type(0))
     return w
 
 
 @numba.njit(nogil=True, cache=True)
-def _support_grams(X, T, rank, head, places, items, position, S, g):  # type: ignore[no-untyped-def]
-    """Fill S and g, which come as zeros; `position` comes and goes as -1 for every column."""
-    Xp, Xj, Xx = X
-    Tp, Tj, Tx = T
+def _add_pair(S, g, n, a, b, product):  # type: ignore[no-untyped-def]
+    """Add to the products of columns a and b of a support, of which place n is the target's."""
+    if a == n:
+        g[b] += product
+    elif b == n:
+        g[a] += product
+    else:
+        S[a, b] += product
+        S[b, a] += product
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_shared(S, g, n, a, user, x, last, chains):  # type: ignore[no-untyped-def]
+    """Add the products of entry x of column a with all entries of its user that are chained."""
+    earlier, owner, value = chains
+    at = last[user]
+    while at >= 0:
+        _add_pair(S, g, n, a, owner[at], x * value[at])
+        at = earlier[at]
+
+
+# Users by the last bits of their number: most that are not chained are passed over without leaving the fastest cache.
+_FILTER = np.uint32(2**18 - 1)
+# A row that is reached at random costs as much as going on by this many entries.
+_JUMP = 150
+
+
+@numba.njit(nogil=True, cache=True)
+def _room(rank, Tp, places, items):  # type: ignore[no-untyped-def]
+    """The most entries outside the head that a support has with its target, and at least one."""
+    most = 1
     for row in range(len(items)):
-        own, target, n = places[row], items[row], 0
-        while n < len(own) and own[n] >= 0:
-            position[own[n]] = n
+        n = 0 if rank[items[row]] >= 0 else Tp[items[row] + 1] - Tp[items[row]]
+        for item in places[row]:
+            if item >= 0 and rank[item] < 0:
+                n += Tp[item + 1] - Tp[item]
+        most = max(most, n)
+    return most
+
+
+@numba.njit(nogil=True, cache=True)
+def _support_grams(H, T, rank, head, places, items, last, S, g):  # type: ignore[no-untyped-def]
+    """Fill S and g, which come as zeros; `last` comes as -1 for every user."""
+    Hp, Hj, Hx = H
+    Tp, Tj, Tx = T
+    room = _room(rank, Tp, places, items)
+    # Entries of columns outside the head, those of one user chained from the last to the first.
+    chains = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, Tx.dtype)
+    earlier, owner, value = chains
+    users, maybe = np.empty(room, np.uint32), np.zeros(_FILTER + 1, np.bool_)
+    position = np.full(len(head), -1, np.int32)
+    own = np.empty(places.shape[1] + 1, np.int64)
+    for row in range(len(items)):
+        n = 0
+        while n < places.shape[1] and places[row, n] >= 0:
+            own[n] = places[row, n]
             n += 1
-        position[target] = n
-        for a in range(n + 1):
-            item = own[a] if a < n else target
-            sums = S[row, a] if a < n else g[row]
-            if rank[item] >= 0:
-                among = head[rank[item]]
+        own[n] = items[row]
+        n_chained = n_users = by_columns = 0
+        # The target first, so that it meets no chain.
+        for step in range(n + 1):
+            a = (n + step) % (n + 1)
+            first, end = Tp[own[a]], Tp[own[a] + 1]
+            if rank[own[a]] >= 0:
+                by_columns += end - first
+                among = head[rank[own[a]]]
+                sums = S[row, a] if a < n else g[row]
                 for b in range(n):
                     if rank[own[b]] >= 0:
                         sums[b] = among[rank[own[b]]]
                 continue
-            for e in range(Tp[item], Tp[item + 1]):
-                for f in range(Xp[Tj[e]], Xp[Tj[e] + 1]):
-                    b = position[Xj[f]]
-                    if b >= 0 and b < n:
-                        sums[b] += Tx[e] * Xx[f]
-                    elif b == n and rank[target] >= 0:
-                        g[row, a] += Tx[e] * Xx[f]
-        for a in range(n):
-            if rank[own[a]] >= 0:
-                for b in range(n):
-                    if rank[own[b]] < 0:
-                        S[row, a, b] = S[row, b, a]
-            position[own[a]] = -1
-        position[target] = -1
+            for e in range(first, end):
+                user, x = Tj[e], Tx[e]
+                before = last[user] if maybe[user & _FILTER] else -1
+                if before < 0:
+                    maybe[user & _FILTER] = True
+                    users[n_users] = user
+                    n_users += 1
+                else:
+                    _add_shared(S[row], g[row], n, a, user, x, last, chains)
+                if a < n:
+                    S[row, a, a] += x * x
+                earlier[n_chained], owner[n_chained], value[n_chained] = before, a, x
+                last[user] = n_chained
+                n_chained += 1
+        # Columns of the head meet the chains from their side, or from that of the users where it is shorter.
+        if by_columns <= n_users * _JUMP:
+            for a in range(n + 1):
+                if rank[own[a]] >= 0:
+                    for e in range(Tp[own[a]], Tp[own[a] + 1]):
+                        if maybe[Tj[e] & _FILTER]:
+                            _add_shared(S[row], g[row], n, a, Tj[e], Tx[e], last, chains)
+        else:
+            for a in range(n + 1):
+                if rank[own[a]] >= 0:
+                    position[rank[own[a]]] = a
+            for user in users[:n_users]:
+                for e in range(Hp[user], Hp[user + 1]):
+                    if position[Hj[e]] >= 0:
+                        a = position[Hj[e]]
+                        _add_shared(S[row], g[row], n, a, user, Hx[e], last, chains)
+            for a in range(n + 1):
+                if rank[own[a]] >= 0:
+                    position[rank[own[a]]] = -1
+        for user in users[:n_users]:
+            last[user] = -1
+            maybe[user & _FILTER] = False
 
 
 def support_grams(
-    X: Any,
+    H: Any,
     T: Any,
     rank: NDArray[np.int32],
     head: NDArray[Any],
@@ -243,13 +304,14 @@ def support_grams(
 
     Parameters
     ----------
-    X : csr of shape (n_users, n_items)
+    H : csr of shape (n_users, m)
+        Some columns, best those with most entries.
     T : csr of shape (n_items, n_users)
-        The transpose; both with 32-bit indices.
+        All columns, as rows; both with 32-bit indices.
     rank : ndarray of shape (n_items,), int32
-        The place of a column in `head`, or -1.
+        The place of a column in H, or -1.
     head : ndarray of shape (m, m), in C order
-        The Gram matrix of some columns, best those with most entries; all others are met through their users' rows.
+        ``H.T @ H``. All other pairs are met through the users of the column that is not in H.
     places : ndarray of shape (n, k), integers
         Columns, each once, filled with -1.
     items : ndarray of shape (n,), int64
@@ -262,9 +324,9 @@ def support_grams(
     g : ndarray of shape (n, k)
     """
     k = places.shape[1]
-    S = np.zeros((len(items), k, k), dtype=X.dtype)
-    g = np.zeros((len(items), k), dtype=X.dtype)
-    position = np.full(len(rank), -1, dtype=np.int32)
-    rows, columns = ((M.indptr.astype(np.int64), M.indices, M.data) for M in (X, T))
-    _support_grams(rows, columns, rank, head, places, items, position, S, g)
+    S = np.zeros((len(items), k, k), dtype=T.dtype)
+    g = np.zeros((len(items), k), dtype=T.dtype)
+    last = np.full(T.shape[1], -1, dtype=np.int32)
+    rows, columns = ((M.indptr.astype(np.int64), M.indices.view(np.uint32), M.data) for M in (H, T))
+    _support_grams(rows, columns, rank, head, places, items, last, S, g)
     return S, g
