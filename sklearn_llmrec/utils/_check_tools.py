@@ -63,6 +63,15 @@ def assert_lists_are_the_best(
         assert worst <= 1e-5, f"{what}: the {name} of recommend are not those of predict."
 
 
+def refusal(call: Callable[[], Any]) -> str | None:
+    """What is said where a call is refused with a ValueError, else None."""
+    try:
+        call()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def assert_refused(call: Callable[[], Any], kind: Any, words: str, what: str) -> None:
     """A call that fails with this kind of error, whose message matches the words."""
     try:

@@ -23,6 +23,7 @@ from sklearn_llmrec.utils._check_tools import (
     assert_refused,
     fitted,
     odd_matrices,
+    refusal,
     taste_matrix,
 )
 
@@ -301,13 +302,7 @@ def check_odd_matrices(estimator: Any) -> None:
         X = sp.csr_array(D)
         X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
         model = clone(estimator)
-        try:
-            model.fit(X)
-        except ValueError as error:
-            reason: str | None = str(error)
-        else:
-            reason = None
-        if reason is not None:
+        if (reason := refusal(partial(model.fit, X))) is not None:
             assert len(reason.split()) >= 5, f"{what}: refused without a reason: {reason}"
             continue
         for exclude_seen in (True, False):
@@ -320,20 +315,32 @@ def check_size_of_values(estimator: Any) -> None:
     model, X = fitted(estimator)
     X = X.astype(np.float32)
     for size, at_fit in ((1e30, True), (1e9, True), (1e-30, True), (1e30, False)):
-        large = X * np.float32(size)
+        large, asked = X * np.float32(size), clone(model) if at_fit else model
         what = f"values near {size:g}"
-        try:
-            with np.errstate(all="ignore"):
-                asked = clone(model).fit(large) if at_fit else model
-                asked.predict(large)
-        except ValueError as error:
-            reason: str | None = str(error)
-        else:
-            reason = None
+        with np.errstate(all="ignore"):
+            reason = refusal(partial(asked.fit if at_fit else asked.predict, large))
+            if reason is None:
+                assert_lists_are_the_best(asked, large, what, k=3)
+            else:
+                assert re.search("large|small|size", reason), f"{what}: refused with {reason}"
+
+
+def check_more_than_the_data_has(estimator: Any) -> None:
+    """More neighbours, factors or candidates than users and items work, or are refused in words; threads agree."""
+    model, X = fitted(estimator)
+    params = model.get_params()
+    for name in {"n_components", "n_neighbors", "n_candidates"} & params.keys():
+        more = clone(model).set_params(**{name: X.shape[0] + 12})
+        what = f"{name}={X.shape[0] + 12}"
+        reason = refusal(partial(more.fit, X))
+        assert reason is None or name in reason, f"{what}: refused with {reason}"
         if reason is None:
-            assert_lists_are_the_best(asked, large, what, k=3)
-        else:
-            assert re.search("large|small|size", reason), f"{what}: refused with {reason}"
+            assert_lists_are_the_best(more, X, what, k=X.shape[1], exclude_seen=False)
+    if "n_jobs" in params:
+        with joblib.parallel_config("threading"):
+            threaded = clone(model).set_params(n_jobs=2).fit(X)
+            assert_close(model.predict(X), threaded.predict(X), "two threads")
+            assert_lists_are_the_best(threaded, X, "two threads", k=3)
 
 
 _CHECKS: tuple[Callable[[Any], None], ...] = (
@@ -351,6 +358,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     check_in_scikit_learn,
     check_odd_matrices,
     check_size_of_values,
+    check_more_than_the_data_has,
 )
 
 
