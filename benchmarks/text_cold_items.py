@@ -80,7 +80,12 @@ def models(vectors, genres, epochs):
     rows[BASELINE] = TextEmbeddingRecommender(**ready)
     rows["text neighbours, whitened"] = TextEmbeddingRecommender(**ready, whiten=True)
     rows["text ridge on ItemKNN"] = ContentColdStart(ItemKNN(100, shrinkage=0), **ready)
-    rows["text ridge on ALS"] = ContentColdStart(ALSRecommender(random_state=0, n_jobs=2), **ready)
+    rows["text ridge on ALS"] = ContentColdStart(
+        ALSRecommender(
+            confidence=2, regularization=40, frequency_exponent=0, random_state=0, n_jobs=2
+        ),
+        **ready,
+    )
     rows["text ridge on EASE"] = ContentColdStart(EASE(300.0), **ready)
     rows["L3AE"] = L3AE(**ready)
     rows["bilinear map of texts"] = BilinearContentRecommender(**ready)

@@ -38,7 +38,7 @@ CANDIDATES = {
     "EASE": (EASE(), {"weighting": WEIGHTINGS[:1], "model__regularization": [50.0, 200.0, 800.0]}),
     "ALS": (
         ALSRecommender(n_components=32, random_state=0, n_jobs=N_JOBS),
-        {"weighting": WEIGHTINGS[:2], "model__regularization": [3.0, 10.0, 30.0]},
+        {"weighting": WEIGHTINGS[:2], "model__regularization": ["auto", 10.0, 30.0]},
     ),
 }
 

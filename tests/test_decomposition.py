@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.optimize import nnls
+from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 
 from sklearn_llmrec.decomposition import (
@@ -157,3 +158,37 @@ def test_verbose_prints_a_line_per_sweep(ratings, capsys):
     ]
     model.set_params(verbose=False).fit(ratings)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_als_takes_its_penalty_from_the_matrix(dtype):
+    rng = np.random.default_rng(0)
+    X = ((rng.random((60, 20)) < 0.3) * rng.integers(1, 4, (60, 20))).astype(dtype)
+    model = ALSRecommender(3, confidence=2.0, unobserved_weight=0.5, random_state=0).fit(X)
+    n = np.count_nonzero(X)
+    per_user, per_item = (n / np.count_nonzero(X.any(axis=axis)) for axis in (1, 0))
+    expected = (0.5 + 2 * X.sum() / n) * (np.sqrt(per_user) + np.sqrt(per_item)) / 2
+    assert model.regularization_ == pytest.approx(expected, rel=1e-6)
+    named = clone(model).set_params(regularization=model.regularization_).fit(X)
+    np.testing.assert_array_equal(model.components_, named.components_)
+    np.testing.assert_array_equal(model.predict(X), named.predict(X))
+    # Another unit of X, by confidence, changes nothing; nor do users and items without interactions the penalty.
+    scaled = clone(model).set_params(confidence=0.5).fit(4 * X)
+    np.testing.assert_array_equal(model.components_, scaled.components_)
+    padded = np.pad(X, ((0, 30), (0, 10)))
+    assert clone(model).fit(padded).regularization_ == model.regularization_
+    # Its place among singular values: half of the largest of independent entries, which are centred here.
+    noise = (rng.random((600, 400)) < 0.05).astype(dtype)
+    half = clone(model).fit(noise).regularization_ / 2.5
+    assert half == pytest.approx(np.linalg.norm(noise - noise.mean(), 2) / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_als_has_factors_where_a_singular_value_is_above_the_penalty(above):
+    X = sp.csr_array((np.random.default_rng(0).random((30, 20)) < 0.2).astype(float))
+    largest = np.linalg.norm(5.0 * X.toarray(), 2)
+    penalty = (1.05 if above else 0.95) * largest
+    model = ALSRecommender(
+        2, regularization=penalty, frequency_exponent=0.0, max_iter=300, random_state=0
+    ).fit(X)
+    assert (np.linalg.norm(model.components_) < 1e-3) == above

@@ -48,7 +48,14 @@ def test_sweeps_in_two_fits_are_sweeps_in_one(kind, X):
 
 
 def test_als_descends_from_where_it_was(X):
-    model = ALSRecommender(4, regularization=1.0, max_iter=2, warm_start=True, random_state=0)
+    model = ALSRecommender(
+        4,
+        regularization=1.0,
+        frequency_exponent=0.0,
+        max_iter=2,
+        warm_start=True,
+        random_state=0,
+    )
     steps = [_weighted_loss(model.fit(X), X) for _ in range(5)]
     assert (np.diff(steps) < 1e-6 * steps[0]).all()
     assert steps[-1] < steps[0]
@@ -119,6 +126,7 @@ def test_items_of_als_are_held_by_what_earlier_rows_said(monkeypatch, X, frequen
     old, new = X[:40], X[40:]
     model = ALSRecommender(
         4,
+        confidence=2.0,
         regularization=1.0,
         unobserved_weight=0.5,
         frequency_exponent=frequency_exponent,
@@ -150,7 +158,7 @@ def test_few_new_users_lose_little_of_what_many_said():
     rng = np.random.default_rng(0)
     tastes = np.repeat(np.eye(4), 10, axis=1)[rng.integers(4, size=400)]
     X = sp.csr_array((rng.random(tastes.shape) < 0.05 + 0.3 * tastes).astype(float))
-    model = ALSRecommender(8, regularization=1.0, random_state=0)
+    model = ALSRecommender(8, regularization=1.0, frequency_exponent=0.0, random_state=0)
     whole, parts = clone(model).fit(X), clone(model).fit(X[:300])
     for start in range(300, 400, 10):
         parts.partial_fit(X[start : start + 10])
@@ -195,7 +203,20 @@ def test_a_failed_part_leaves_the_fit_untouched(model, X):
 def test_new_users_alone_improve_themselves(X):
     """Users of a taste that the first rows lacked are ranked better once they were learned from."""
     old, new = X[np.arange(60) % 3 > 0], X[np.arange(60) % 3 == 0]
-    model = ALSRecommender(4, regularization=1.0, max_iter=5, random_state=0).fit(old)
-    before = model.score(new)
+    model = ALSRecommender(4, max_iter=5, random_state=0)
+    before = model.fit(old).score(new)
     assert model.partial_fit(new).score(new) > before + 0.1
     assert model.n_users_fit_ == 60
+
+
+def test_a_penalty_taken_from_the_first_rows_stays(X):
+    """A part of few rows would ask for another one; a number given later counts."""
+    model = ALSRecommender(4, random_state=0).fit(X[:50])
+    first = model.regularization_
+    assert ALSRecommender(4, random_state=0).fit(X[50:]).regularization_ < 0.9 * first
+    fixed = ALSRecommender(4, regularization=first, random_state=0).fit(X[:50])
+    for one in (model, fixed):
+        one.partial_fit(X[50:])
+    assert model.regularization_ == first
+    np.testing.assert_array_equal(model.components_, fixed.components_)
+    assert model.set_params(regularization=3.0).partial_fit(X[50:]).regularization_ == 3.0

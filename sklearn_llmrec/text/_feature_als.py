@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import OneHotEncoder
-from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.decomposition import ALSRecommender
@@ -47,10 +47,10 @@ class FeatureALSRecommender(BaseRecommender):
         What a feature of value one weighs, in interactions.
     n_components : int, default=64
         Number of factors.
-    confidence : float, default=2.0
+    confidence : float, default=4.0
         How much a unit of X adds to the weight of an interaction.
-    regularization : float, default=40.0
-        The L2 penalty on factors.
+    regularization : float or "auto", default="auto"
+        The L2 penalty on factors; "auto" takes it from the joint matrix, as `ALSRecommender` does.
     max_iter : int, default=15
         Sweeps over users and items.
     random_state : int, RandomState instance or None, default=None
@@ -108,7 +108,7 @@ class FeatureALSRecommender(BaseRecommender):
         "feature_weight": [Interval(Real, 0, None, closed="left")],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "confidence": [Interval(Real, 0, None, closed="neither")],
-        "regularization": [Interval(Real, 0, None, closed="left")],
+        "regularization": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
         "n_jobs": [None, Integral],
@@ -125,8 +125,8 @@ class FeatureALSRecommender(BaseRecommender):
         user_encoder: Any = None,
         feature_weight: float = 1.0,
         n_components: int = 64,
-        confidence: float = 2.0,
-        regularization: float = 40.0,
+        confidence: float = 4.0,
+        regularization: float | str = "auto",
         max_iter: int = 15,
         random_state: int | RandomState | None = None,
         n_jobs: int | None = None,
