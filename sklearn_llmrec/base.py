@@ -139,8 +139,9 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If X is no finite matrix of at least two columns and one interaction, or a parameter is out of range. The
-            estimator then is as it was before.
+            If X is no finite matrix of at least two columns and one interaction, its values are too large or all too
+            small to compute with (above 1e10 in float32 or 1e15 in float64, below 1e-15; times may be of any size), or
+            a parameter is out of range. The estimator then is as it was before.
         """
         begin_fit(self, X, y)
         with restored_on_error(self):
