@@ -9,8 +9,16 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec._similar import ExplainMixin, SimilarItemsMixin, columns_of
 from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.utils._documented import COMMON_TEXTS
 from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
 from sklearn_llmrec.utils._sparse import compiled_topk
+
+#: For `documented`.
+ITEM_TO_ITEM_TEXTS = {
+    **COMMON_TEXTS,
+    "weights_": """csr_array of shape (n_items, n_items)
+Row i is what item i of a history adds to the score of every item.""",
+}
 
 
 class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):

@@ -10,9 +10,10 @@ from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._item_to_item import ItemToItemRecommender
+from sklearn_llmrec._item_to_item import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender
 from sklearn_llmrec.linear_model._ease import gram
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
+from sklearn_llmrec.utils._documented import documented
 from sklearn_llmrec.utils._memory import require_memory
 from sklearn_llmrec.utils._sparse import WORTH_COMPILING, compiled
 
@@ -94,6 +95,7 @@ def coordinate_descent(
     return result
 
 
+@documented(ITEM_TO_ITEM_TEXTS)
 class SLIM(ItemToItemRecommender):
     r"""Sparse linear method: every item is regressed on the others.
 
@@ -120,17 +122,11 @@ class SLIM(ItemToItemRecommender):
         Sweeps over the weights of an item.
     tol : float, default=1e-3
         A sweep that changes no weight by more is the last.
-    n_jobs : int, default=None
-        Threads. None means 1 unless in a joblib context, -1 all cores.
+    {n_jobs}
 
     Attributes
     ----------
-    weights_ : csr_array of shape (n_items, n_items)
-        Row i is what item i of a history adds to the score of every item.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {weights_, item_popularity_, n_features_in_}
 
     See Also
     --------

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._item_to_item import ItemToItemRecommender
+from sklearn_llmrec._item_to_item import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender
 from sklearn_llmrec._similar import StackingMixin
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
+from sklearn_llmrec.utils._documented import documented
 
 
+@documented(ITEM_TO_ITEM_TEXTS)
 class SparseEASE(StackingMixin, ItemToItemRecommender):
     r"""EASE with sparse weights, for catalogues whose dense weight matrix does not fit.
 
@@ -33,17 +35,11 @@ class SparseEASE(StackingMixin, ItemToItemRecommender):
         The L2 penalty :math:`\lambda`, in the unit of squared values of X. Larger for more users or larger values.
     n_neighbors : int, default=200
         How many items a candidate is regressed on.
-    n_jobs : int, default=None
-        Threads. None means 1 unless in a joblib context, -1 all cores.
+    {n_jobs}
 
     Attributes
     ----------
-    weights_ : csr_array of shape (n_items, n_items)
-        Row i is what item i of a history adds to the score of every item.
-    item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
-    n_features_in_ : int
-        Number of items.
+    {weights_, item_popularity_, n_features_in_}
 
     See Also
     --------

@@ -80,7 +80,7 @@ def nearest_items(X: sp.csr_array, n_neighbors: int, *, n_threads: int = 1) -> N
         others = np.arange(n_items - 1, dtype=np.int32)
         return others + (others >= np.arange(n_items)[:, None])
     columns = X.T.tocsr()
-    index = RowIndex(columns, "cosine")
+    index = RowIndex(columns, "cosine", transposed=X)
     neighbors = np.full((n_items, n_neighbors), -1, dtype=np.int32)
     for start in range(0, n_items, _SEARCHED):
         part = columns[start : start + _SEARCHED]

@@ -134,6 +134,15 @@ def _best_of_row(own, low, maxima, half, values, items):  # type: ignore[no-unty
 
 
 @numba.njit(nogil=True, cache=True)
+def _many_touched(Ap, Aj, Bp, row, n_columns):  # type: ignore[no-untyped-def]
+    """Whether a row of ``A @ B`` is too full for a list of its columns to pay."""
+    work = 0
+    for a in range(Ap[row], Ap[row + 1]):
+        work += Bp[Aj[a] + 1] - Bp[Aj[a]]
+    return 4 * work > n_columns
+
+
+@numba.njit(nogil=True, cache=True)
 def _rows(start, stop, A, B, seen, n_columns, items, values, half):  # type: ignore[no-untyped-def]
     """Fill rows `start` to `stop` of `items` and `values`; matrices are tuples (indptr, indices, data)."""
     Ap, Aj, Ax = A
@@ -145,11 +154,7 @@ def _rows(start, stop, A, B, seen, n_columns, items, values, half):  # type: ign
     touched = np.empty(n_columns, np.uint32)
     maxima = np.empty(_n_groups(k), Bx.dtype)
     for row in range(start, stop):
-        work = 0
-        for a in range(Ap[row], Ap[row + 1]):
-            work += Bp[Aj[a] + 1] - Bp[Aj[a]]
-        # A list of the columns that were touched pays where they are few.
-        full = 4 * work > n_columns
+        full = _many_touched(Ap, Aj, Bp, row, n_columns)
         n_touched = 0
         for a in range(Ap[row], Ap[row + 1]):
             j, x = Aj[a], Ax[a]
@@ -203,10 +208,7 @@ def _similar_rows(start, stop, A, B, scaling, items, values):  # type: ignore[no
     one = zero + 1
     touched = np.empty(n_columns, np.uint32)
     for row in range(start, stop):
-        work = 0
-        for a in range(Ap[row], Ap[row + 1]):
-            work += Bp[Aj[a] + 1] - Bp[Aj[a]]
-        full = 4 * work > n_columns
+        full = _many_touched(Ap, Aj, Bp, row, n_columns)
         n_touched = 0
         for a in range(Ap[row], Ap[row + 1]):
             j, x = Aj[a], Ax[a]
