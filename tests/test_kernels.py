@@ -338,3 +338,29 @@ def test_threads_are_limited_for_a_while_and_libraries_looked_for_once(monkeypat
     monkeypatch.setattr(ThreadpoolController, "__init__", lambda self: pytest.fail("looked again"))
     with blas_threads(1):
         pass
+
+
+@pytest.mark.parametrize("n_bytes", [0, 3 * 200 * 4, 2**26])
+def test_rows_that_are_added_in_full_change_no_bit(monkeypatch, n_bytes):
+    pytest.importorskip("numba")
+    from sklearn_llmrec.utils import _compiled
+    from sklearn_llmrec.utils._sparse import _kernel_csr
+
+    rng = np.random.default_rng(0)
+    density = np.linspace(0, 1, 50)[rng.permutation(50), None]
+    B = (rng.random((50, 200)) < density) * rng.random((50, 200))
+    B = _kernel_csr(sp.csr_array(B), np.float32)
+    A = _kernel_csr(sp.random_array((80, 50), density=0.2, rng=rng, format="csr"), np.float32)
+    monkeypatch.setattr(_compiled, "_FULL_BYTES", n_bytes)
+    longest, place, held = _compiled._full_rows(B)
+    assert len(held) == min(n_bytes // 800, np.count_nonzero(np.diff(B.indptr) > 50))
+    chosen = np.diff(B.indptr) >= longest
+    np.testing.assert_array_equal(held[place[chosen]], B[chosen].toarray())
+    items, values = _compiled.product_topk(A, B, None, 12)
+    monkeypatch.setattr(_compiled, "_full_rows", lambda B: (10**9, place, held))
+    expected_items, expected = _compiled.product_topk(A, B, None, 12)
+    np.testing.assert_array_equal(items, expected_items)
+    np.testing.assert_array_equal(values, expected)
+    np.testing.assert_allclose(
+        values, -np.sort(-(A @ B).toarray(), axis=1)[:, :12], rtol=1e-5, atol=1e-6
+    )

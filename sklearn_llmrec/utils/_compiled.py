@@ -1,7 +1,8 @@
 """Loops compiled by numba (extra `fast`): sparse products, and the top k of sparse and dense rows.
 
 All have a way without numba, which decides what they do: `sklearn_llmrec.utils._sparse`, `_masked` and `_topk`. Those
-that solve equations stand in `_compiled_solvers`, votes on ratings in `_compiled_votes`.
+that make dense products stand in `_compiled_dense`, those that solve equations in `_compiled_solvers`, votes on ratings
+in `_compiled_votes`.
 """
 
 from itertools import pairwise
@@ -13,6 +14,7 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from sklearn_llmrec.utils._compiled_dense import times_dense, upper_gram
 from sklearn_llmrec.utils._compiled_solvers import elastic_nets, solve_rows, support_grams
 from sklearn_llmrec.utils._compiled_votes import means_of_nearest
 
@@ -79,6 +81,10 @@ def _sort(values, items, found):  # type: ignore[no-untyped-def]
 
 # Columns that are passed over at once where none of them is good enough.
 _STRIP = 64
+# A row that is added to sums is held in full from one entry in so many columns on, which also makes its sums full ones,
+# and as long as all such rows take no more bytes.
+_FULL_FROM = 4
+_FULL_BYTES = 2**26
 
 
 @numba.njit(nogil=True, cache=True)
@@ -139,15 +145,19 @@ def _many_touched(Ap, Aj, Bp, row, n_columns):  # type: ignore[no-untyped-def]
     work = 0
     for a in range(Ap[row], Ap[row + 1]):
         work += Bp[Aj[a] + 1] - Bp[Aj[a]]
-    return 4 * work > n_columns
+    return _FULL_FROM * work > n_columns
 
 
 @numba.njit(nogil=True, cache=True)
-def _rows(start, stop, A, B, seen, n_columns, items, values, half):  # type: ignore[no-untyped-def]
-    """Fill rows `start` to `stop` of `items` and `values`; matrices are tuples (indptr, indices, data)."""
+def _rows(start, stop, A, B, full_rows, seen, n_columns, items, values, half):  # type: ignore[no-untyped-def]
+    """Fill rows `start` to `stop` of `items` and `values`; matrices are tuples (indptr, indices, data).
+
+    Rows of B of `longest` entries or more stand in full in `held`, where `place` says.
+    """
     Ap, Aj, Ax = A
     Bp, Bj, Bx = B
     Sp, Sj = seen
+    longest, place, held = full_rows
     k = items.shape[1]
     sums = np.zeros(n_columns, Bx.dtype)
     zero = sums[0]
@@ -158,7 +168,11 @@ def _rows(start, stop, A, B, seen, n_columns, items, values, half):  # type: ign
         n_touched = 0
         for a in range(Ap[row], Ap[row + 1]):
             j, x = Aj[a], Ax[a]
-            if full:
+            if Bp[j + 1] - Bp[j] >= longest:
+                own = held[place[j]]
+                for c in range(n_columns):
+                    sums[c] += x * own[c]
+            elif full:
                 for b in range(Bp[j], Bp[j + 1]):
                     sums[Bj[b]] += x * Bx[b]
             else:
@@ -239,6 +253,24 @@ def _similar_rows(start, stop, A, B, scaling, items, values):  # type: ignore[no
         _sort(values[row], items[row], found)
 
 
+def _full_rows(B: Any) -> tuple[int, NDArray[np.int32], NDArray[Any]]:
+    """The rows of B that it pays to add in full: their least length, their places, and the rows."""
+    n_rows, n_columns = B.shape
+    lengths = np.diff(B.indptr)
+    longest = n_columns // _FULL_FROM + 1
+    fit = _FULL_BYTES // (n_columns * B.dtype.itemsize)
+    if np.count_nonzero(lengths >= longest) > fit:
+        longest = max(longest, int(np.partition(lengths, n_rows - fit - 1)[n_rows - fit - 1]) + 1)
+    rows = np.flatnonzero(lengths >= longest)
+    place = np.zeros(n_rows, dtype=np.int32)
+    place[rows] = np.arange(len(rows))
+    held = np.zeros((len(rows), n_columns), dtype=B.dtype)
+    for row, at in enumerate(rows):
+        own = slice(B.indptr[at], B.indptr[at + 1])
+        held[row, B.indices[own]] = B.data[own]
+    return longest, place, held
+
+
 def product_topk(
     A: Any,
     B: Any,
@@ -280,11 +312,12 @@ def product_topk(
         (M.indptr.astype(np.int64), M.indices.view(np.uint32), M.data) for M in (A, B, seen)
     )
     edges = np.linspace(0, n_rows, 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
+    full_rows = _full_rows(B) if scaling is None else None
+    half = values.dtype.type(0.5)
 
     def fill(start: int, stop: int) -> None:
         if scaling is None:
-            half = values.dtype.type(0.5)
-            _rows(start, stop, left, right, hidden[:2], n_columns, items, values, half)
+            _rows(start, stop, left, right, full_rows, hidden[:2], n_columns, items, values, half)
         else:
             _similar_rows(start, stop, left, right, scaling, items, values)
 
@@ -338,63 +371,3 @@ def block_topk(
         scores.dtype.type(0.5),
     )
     return items, values
-
-
-@numba.njit(nogil=True, cache=True)
-def _times_dense(Xp, Xj, Xx, W, out):  # type: ignore[no-untyped-def]
-    for row in range(len(out)):
-        sums = out[row]
-        e, end = Xp[row], Xp[row + 1]
-        # Four rows of W for each pass over the sums, which are added to in the same order as one by one.
-        while e + 4 <= end:
-            a, b, c, d = W[Xj[e]], W[Xj[e + 1]], W[Xj[e + 2]], W[Xj[e + 3]]
-            p, q, r, s = Xx[e], Xx[e + 1], Xx[e + 2], Xx[e + 3]
-            for column in range(len(sums)):
-                first = sums[column] + p * a[column]
-                sums[column] = ((first + q * b[column]) + r * c[column]) + s * d[column]
-            e += 4
-        while e < end:
-            a, p = W[Xj[e]], Xx[e]
-            for column in range(len(sums)):
-                sums[column] += p * a[column]
-            e += 1
-
-
-def times_dense(X: Any, W: NDArray[Any]) -> NDArray[Any]:
-    """``X @ W`` for a csr matrix of 32-bit indices and a contiguous dense one of its dtype."""
-    out = np.zeros((X.shape[0], W.shape[1]), dtype=W.dtype)
-    _times_dense(X.indptr.astype(np.int64), X.indices.view(np.uint32), X.data, W, out)
-    return out
-
-
-@numba.njit(nogil=True, cache=True)
-def _add_gram(start, stop, Xp, Xj, Xx, Tp, Tj, entries, G):  # type: ignore[no-untyped-def]
-    for i in range(start, stop):
-        sums = G[i]
-        for a in range(Tp[i], Tp[i + 1]):
-            # Columns are sorted: those from i on end the row.
-            entry = entries[a]
-            x = Xx[entry]
-            for b in range(entry, Xp[Tj[a] + 1]):
-                sums[Xj[b]] += x * Xx[b]
-
-
-def upper_gram(X: Any, *, n_threads: int = 1) -> NDArray[Any]:
-    """Upper triangle of ``X.T @ X`` for a csr matrix of 32-bit indices with sorted columns; zeros below."""
-    n_items = X.shape[1]
-    T = sp.csr_array((np.arange(X.nnz), X.indices, X.indptr), shape=X.shape).T.tocsr()
-    G = np.zeros((n_items, n_items), dtype=X.dtype)
-    arrays = (
-        X.indptr.astype(np.int64),
-        X.indices.view(np.uint32),
-        X.data,
-        T.indptr.astype(np.int64),
-        T.indices.view(np.uint32),
-        T.data,
-        G,
-    )
-    edges = np.linspace(0, n_items, 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
-    Parallel(n_jobs=n_threads, prefer="threads")(
-        delayed(_add_gram)(int(start), int(stop), *arrays) for start, stop in pairwise(edges)
-    )
-    return G
