@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py ItemKNN
     python benchmarks/memory.py ALSRecommender --users 100000
-    python benchmarks/memory.py SparseEASE --users 100000 --jobs 1
+    python benchmarks/memory.py SparseEASE --users 50000 --jobs 1
 
 Lists are made for all users, or for the first of them (`--users`): what they take does not grow with the users but
 for the lists themselves, 12 bytes an entry.
