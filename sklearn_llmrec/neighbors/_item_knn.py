@@ -70,9 +70,9 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
 
     Notes
     -----
-    Fit is one sparse product, O(sum of squared row lengths) time and O(n_items n_neighbors) memory;
-    correlations take six products, in blocks of full rows. Without the extra ``fast``, and where values
-    are negative, what is no cosine and `shrinkage` go through such blocks too: the same neighbours in
+    Fit is one sparse product, O(sum of squared row lengths) time and O(n_items n_neighbors) memory, twice that
+    with `max_neighbors`; correlations take six products, in blocks of full rows. Without the extra ``fast``, and where
+    values are negative, what is no cosine and `shrinkage` go through such blocks too: the same neighbours in
     several times the time. Ranking is a sparse product too, with seen items masked inside it; where similarities or
     values are negative, and with `center`, scores are made dense in chunks.
 
