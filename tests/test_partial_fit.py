@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_llmrec.dummy import PopularityRecommender
-from sklearn_llmrec.linear_model import EASE, NaiveBayesRecommender, SparseEASE
+from sklearn_llmrec.linear_model import EASE, SLIM, NaiveBayesRecommender, SparseEASE
 from sklearn_llmrec.neighbors import ItemKNN, P3alpha, RP3beta, UserKNN
 
 MODELS = [
@@ -13,6 +13,8 @@ MODELS = [
     PopularityRecommender("values"),
     EASE(2.0),
     SparseEASE(2.0, n_neighbors=4),
+    SLIM(2.0, l1_regularization=0.1),
+    SLIM(2.0, n_neighbors=4, positive=False),
     NaiveBayesRecommender(),
     ItemKNN(5),
     ItemKNN(5, center="baseline", metric="pearson"),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec._item_to_item import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender
+from sklearn_llmrec._similar import StackingMixin
 from sklearn_llmrec.linear_model._ease import gram
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
 from sklearn_llmrec.utils._documented import documented
@@ -96,7 +97,7 @@ def coordinate_descent(
 
 
 @documented(ITEM_TO_ITEM_TEXTS)
-class SLIM(ItemToItemRecommender):
+class SLIM(StackingMixin, ItemToItemRecommender):
     r"""Sparse linear method: every item is regressed on the others.
 
     The weights of candidate j solve
@@ -140,6 +141,7 @@ class SLIM(ItemToItemRecommender):
     O(nnz(W) n_neighbors). The extra `fast` compiles its loops, to the same weights and several times faster. The Gram
     matrix of all items is dense, O(n_items^2) memory; where it would not fit, fit is refused with its size. With
     `n_neighbors` only Gram matrices of neighbours are made, as in `SparseEASE`, and nothing grows with n_items^2.
+    `partial_fit` keeps all rows and fits anew.
 
     References
     ----------
@@ -185,7 +187,7 @@ class SLIM(ItemToItemRecommender):
         self.tol = tol
         self.n_jobs = n_jobs
 
-    def _fit(self, X: sp.csr_array) -> None:
+    def _fit_all(self, X: sp.csr_array) -> None:
         n_items, threads = X.shape[1], effective_n_jobs(self.n_jobs)
         if self.n_neighbors is not None and self.n_neighbors < n_items - 1:
             worth = n_items * self.n_neighbors**2 >= WORTH_COMPILING
