@@ -95,7 +95,7 @@ def test_lists_are_those_of_the_predicted_scores(model, dtype):
 
 def test_no_row_is_made_dense(monkeypatch):
     rng = np.random.default_rng(0)
-    X = sp.random_array((300, 2000), density=0.003, rng=rng, format="csr")
+    X = sp.csr_array((rng.random((300, 2000)) < 0.003).astype(float))
     model = ItemKNN(5).fit(X)
     monkeypatch.setattr(
         ItemKNN, "_filled", lambda *_: pytest.fail("a row of dense scores was made")
