@@ -39,8 +39,6 @@ __all__ = ["BaseRecommender"]
 
 # What a row costs in a sparse top-k, about: it needs no dense scores, so its chunks are long.
 _FAST_ROW_BYTES = 2**10
-# Among so few items, or fewer, a list of equal scores may be that of a row whose scores are all equal: no evidence.
-_FEW_ITEMS = 100
 
 
 class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
@@ -340,22 +338,22 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         among: dict[str, Any] = {} if candidates is None else {"candidates": candidates}
         served = not among or (self._ranks_candidates and not sp.issparse(candidates))
         if served and type(self)._topk_rows is not BaseRecommender._topk_rows:
+            # Two at least, so that equal scores all over a list are rare: the row may hold no others, and no evidence.
+            width, equal = max(k, min(2, X.shape[1])), np.zeros(X.shape[0], dtype=bool)
             for rows in row_chunks(X.shape[0], _FAST_ROW_BYTES):
                 fast = self._topk_rows(
                     rows_between(X, rows),
-                    k,
+                    width,
                     None if seen is None else rows_between(seen, rows),
                     **among,
                 )
                 if fast is None:
                     break
-                items[rows], scores[rows] = fast
+                items[rows], scores[rows] = fast[0][:, :k], fast[1][:, :k]
+                equal[rows] = fast[1][:, 0] == fast[1][:, -1]
             else:
                 # Short lists are filled by the exact way, which knows what to put below the evidence.
-                unfinished = items[:, -1] < 0
-                if X.shape[1] <= _FEW_ITEMS:
-                    unfinished |= scores[:, 0] == scores[:, -1]
-                left = np.flatnonzero(unfinished)
+                left = np.flatnonzero((items[:, -1] < 0) | equal)
         for chunk in row_chunks(len(left), X.shape[1] * X.dtype.itemsize):
             some = left[chunk]
             items[some], scores[some] = self._best(

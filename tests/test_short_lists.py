@@ -101,3 +101,16 @@ def test_no_row_is_made_dense(monkeypatch):
         ItemKNN, "_filled", lambda *_: pytest.fail("a row of dense scores was made")
     )
     assert (model.recommend(X, k=20)[0] >= 0).all()
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("model", [ItemKNN(), RP3beta(200)], ids=lambda model: type(model).__name__)
+def test_a_row_of_equal_scores_has_those_of_popularity(model, k):
+    X = np.ones((6, 150))
+    X[5, 1::2] = 0
+    model.fit(np.ones((6, 150)))
+    assert np.ptp(model._score_rows(sp.csr_array(X[:1])).toarray()) == 0
+    items, scores = model.recommend(X, k=k, exclude_seen=False)
+    expected, expected_scores = brute_lists(model.predict(X), np.zeros(X.shape), k)
+    np.testing.assert_array_equal(items, expected)
+    np.testing.assert_array_equal(scores, expected_scores)
