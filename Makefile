@@ -3,7 +3,7 @@
 #   make test         lint, types, doctests and tests
 #   make test-slow    the tests marked slow as well
 #   make test-min     the tests at the lowest supported versions, in .venv-min
-#   make lint         ruff only
+#   make lint         ruff, and the layers of the package
 #   make docs         the pages and the API reference, as HTML in docs/_build/html
 #   make clean        remove environments, caches and builds
 
@@ -40,6 +40,7 @@ test-min: $(VENV_MIN)/.stamp
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.stamp-test
 	$(BIN)/ruff check --fix .

@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
+from sklearn_llmrec._kernels._topk import topk
 from sklearn_llmrec.metrics import get_ranking_scorer_names, ranking_metrics
 from sklearn_llmrec.metrics._hits import pattern_without
 from sklearn_llmrec.metrics._registry import parse
-from sklearn_llmrec.utils._topk import topk
 from sklearn_llmrec.utils._validation import canonical
 
 

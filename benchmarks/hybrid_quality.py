@@ -49,13 +49,7 @@ from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
 from sklearn_llmrec.model_selection import holdout_split, leave_last_out
 from sklearn_llmrec.neighbors import RP3beta
 from sklearn_llmrec.preprocessing import BinarizeTransformer
-from sklearn_llmrec.sequence import (
-    RepeatRecommender,
-    SASRec,
-    SequenceEASE,
-    SequenceKNN,
-    SessionKNN,
-)
+from sklearn_llmrec.sequence import RepeatRecommender, SASRec, SequenceEASE, SequenceKNN, SessionKNN
 from sklearn_llmrec.text import L3AE, ContentItemKNN, SentenceEncoder
 
 

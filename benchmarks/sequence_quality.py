@@ -24,13 +24,13 @@ import scipy.sparse as sp
 
 import sklearn_llmrec.sequence
 from sklearn_llmrec import ItemKNN
+from sklearn_llmrec._networks._sequence_network import TrainedOnSequences
 from sklearn_llmrec.dummy import PopularityRecommender
+from sklearn_llmrec.interactions._sequences import event_sequences
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import bootstrap_interval, hit_rate_at_k, ndcg_at_k
 from sklearn_llmrec.model_selection import leave_last_out
-from sklearn_llmrec.sequence._trained import TrainedOnSequences
 from sklearn_llmrec.text import SentenceEncoder
-from sklearn_llmrec.utils._order import event_sequences
 
 DATA = {"ml-1m": _data.movielens_1m, "games": _data.amazon_games}
 KNOWN = {name: getattr(sklearn_llmrec.sequence, name) for name in sklearn_llmrec.sequence.__all__}

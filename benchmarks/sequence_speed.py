@@ -19,8 +19,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from sklearn_llmrec.interactions._sequences import event_sequences
 from sklearn_llmrec.sequence import SASRec, SequenceGRURecommender, SequenceLSTMRecommender
-from sklearn_llmrec.utils._order import event_sequences
 
 RECTOOLS = """
 import json, logging, sys, time, warnings

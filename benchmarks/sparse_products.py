@@ -15,8 +15,8 @@ import torch
 from _data import add_data_option, movielens_1m, random_split
 
 from sklearn_llmrec import ItemKNN
-from sklearn_llmrec.utils import _masked, _sparse
-from sklearn_llmrec.utils._topk import topk
+from sklearn_llmrec._kernels import _masked, _sparse
+from sklearn_llmrec._kernels._topk import topk
 
 ROWS = 128  # of a dense block: 1.7 MB of float32
 

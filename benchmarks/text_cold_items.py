@@ -32,12 +32,7 @@ from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
 from sklearn_llmrec.model_selection import cold_item_split
 from sklearn_llmrec.sequence import LMRecommender
-from sklearn_llmrec.text import (
-    L3AE,
-    BilinearContentRecommender,
-    ContentColdStart,
-    SentenceEncoder,
-)
+from sklearn_llmrec.text import L3AE, BilinearContentRecommender, ContentColdStart, SentenceEncoder
 
 BASELINE = "text neighbours, centred"
 LANGUAGE_MODEL = "language model over codes"

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from sklearn_llmrec._networks._batches import next_item_batches
+from sklearn_llmrec._networks._losses import Loss
+from sklearn_llmrec._networks._sequence_training import Progress, Trainer
+from sklearn_llmrec.interactions._sequences import Sequences
 from sklearn_llmrec.sequence import SASRec
-from sklearn_llmrec.sequence._batches import next_item_batches
-from sklearn_llmrec.sequence._losses import Loss
-from sklearn_llmrec.sequence._training import Progress, Trainer
-from sklearn_llmrec.utils._order import Sequences
 
 N_ITEMS, N_USERS, LENGTH = 2000, 1500, 51
 

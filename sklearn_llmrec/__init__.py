@@ -8,27 +8,26 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sklearn_llmrec._interactions import Interactions
-    from sklearn_llmrec._recommend import recommend
+    from sklearn_llmrec.base import check_recommender, recommend
     from sklearn_llmrec.decomposition import ALSRecommender
     from sklearn_llmrec.ensemble import VotingRecommender
+    from sklearn_llmrec.interactions import Interactions
     from sklearn_llmrec.neighbors import ItemKNN, UserKNN
     from sklearn_llmrec.sequence import SequenceLSTMRecommender
     from sklearn_llmrec.text import TextEmbeddingRecommender
-    from sklearn_llmrec.utils.estimator_checks import check_recommender
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "ALSRecommender": "decomposition",
-    "Interactions": "_interactions",
+    "Interactions": "interactions",
     "ItemKNN": "neighbors",
     "SequenceLSTMRecommender": "sequence",
     "TextEmbeddingRecommender": "text",
     "UserKNN": "neighbors",
     "VotingRecommender": "ensemble",
-    "check_recommender": "utils.estimator_checks",
-    "recommend": "_recommend",
+    "check_recommender": "base",
+    "recommend": "base",
 }
 _SUBPACKAGES = (
     "base",
@@ -37,6 +36,7 @@ _SUBPACKAGES = (
     "dummy",
     "ensemble",
     "inspection",
+    "interactions",
     "linear_model",
     "metrics",
     "model_selection",

@@ -8,10 +8,10 @@ import json
 from importlib.util import find_spec
 from typing import Any
 
+from sklearn_llmrec.base._discovery import all_estimators
 from sklearn_llmrec.decomposition import LightGCN, MultVAERecommender
 from sklearn_llmrec.sequence import LMRecommender
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
-from sklearn_llmrec.utils.discovery import all_estimators
 
 TRAINED_BY_TORCH = (LightGCN, MultVAERecommender, SequenceNetworkRecommender)
 TEST_PARAMS: dict[str, dict[str, Any]] = {

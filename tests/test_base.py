@@ -31,7 +31,7 @@ from sklearn_llmrec.dummy import PopularityRecommender, RandomRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.preprocessing import BM25Transformer
 from sklearn_llmrec.sequence import SASRec
-from sklearn_llmrec.utils._blocks import row_chunks
+from sklearn_llmrec.utils._chunks import row_chunks
 
 
 @pytest.fixture(scope="module")

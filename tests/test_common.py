@@ -10,9 +10,9 @@ from _instances import TRAINED_BY_TORCH, instances
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base._check_tools import fitted
+from sklearn_llmrec.base._estimator_checks import EXPECTED_FAILED_CHECKS, recommender_checks
 from sklearn_llmrec.sequence import LMRecommender
-from sklearn_llmrec.utils._check_tools import fitted
-from sklearn_llmrec.utils.estimator_checks import EXPECTED_FAILED_CHECKS, recommender_checks
 
 # What the checks make has no texts, and models that read say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.* knows no text of any item:UserWarning")

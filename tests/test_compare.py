@@ -17,11 +17,7 @@ from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.dummy import PopularityRecommender, RandomRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import adjust_p_values, bootstrap_interval, paired_test, ranking_scorer
-from sklearn_llmrec.model_selection import (
-    compare,
-    holdout_split,
-    interaction_folds,
-)
+from sklearn_llmrec.model_selection import compare, holdout_split, interaction_folds
 
 
 @pytest.fixture(scope="module")

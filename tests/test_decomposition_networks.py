@@ -39,8 +39,8 @@ def X():
 
 
 def test_the_autoencoder_scores_as_the_network_does(X):
+    from sklearn_llmrec._networks._loop import from_numpy
     from sklearn_llmrec.decomposition._autoencoder import new_network, row_batches
-    from sklearn_llmrec.utils._training import from_numpy
 
     model = MultVAERecommender(**SMALL_VAE, max_iter=3).fit(X)
     network = new_network(24, 8, 4, 0.5, 0)
@@ -102,7 +102,7 @@ def test_the_bound_is_the_multinomial_likelihood_less_the_divergence(X):
 
 def test_layers_are_powers_of_the_graph(X):
     from sklearn_llmrec.decomposition._graph import new_network
-    from sklearn_llmrec.decomposition._lightgcn import fold_in, item_layers, normalized
+    from sklearn_llmrec.decomposition._propagation import fold_in, item_layers, normalized
 
     network = new_network(normalized(X), 4, 3, 0)
     dense = X.toarray()

@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 
 from sklearn_llmrec import Interactions
+from sklearn_llmrec.interactions._sequences import Sequences
 from sklearn_llmrec.sequence import HMMRecommender
 from sklearn_llmrec.sequence._hmm import _Chain, _Steps
-from sklearn_llmrec.utils._order import Sequences
 
 N_STATES, N_ITEMS = 3, 5
 

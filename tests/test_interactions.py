@@ -14,12 +14,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.model_selection import KFold, train_test_split
 from sklearn.utils import check_array, resample, shuffle
 
-from sklearn_llmrec._interactions import Interactions
+from sklearn_llmrec.interactions._interactions import Interactions
 
 
 def marked(n_users=6, n_items=5, repeats=False, seed=0):

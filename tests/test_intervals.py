@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sklearn_llmrec.metrics import (
-    adjust_p_values,
-    bootstrap_interval,
-    ndcg_at_k,
-    paired_test,
-)
+from sklearn_llmrec.metrics import adjust_p_values, bootstrap_interval, ndcg_at_k, paired_test
 
 
 def population_of_ndcg(n_users=40_000, n_items=40, seed=0):

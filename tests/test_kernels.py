@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from threadpoolctl import ThreadpoolController, threadpool_info
 
-from sklearn_llmrec.utils._blas import blas_threads
-from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
+from sklearn_llmrec._kernels._blas import blas_threads
+from sklearn_llmrec._kernels._masked import masked_topk, with_mask, without_mask
+from sklearn_llmrec._kernels._sparse import csr_topk, matmul_topn, normalize_columns, normalize_rows
+from sklearn_llmrec._kernels._topk import topk
 from sklearn_llmrec.utils._memory import available_memory, require_memory
 from sklearn_llmrec.utils._optional import require
-from sklearn_llmrec.utils._sparse import csr_topk, matmul_topn, normalize_columns, normalize_rows
-from sklearn_llmrec.utils._topk import topk
 
 
 def brute_topk(scores, k):
@@ -143,8 +142,8 @@ def test_masked_topk_is_the_dense_way(seed, n_items, k):
 )
 def test_the_compiled_kernel_gives_the_same_bits(seed, n_items, k, dtype):
     pytest.importorskip("numba")
-    from sklearn_llmrec.utils._compiled import product_topk
-    from sklearn_llmrec.utils._sparse import _kernel_csr
+    from sklearn_llmrec._kernels._compiled import product_topk
+    from sklearn_llmrec._kernels._sparse import kernel_csr
 
     k, rng = min(k, n_items), np.random.default_rng(seed)
     A = small(seed, (9, 15), 0.4, False)
@@ -154,11 +153,11 @@ def test_the_compiled_kernel_gives_the_same_bits(seed, n_items, k, dtype):
         B.data *= rng.random(B.nnz)
     seen = small(seed + 2, (9, n_items), 0.3, False)
     seen.eliminate_zeros()
-    A, B = _kernel_csr(A, dtype), _kernel_csr(B, dtype)
+    A, B = kernel_csr(A, dtype), kernel_csr(B, dtype)
     for mask in (seen, None):
         expected_items, expected = masked_topk(sp.csr_array(A), with_mask(B), mask, k)
         for threads in (1, 2):
-            given_mask = None if mask is None else _kernel_csr(mask, dtype)
+            given_mask = None if mask is None else kernel_csr(mask, dtype)
             items, values = product_topk(A, B, given_mask, k, n_threads=threads)
             np.testing.assert_array_equal(items, expected_items)
             np.testing.assert_array_equal(values, expected)
@@ -177,8 +176,8 @@ def test_the_compiled_kernel_scales_products_as_brute_force(
     seed, n_items, k, dtype, shrinkage, sides
 ):
     pytest.importorskip("numba")
-    from sklearn_llmrec.utils._compiled import product_topk
-    from sklearn_llmrec.utils._sparse import _kernel_csr
+    from sklearn_llmrec._kernels._compiled import product_topk
+    from sklearn_llmrec._kernels._sparse import kernel_csr
 
     k, rng = min(k, n_items), np.random.default_rng(seed)
     A = small(seed, (9, 15), 0.4, False)
@@ -196,7 +195,7 @@ def test_the_compiled_kernel_scales_products_as_brute_force(
         if shrinkage:
             expected *= shared.astype(dtype) / (shared.astype(dtype) + dtype(shrinkage))
     expected = np.where(product > 0, expected, -np.inf)
-    A, B = _kernel_csr(A, dtype), _kernel_csr(B, dtype)
+    A, B = kernel_csr(A, dtype), kernel_csr(B, dtype)
     for part in (A.data, A.indices, B.data, B.indices):
         part.flags.writeable = False
     scaling = (parts[0], parts[1], dtype(rest), dtype(shrinkage))
@@ -210,7 +209,7 @@ def test_the_compiled_kernel_scales_products_as_brute_force(
 
 def test_large_products_go_through_the_compiled_kernel_and_change_nothing(monkeypatch):
     pytest.importorskip("numba")
-    from sklearn_llmrec.utils import _sparse
+    from sklearn_llmrec._kernels import _sparse
 
     rng = np.random.default_rng(0)
     A = sp.random_array((300, 80), density=0.2, format="csr", rng=rng)
@@ -242,7 +241,7 @@ def test_large_products_go_through_the_compiled_kernel_and_change_nothing(monkey
 )
 def test_the_compiled_best_of_a_block_are_those_of_numpy(seed, n_items, k, dtype, levels, scale):
     pytest.importorskip("numba")
-    from sklearn_llmrec.utils._blocks import best_unseen
+    from sklearn_llmrec._kernels._ranking import best_unseen
 
     k, rng = min(k, n_items), np.random.default_rng(seed)
     scores = (scale * rng.integers(-levels, levels + 1, (7, n_items))).astype(dtype)
@@ -260,7 +259,7 @@ def test_the_compiled_best_of_a_block_are_those_of_numpy(seed, n_items, k, dtype
 
 @pytest.mark.parametrize("rows", [slice(0, 6), slice(2, 5), slice(3, 3), slice(5, 6)])
 def test_rows_between_are_the_rows(rows):
-    from sklearn_llmrec.utils._blocks import rows_between
+    from sklearn_llmrec.utils._chunks import rows_between
 
     X = np.random.default_rng(0).random((6, 50))
     X = sp.csr_array(np.where(X < 0.3, X, 0))
@@ -269,14 +268,14 @@ def test_rows_between_are_the_rows(rows):
 
 def test_products_that_underflow_to_zero_are_no_entries():
     pytest.importorskip("numba")
-    from sklearn_llmrec.utils._compiled import product_topk
-    from sklearn_llmrec.utils._sparse import _kernel_csr
+    from sklearn_llmrec._kernels._compiled import product_topk
+    from sklearn_llmrec._kernels._sparse import kernel_csr
 
-    A = _kernel_csr(sp.csr_array(np.full((1, 6), 1e-30)), np.float32)
+    A = kernel_csr(sp.csr_array(np.full((1, 6), 1e-30)), np.float32)
     B = np.zeros((6, 200))
     B[:, 3] = 1e-30
     B[5, 4] = 1.0
-    items, values = product_topk(A, _kernel_csr(sp.csr_array(B), np.float32), None, 3)
+    items, values = product_topk(A, kernel_csr(sp.csr_array(B), np.float32), None, 3)
     assert items.tolist() == [[4, -1, -1]]
     assert values[0, 0] == np.float32(1e-30)
 
@@ -285,7 +284,7 @@ def test_products_that_underflow_to_zero_are_no_entries():
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("compiled", [False, True])
 def test_dense_products_by_blocks_are_the_product(monkeypatch, dtype, n_threads, compiled):
-    from sklearn_llmrec.utils import _sparse
+    from sklearn_llmrec._kernels import _sparse
 
     monkeypatch.setattr(_sparse, "_CACHE_BYTES", 1000)
     if compiled:
@@ -343,14 +342,14 @@ def test_threads_are_limited_for_a_while_and_libraries_looked_for_once(monkeypat
 @pytest.mark.parametrize("n_bytes", [0, 3 * 200 * 4, 2**26])
 def test_rows_that_are_added_in_full_change_no_bit(monkeypatch, n_bytes):
     pytest.importorskip("numba")
-    from sklearn_llmrec.utils import _compiled
-    from sklearn_llmrec.utils._sparse import _kernel_csr
+    from sklearn_llmrec._kernels import _compiled
+    from sklearn_llmrec._kernels._sparse import kernel_csr
 
     rng = np.random.default_rng(0)
     density = np.linspace(0, 1, 50)[rng.permutation(50), None]
     B = (rng.random((50, 200)) < density) * rng.random((50, 200))
-    B = _kernel_csr(sp.csr_array(B), np.float32)
-    A = _kernel_csr(sp.csr_array((rng.random((80, 50)) < 0.2) * rng.random((80, 50))), np.float32)
+    B = kernel_csr(sp.csr_array(B), np.float32)
+    A = kernel_csr(sp.csr_array((rng.random((80, 50)) < 0.2) * rng.random((80, 50))), np.float32)
     monkeypatch.setattr(_compiled, "_FULL_BYTES", n_bytes)
     longest, place, held = _compiled._full_rows(B)
     assert len(held) == min(n_bytes // 800, np.count_nonzero(np.diff(B.indptr) > 50))

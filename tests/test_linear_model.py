@@ -176,7 +176,7 @@ def test_sparse_ease_on_all_items_is_ease(X):
 
 def test_lists_by_weights_of_either_sign_are_those_of_predict(monkeypatch):
     pytest.importorskip("numba")
-    from sklearn_llmrec.utils import _sparse
+    from sklearn_llmrec._kernels import _sparse
 
     rng = np.random.default_rng(0)
     X = sp.csr_array((rng.random((200, 40)) < 0.15).astype(np.float32))

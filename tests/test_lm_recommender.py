@@ -9,11 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from sklearn_llmrec import Interactions, check_recommender
+from sklearn_llmrec.interactions._sequences import Sequences
 from sklearn_llmrec.sequence import LMRecommender
 from sklearn_llmrec.sequence._item_tokens import BEGIN, numbered, of_codes, of_titles, prefixes
 from sklearn_llmrec.sequence._semantic_ids import residual_codes
 from sklearn_llmrec.sequence._trie import Trie
-from sklearn_llmrec.utils._order import Sequences
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -5,9 +5,9 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_llmrec import ItemKNN, UserKNN
+from sklearn_llmrec._kernels import _sparse
 from sklearn_llmrec.neighbors import _votes
 from sklearn_llmrec.neighbors._votes import means_of_nearest
-from sklearn_llmrec.utils import _sparse
 
 KINDS = [ItemKNN, UserKNN]
 METRICS = ["cosine", "adjusted_cosine", "pearson", "pearson_baseline"]

@@ -5,9 +5,9 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_llmrec import ItemKNN, UserKNN
+from sklearn_llmrec._kernels import _sparse
 from sklearn_llmrec.neighbors import P3alpha, RP3beta, _similarity
 from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
-from sklearn_llmrec.utils import _sparse
 
 METRICS = ["cosine", "adjusted_cosine", "pearson", "pearson_baseline", "jaccard", "dice"]
 

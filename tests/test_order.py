@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sklearn_llmrec._interactions import Interactions
-from sklearn_llmrec.utils._order import (
+from sklearn_llmrec.interactions._interactions import Interactions
+from sklearn_llmrec.interactions._sequences import (
     Sequences,
     event_sequences,
     fit_sequences,

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import sklearn_llmrec
-from sklearn_llmrec.utils.discovery import all_recommenders
+from sklearn_llmrec.base._discovery import all_recommenders
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (

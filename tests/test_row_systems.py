@@ -5,11 +5,10 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_llmrec import ALSRecommender
-from sklearn_llmrec.decomposition import BPRRecommender, NMFRecommender
-from sklearn_llmrec.decomposition import _known_rows as known_rows
-from sklearn_llmrec.decomposition import _row_systems as row_systems
+from sklearn_llmrec._kernels import _row_systems as row_systems
+from sklearn_llmrec._kernels._row_systems import RowSystems
+from sklearn_llmrec.decomposition import BPRRecommender, NMFRecommender, _known_rows as known_rows
 from sklearn_llmrec.decomposition._known_rows import KnownRows
-from sklearn_llmrec.decomposition._row_systems import RowSystems
 
 
 def rows_of_all_lengths(n_rows=60, n_columns=40, seed=0, dtype=np.float64):

@@ -23,6 +23,7 @@ from sklearn.preprocessing import Binarizer
 
 from sklearn_llmrec import Interactions, ItemKNN, recommend
 from sklearn_llmrec.dummy import PopularityRecommender
+from sklearn_llmrec.interactions._hide import hide_by_hash, hide_latest
 from sklearn_llmrec.metrics import (
     auc_score,
     get_ranking_scorer_names,
@@ -37,7 +38,6 @@ from sklearn_llmrec.metrics import (
     rmse,
 )
 from sklearn_llmrec.model_selection import holdout_split
-from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
 
 
 @pytest.fixture(scope="module")

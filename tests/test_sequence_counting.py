@@ -8,10 +8,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec import Interactions, ItemKNN, VotingRecommender
-from sklearn_llmrec._recommend import recommend
+from sklearn_llmrec.base._recommend import recommend
+from sklearn_llmrec.interactions._sequences import event_sequences
 from sklearn_llmrec.sequence import MarkovRecommender, SequenceKNN, SessionKNN
 from sklearn_llmrec.sequence._knn import _pair_blocks
-from sklearn_llmrec.utils._order import event_sequences
 
 MODELS = [SequenceKNN(), SessionKNN(), MarkovRecommender()]
 

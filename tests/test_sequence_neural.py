@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec import Interactions, ItemKNN, VotingRecommender
-from sklearn_llmrec._recommend import recommend
+from sklearn_llmrec.base._recommend import recommend
 from sklearn_llmrec.sequence import (
     BERT4Rec,
     SASRec,
@@ -85,7 +85,7 @@ def test_every_loss_learns(loss, max_iter):
 
 @pytest.mark.parametrize("name", ["softmax", "sampled_softmax", "bce", "gbce"])
 def test_losses_and_their_gradients_against_autograd(name, monkeypatch):
-    from sklearn_llmrec.sequence import _losses
+    from sklearn_llmrec._networks import _losses
 
     monkeypatch.setattr(_losses, "_BLOCK", 30)  # several blocks
     rng = np.random.default_rng(0)
@@ -139,7 +139,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
 
 
 def test_sampled_softmax_estimates_the_whole():
-    from sklearn_llmrec.sequence import _losses
+    from sklearn_llmrec._networks import _losses
 
     rng = np.random.default_rng(0)
     hidden = torch.tensor(rng.normal(size=(5, 3)), dtype=torch.float32)
@@ -260,7 +260,7 @@ def test_early_stopping_keeps_the_best_epoch():
 
 
 def test_the_outcome_is_the_mean_of_the_latest_weights(monkeypatch):
-    from sklearn_llmrec.sequence._training import Trainer, to_numpy
+    from sklearn_llmrec._networks._sequence_training import Trainer, to_numpy
 
     met, step = [], Trainer._step
 

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from sklearn_llmrec import ItemKNN, UserKNN
+from sklearn_llmrec._kernels import _evidence
+from sklearn_llmrec._kernels._evidence import best_of_sparse, fill_unknown
 from sklearn_llmrec.linear_model import SLIM, SparseEASE
 from sklearn_llmrec.neighbors import RP3beta
 from sklearn_llmrec.sequence import SessionKNN
-from sklearn_llmrec.utils import _evidence
-from sklearn_llmrec.utils._evidence import best_of_sparse, fill_unknown
 
 
 def brute_lists(scores, seen, k):

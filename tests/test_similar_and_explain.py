@@ -5,13 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
-from sklearn_llmrec.decomposition import (
-    BiasedMF,
-    BPRRecommender,
-    NMFRecommender,
-    PureSVD,
-    SVDpp,
-)
+from sklearn_llmrec.decomposition import BiasedMF, BPRRecommender, NMFRecommender, PureSVD, SVDpp
 from sklearn_llmrec.linear_model import EASE, SLIM, SparseEASE
 from sklearn_llmrec.neighbors import P3alpha, RP3beta
 from sklearn_llmrec.sequence import SequenceEASE, SequenceKNN

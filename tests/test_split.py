@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-from sklearn_llmrec._interactions import Interactions
+from sklearn_llmrec.interactions._hide import hide_by_hash, hide_latest
+from sklearn_llmrec.interactions._interactions import Interactions
 from sklearn_llmrec.metrics import ranking_scorer
 from sklearn_llmrec.model_selection import (
     SameRows,
@@ -21,7 +21,6 @@ from sklearn_llmrec.model_selection import (
     strong_generalization_split,
     time_split,
 )
-from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
 from sklearn_llmrec.neighbors import ItemKNN
 
 seeds = st.integers(0, 2**32 - 1)

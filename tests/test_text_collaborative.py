@@ -13,6 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN, UserKNN
+from sklearn_llmrec._kernels._nearest import unit_rows
+from sklearn_llmrec.base._estimator_checks import recommender_checks
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.preprocessing import TFIDFTransformer
 from sklearn_llmrec.text import (
@@ -23,8 +25,6 @@ from sklearn_llmrec.text import (
     ContentUserKNN,
 )
 from sklearn_llmrec.text._l3ae import semantic_weights
-from sklearn_llmrec.utils._nearest import unit_rows
-from sklearn_llmrec.utils.estimator_checks import recommender_checks
 
 N_NEW = 9
 

@@ -16,10 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_llmrec import Interactions, TextEmbeddingRecommender
+from sklearn_llmrec._kernels._nearest import nearest, unit_rows
+from sklearn_llmrec.base._estimator_checks import recommender_checks
 from sklearn_llmrec.text import FeatureALSRecommender, SentenceEncoder
 from sklearn_llmrec.text._profiles import clusters
-from sklearn_llmrec.utils._nearest import nearest, unit_rows
-from sklearn_llmrec.utils.estimator_checks import recommender_checks
 
 TOPICS = ("tea cup pot kettle", "spade rake soil seed", "dice board card puzzle")
 
@@ -304,7 +304,7 @@ def test_whitened_components_have_equal_variance():
 
 @pytest.mark.parametrize("groups", [False, True])
 def test_blockwise_top_k_equals_the_sorted_product(groups, monkeypatch):
-    from sklearn_llmrec.utils import _nearest
+    from sklearn_llmrec._kernels import _nearest
 
     monkeypatch.setattr(_nearest, "_BLOCK_ROWS", 7)
     monkeypatch.setattr(_nearest, "_BLOCK_ITEMS", 13)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils import require
 
 Column = NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]
 

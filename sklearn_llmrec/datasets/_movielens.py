@@ -13,12 +13,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sklearn_llmrec._interactions import Interactions
 from sklearn_llmrec.datasets._data_home import get_data_home
 from sklearn_llmrec.datasets._download import download
 from sklearn_llmrec.datasets._frames import codes_of, frame, table
+from sklearn_llmrec.interactions import Interactions
+from sklearn_llmrec.utils import StrOptions, validate_params
 
 _PUBLISHER = "https://files.grouplens.org/datasets/movielens/"
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import StrOptions, validate_params
 
-from sklearn_llmrec._interactions import Interactions
 from sklearn_llmrec.datasets._frames import frame, table
+from sklearn_llmrec.interactions import Interactions
+from sklearn_llmrec.utils import StrOptions, validate_params
 
 _DESCR = """\
 Online Retail

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
 
-from sklearn_llmrec._interactions import Interactions
 from sklearn_llmrec.datasets._frames import frame, table
+from sklearn_llmrec.interactions import Interactions
+from sklearn_llmrec.utils import Interval, validate_params
 
 _DESCR = """\
 Generated interactions

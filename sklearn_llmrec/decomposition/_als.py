@@ -11,15 +11,12 @@ from joblib import effective_n_jobs
 from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_llmrec._similar import ExplainMixin
+from sklearn_llmrec._kernels import RowSystems, blas_threads, entry_rows, with_data
+from sklearn_llmrec.base import ExplainMixin
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.decomposition._row_systems import RowSystems
-from sklearn_llmrec.utils._blas import blas_threads
-from sklearn_llmrec.utils._callbacks import iterations, tell
-from sklearn_llmrec.utils._sparse import entry_rows, with_data
+from sklearn_llmrec.utils import Interval, StrOptions, iterations, tell
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklearn_llmrec.decomposition._mult_vae import logits_of
-from sklearn_llmrec.decomposition._row_holdout import RowHoldout
-from sklearn_llmrec.utils._sparse import entry_rows, normalize_rows
-from sklearn_llmrec.utils._training import Training, to_numpy
+from sklearn_llmrec._kernels import entry_rows, normalize_rows
+from sklearn_llmrec._networks import RowHoldout, Training, to_numpy
+from sklearn_llmrec.decomposition._vae_scores import logits_of
 
 
 class Autoencoder(nn.Module):

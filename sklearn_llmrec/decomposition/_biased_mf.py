@@ -9,14 +9,12 @@ import scipy.sparse as sp
 from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._biases import Biases
-from sklearn_llmrec._similar import ExplainMixin, SimilarItemsMixin
+from sklearn_llmrec._kernels import unit_rows, with_data
+from sklearn_llmrec.base import Biases, ExplainMixin, SimilarItemsMixin
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
 from sklearn_llmrec.decomposition._factors import ridge_rows
-from sklearn_llmrec.utils._nearest import unit_rows
-from sklearn_llmrec.utils._sparse import with_data
+from sklearn_llmrec.utils import Interval
 
 
 class BiasedMF(ContinuedFitMixin, ExplainMixin, SimilarItemsMixin):

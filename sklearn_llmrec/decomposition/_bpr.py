@@ -9,12 +9,11 @@ from implicit.cpu.bpr import BayesianPersonalizedRanking
 from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 
+from sklearn_llmrec._kernels import RowSystems, columns_in_use, entry_rows, kernel_csr
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.decomposition._row_systems import RowSystems, columns_in_use
-from sklearn_llmrec.utils._sparse import _kernel_csr, entry_rows
+from sklearn_llmrec.utils import Interval
 
 
 class BPRRecommender(ContinuedFitMixin, FactorRecommender):
@@ -146,7 +145,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
             kernel.item_factors = np.ascontiguousarray(items, dtype=np.float32)
             users = self._fold_in(X).astype(np.float32)
             kernel.user_factors = np.column_stack([users, np.ones(len(users), dtype=np.float32)])
-        kernel.fit(_kernel_csr(X, np.float32), show_progress=bool(self.verbose))
+        kernel.fit(kernel_csr(X, np.float32), show_progress=bool(self.verbose))
         factors = kernel.item_factors.astype(X.dtype)
         self.components_ = np.ascontiguousarray(factors[:, :-1].T)
         self.item_bias_ = factors[:, -1].copy()

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._similar import PartialFitMixin
+from sklearn_llmrec.base import PartialFitMixin
 
 
 class ContinuedFitMixin(PartialFitMixin):

@@ -13,13 +13,10 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._similar import SimilarItemsMixin
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec._kernels import entry_rows, nearest, unit_rows
+from sklearn_llmrec.base import BaseRecommender, SimilarItemsMixin
 from sklearn_llmrec.decomposition._known_rows import KnownRows
-from sklearn_llmrec.utils._blocks import row_chunks
-from sklearn_llmrec.utils._nearest import nearest, unit_rows
-from sklearn_llmrec.utils._sparse import entry_rows
-from sklearn_llmrec.utils._validation import check_k
+from sklearn_llmrec.utils import check_k, row_chunks
 
 
 class FactorRecommender(

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklearn_llmrec.decomposition._lightgcn import fold_in, item_layers
-from sklearn_llmrec.decomposition._row_holdout import RowHoldout
-from sklearn_llmrec.utils._sparse import entry_rows
-from sklearn_llmrec.utils._training import Training, to_numpy
+from sklearn_llmrec._kernels import entry_rows
+from sklearn_llmrec._networks import RowHoldout, Training, to_numpy
+from sklearn_llmrec.decomposition._propagation import fold_in, item_layers
 
 Triples = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 

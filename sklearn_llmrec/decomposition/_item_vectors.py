@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import svds
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_llmrec._kernels import nearest, unit_rows
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.utils._nearest import nearest, unit_rows
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import Interval, canonical
 
 
 def cooccurrences(X: Any, window: int | None) -> sp.csr_array:

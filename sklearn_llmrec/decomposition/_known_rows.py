@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._blocks import rows_between
+from sklearn_llmrec.utils import rows_between
 
 # Odd constants of 64 bits whose products spread over all bits (those of SplitMix64 and MurmurHash3).
 _FIRST, _SECOND, _THIRD = (

@@ -8,12 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.random import RandomState
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
+from sklearn_llmrec._networks import ROW_NETWORK_TEXTS, RowNetworkRecommender
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.decomposition._network import ROW_NETWORK_TEXTS, RowNetworkRecommender
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._sparse import entry_rows, with_data
+from sklearn_llmrec.decomposition._propagation import fold_in, item_layers, normalized
+from sklearn_llmrec.utils import Interval, documented
 
 
 @documented(ROW_NETWORK_TEXTS)
@@ -134,33 +133,3 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         return fold_in(X, self._senders_.astype(X.dtype, copy=False))
-
-
-def normalized(X: sp.csr_array) -> sp.csr_array:
-    """The graph of X: every interaction divided by the roots of its row's and its column's number of them."""
-    of_rows = np.diff(X.indptr)[entry_rows(X)]
-    of_columns = np.bincount(X.indices, minlength=X.shape[1])[X.indices]
-    return with_data(X, 1 / np.sqrt(of_rows * of_columns, dtype=np.float32))
-
-
-def item_layers(
-    X: sp.csr_array, users: NDArray[Any], items: NDArray[Any], n_layers: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What items send to a row that has them, before its own length counts, and their mean vectors."""
-    graph = normalized(X)
-    sent, total = np.zeros_like(items), items.copy()
-    for _ in range(n_layers):
-        sent += items
-        users, items = graph @ items, graph.T @ users
-        total += items
-    counts = np.bincount(X.indices, minlength=X.shape[1])
-    total[counts == 0] = 0  # nothing but a random start
-    roots = np.sqrt(np.maximum(counts, 1))[:, None]
-    return sent / (roots * (n_layers + 1)), total / (n_layers + 1)
-
-
-def fold_in(X: sp.csr_array, senders: NDArray[Any]) -> NDArray[Any]:
-    """Vectors of rows: what their items send."""
-    shares = 1 / np.sqrt(np.diff(X.indptr), where=np.diff(X.indptr) > 0, out=np.ones(X.shape[0]))
-    factors: NDArray[Any] = with_data(X, shares[entry_rows(X)].astype(X.dtype)) @ senders
-    return factors

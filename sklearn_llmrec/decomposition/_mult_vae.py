@@ -4,15 +4,13 @@ from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import numpy as np
 import scipy.sparse as sp
 from numpy.random import RandomState
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.decomposition._network import ROW_NETWORK_TEXTS, RowNetworkRecommender
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._sparse import normalize_rows
+from sklearn_llmrec._networks import ROW_NETWORK_TEXTS, RowNetworkRecommender
+from sklearn_llmrec.decomposition._vae_scores import logits_of
+from sklearn_llmrec.utils import Interval, documented
 
 
 @documented(ROW_NETWORK_TEXTS)
@@ -135,8 +133,8 @@ class MultVAERecommender(RowNetworkRecommender):
                 "fit a new estimator for another catalogue."
             )
         seed, learned, holdout = self._split(X)
+        from sklearn_llmrec._networks import from_numpy
         from sklearn_llmrec.decomposition import _autoencoder as autoencoder
-        from sklearn_llmrec.utils._training import from_numpy
 
         network = autoencoder.new_network(
             X.shape[1], self.n_hidden, self.n_components, self.dropout, seed
@@ -158,13 +156,3 @@ class MultVAERecommender(RowNetworkRecommender):
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return logits_of(self.weights_, X)
-
-
-def logits_of(weights: dict[str, NDArray[Any]], X: sp.csr_array) -> NDArray[Any]:
-    """Logits of all items for every row, at the mean of its latent factors."""
-    w = {name: array.astype(X.dtype, copy=False) for name, array in weights.items()}
-    hidden = np.tanh(normalize_rows(X) @ w["item_vectors"] + w["item_bias"])
-    latent = hidden @ w["mean.weight"].T + w["mean.bias"]
-    hidden = np.tanh(latent @ w["decoder.weight"].T + w["decoder.bias"])
-    logits: NDArray[Any] = hidden @ w["output.weight"].T + w["output.bias"]
-    return logits

@@ -9,11 +9,10 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.decomposition import NMF
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.linear_model._slim import coordinate_descent
-from sklearn_llmrec.utils._blocks import row_chunks
+from sklearn_llmrec.linear_model import coordinate_descent
+from sklearn_llmrec.utils import Interval, row_chunks
 
 # Fold-in of a row: sweeps at most, and the change, in units of the largest factor, that ends them.
 _SWEEPS, _TOLERANCE = 500, 1e-10

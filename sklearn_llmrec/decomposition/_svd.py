@@ -9,9 +9,9 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.decomposition._factors import FactorRecommender
+from sklearn_llmrec.utils import Interval
 
 
 class PureSVD(FactorRecommender):

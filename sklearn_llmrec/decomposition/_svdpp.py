@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec._kernels import entry_rows, with_data
 from sklearn_llmrec.decomposition._biased_mf import BiasedMF
 from sklearn_llmrec.decomposition._factors import entry_products
-from sklearn_llmrec.utils._sparse import entry_rows, with_data
 
 # Steps of conjugate gradients in a sweep: the start is the last sweep's solution, so few do.
 _GRADIENT_STEPS = 3

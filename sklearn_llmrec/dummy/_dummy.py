@@ -8,10 +8,9 @@ import scipy.sparse as sp
 from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import StrOptions
 
-from sklearn_llmrec._similar import PartialFitMixin
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, PartialFitMixin
+from sklearn_llmrec.utils import StrOptions
 
 
 class PopularityRecommender(PartialFitMixin):

@@ -5,6 +5,10 @@ from sklearn_llmrec.ensemble._calibrated import CalibratedReranker
 from sklearn_llmrec.ensemble._dpp import DPPReranker
 from sklearn_llmrec.ensemble._fallback import FallbackRecommender
 from sklearn_llmrec.ensemble._mmr import MMRReranker
+from sklearn_llmrec.ensemble._reranker import (
+    RERANKER_TEXTS as RERANKER_TEXTS,
+    BaseReranker as BaseReranker,
+)
 from sklearn_llmrec.ensemble._rules import RuleReranker, boost, cap_per_category, reserve_slots
 from sklearn_llmrec.ensemble._stacking import StackingRecommender
 from sklearn_llmrec.ensemble._switch import SwitchRecommender

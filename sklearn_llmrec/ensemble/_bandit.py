@@ -7,16 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_llmrec.ensemble._mmr import greedy
-from sklearn_llmrec.ensemble._reranker import (
-    RERANKER_TEXTS,
-    BaseReranker,
-)
-from sklearn_llmrec.utils._atomic import restored_on_error
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker
+from sklearn_llmrec.utils import Interval, StrOptions, canonical, documented, restored_on_error
 
 _POLICIES = ("thompson", "epsilon_greedy", "ucb")
 

@@ -7,17 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.ensemble._item_data import category_matrix
 from sklearn_llmrec.ensemble._mmr import greedy
-from sklearn_llmrec.ensemble._reranker import (
-    RERANKER_TEXTS,
-    BaseReranker,
-    relevance,
-)
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker, relevance
+from sklearn_llmrec.utils import Interval, canonical, documented
 
 
 @documented(RERANKER_TEXTS)

@@ -9,10 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.ensemble._mmr import DIVERSITY_TEXTS, DiversityReranker, greedy
-from sklearn_llmrec.ensemble._reranker import (
-    relevance,
-)
-from sklearn_llmrec.utils._documented import documented
+from sklearn_llmrec.ensemble._reranker import relevance
+from sklearn_llmrec.utils import documented
 
 # Share of the identity in the kernel: what is new in an item that repeats the list. Without it a list longer than the
 # rank of the features would have no volume, and nothing left to choose by.

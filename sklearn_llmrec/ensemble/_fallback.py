@@ -7,11 +7,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from sklearn_llmrec._kernels import dense
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.ensemble._members import BaseMembers, member_scores
 from sklearn_llmrec.ensemble._reranker import unit_interval
-from sklearn_llmrec.utils._evidence import dense
-from sklearn_llmrec.utils._validation import rows_without_entries
+from sklearn_llmrec.utils import rows_without_entries
 
 
 def evidence(member: Any, X: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -9,15 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklearn_llmrec._kernels import topk
 from sklearn_llmrec.ensemble._members import member_scores
-from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
-from sklearn_llmrec.utils._blocks import row_chunks
-from sklearn_llmrec.utils._documented import COMMON_TEXTS
-from sklearn_llmrec.utils._topk import topk
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.interactions import hide_by_hash, hide_latest
+from sklearn_llmrec.utils import COMMON_TEXTS, Interval, StrOptions, canonical, row_chunks
 
 #: What those accept that learn from hidden interactions.
 HIDING_CONSTRAINTS: dict[str, Any] = {

@@ -6,9 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._tables import is_missing, table_column
-from sklearn_llmrec.utils._sparse import matmul_topn, normalize_columns
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec._kernels import matmul_topn, normalize_columns
+from sklearn_llmrec.interactions import is_missing, table_column
+from sklearn_llmrec.utils import canonical
 
 
 def item_matrix(values: Any, name: str, n_items: int) -> Any:

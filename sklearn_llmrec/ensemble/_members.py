@@ -5,13 +5,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
-from sklearn.ensemble._base import _fit_single_estimator
 from sklearn.utils import Bunch, Tags, get_tags
-from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 
+from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._routing import RoutesFitMixin
-from sklearn_llmrec.utils._last_step import needs_order
+from sklearn_llmrec.utils import BaseComposition, fit_single_estimator
 
 
 def is_dropped(member: Any) -> bool:
@@ -41,7 +40,7 @@ def member_scores(member: Any, X: Any) -> NDArray[Any]:
     return scores.astype(X.dtype, copy=False)
 
 
-class BaseMembers(MetaEstimatorMixin, _BaseComposition, RoutesFitMixin):
+class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
     """A recommender made of named recommenders, in the manner of `sklearn.ensemble.VotingClassifier`."""
 
     estimators: list[tuple[str, Any]]
@@ -131,7 +130,7 @@ class BaseMembers(MetaEstimatorMixin, _BaseComposition, RoutesFitMixin):
         names, members = self._checked_members()
         kept = [i for i, member in enumerate(members) if not is_dropped(member)]
         self.estimators_ = Parallel(n_jobs=n_jobs)(
-            delayed(_fit_single_estimator)(
+            delayed(fit_single_estimator)(
                 clone(members[i]),
                 X if rows is None else X[rows[n]],
                 None,

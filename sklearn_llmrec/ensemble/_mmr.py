@@ -8,15 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.ensemble._item_data import item_similarity, items_by_features
-from sklearn_llmrec.ensemble._reranker import (
-    RERANKER_TEXTS,
-    BaseReranker,
-    relevance,
-)
-from sklearn_llmrec.utils._documented import documented
+from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker, relevance
+from sklearn_llmrec.utils import Interval, documented
 
 #: For `documented`.
 DIVERSITY_TEXTS = {

@@ -9,15 +9,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import HasMethods, Interval
 
-from sklearn_llmrec._recommend import recommend
+from sklearn_llmrec._kernels import topk
+from sklearn_llmrec.base import needs_order, recommend
 from sklearn_llmrec.ensemble._members import member_scores, needs_nonnegative
 from sklearn_llmrec.ensemble._routing import RoutesFitMixin
-from sklearn_llmrec.utils._documented import COMMON_TEXTS
-from sklearn_llmrec.utils._last_step import needs_order
-from sklearn_llmrec.utils._topk import topk
-from sklearn_llmrec.utils._validation import canonical, rows_without_entries
+from sklearn_llmrec.utils import COMMON_TEXTS, HasMethods, Interval, canonical, rows_without_entries
 
 #: For `documented`.
 RERANKER_TEXTS = {

@@ -3,11 +3,10 @@
 from typing import Any, Self
 
 from sklearn.utils import Bunch
-from sklearn.utils._metadata_requests import _raise_for_params
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import _check_method_params
 
 from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.utils import check_method_params, raise_for_params
 
 
 class RoutesFitMixin(BaseRecommender):
@@ -47,7 +46,7 @@ class RoutesFitMixin(BaseRecommender):
         TypeError
             If no member asks for a metadatum.
         """
-        _raise_for_params(fit_params, self, "fit")
+        raise_for_params(fit_params, self, "fit")
         routed = process_routing(self, "fit", **fit_params) if fit_params else Bunch()
         self._routed_params = routed
         try:
@@ -58,7 +57,7 @@ class RoutesFitMixin(BaseRecommender):
     def _params_for(self, name: str, X: Any, rows: Any = None) -> dict[str, Any]:
         """What member `name` gets beside X in its `fit`; `rows` where it gets some of them only."""
         params = self._routed_params.get(name, {}).get("fit", {})
-        checked: dict[str, Any] = _check_method_params(X, params, indices=rows)
+        checked: dict[str, Any] = check_method_params(X, params, indices=rows)
         return checked
 
     def get_metadata_routing(self) -> MetadataRouter:

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from sklearn_llmrec._kernels import topk
 from sklearn_llmrec.ensemble._item_data import category_matrix
 from sklearn_llmrec.ensemble._reranker import (
     RERANKER_TEXTS,
@@ -19,10 +20,7 @@ from sklearn_llmrec.ensemble._reranker import (
     relevance,
     settled,
 )
-from sklearn_llmrec.utils._blocks import check_candidates
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._topk import topk
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import canonical, check_candidates, documented
 
 Rule = Callable[[NDArray[np.int64], NDArray[np.float64], Any], NDArray[np.float64]]
 

@@ -11,9 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_regressor
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from sklearn_llmrec._tables import table_column
+from sklearn_llmrec._kernels import dense
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
     HIDING_TEXTS,
@@ -27,9 +26,8 @@ from sklearn_llmrec.ensemble._item_data import item_matrix
 from sklearn_llmrec.ensemble._members import BaseMembers
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._reranker import ladder, lifted
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._evidence import dense
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.interactions import table_column
+from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical, documented
 
 
 def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:

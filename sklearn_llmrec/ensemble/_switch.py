@@ -9,14 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import StrOptions
 
-from sklearn_llmrec._recommend import recommend
-from sklearn_llmrec._tables import table_column
+from sklearn_llmrec._kernels import dense
+from sklearn_llmrec.base import recommend
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._reranker import same_pattern
-from sklearn_llmrec.utils._evidence import dense
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.interactions import table_column
+from sklearn_llmrec.utils import StrOptions, canonical
 
 
 class SwitchRecommender(BaseMembers):

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
@@ -20,8 +19,7 @@ from sklearn_llmrec.ensemble._hidden import (
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._weights import learn_weights
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import Interval, StrOptions, canonical, documented
 
 # Weights are learned on the union of so many first items of each member.
 _POOL = 50

@@ -8,19 +8,16 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.metrics._inputs import check_matrix
-from sklearn_llmrec.metrics._intervals import bootstrap_interval
-from sklearn_llmrec.metrics._registry import METRICS, parse
-from sklearn_llmrec.metrics._scorer import ranking_scorer
-from sklearn_llmrec.metrics._scoring import common_holdout
-from sklearn_llmrec.model_selection._measure import (
-    Measured,
-    figure,
-    measure,
-    measure_lists,
-    named,
+from sklearn_llmrec.metrics import (
+    METRICS,
+    bootstrap_interval,
+    check_matrix,
+    common_holdout,
+    parse,
+    ranking_scorer,
 )
-from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.model_selection import Measured, figure, measure, measure_lists, named
+from sklearn_llmrec.utils import require
 
 # Characters of a line of a legend.
 _LEGEND_WIDTH = 24

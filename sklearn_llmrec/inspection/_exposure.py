@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_llmrec.inspection._common import as_rows, axes, by_name, finish
-from sklearn_llmrec.metrics._hits import Ranking
-from sklearn_llmrec.metrics._inputs import check_lists
-from sklearn_llmrec.model_selection._measure import named
-from sklearn_llmrec.utils._validation import check_k
+from sklearn_llmrec.metrics import Ranking, check_lists
+from sklearn_llmrec.model_selection import named
+from sklearn_llmrec.utils import check_k
 
 
 class ExposureDisplay:
@@ -85,7 +84,7 @@ class ExposureDisplay:
         -------
         display : ExposureDisplay
         """
-        from sklearn_llmrec._recommend import recommend
+        from sklearn_llmrec.base import recommend
 
         X = as_rows(X)
         exposures = {}

@@ -16,9 +16,9 @@ from sklearn_llmrec.inspection._common import (
     means_and_intervals,
     words,
 )
-from sklearn_llmrec.metrics._scorer import ranking_scorer
-from sklearn_llmrec.model_selection._events import part
-from sklearn_llmrec.model_selection._measure import measure, named
+from sklearn_llmrec.interactions import part
+from sklearn_llmrec.metrics import ranking_scorer
+from sklearn_llmrec.model_selection import measure, named
 
 
 class InteractionCurveDisplay:

@@ -17,7 +17,7 @@ from sklearn_llmrec.inspection._common import (
     of_predictions,
     words,
 )
-from sklearn_llmrec.model_selection._measure import Measured
+from sklearn_llmrec.model_selection import Measured
 
 _KS = (1, 2, 5, 10, 20, 50)
 

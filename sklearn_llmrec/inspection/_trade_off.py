@@ -12,7 +12,7 @@ from sklearn_llmrec.inspection._common import (
     of_predictions,
     words,
 )
-from sklearn_llmrec.model_selection._measure import Measured
+from sklearn_llmrec.model_selection import Measured
 
 # Where a name may stand beside its point, in points; the first free place is taken.
 _PLACES = [(7, 5), (7, -13), (-7, 5), (-7, -13), (7, 17), (-7, 17), (7, -25), (-7, -25)]

@@ -17,8 +17,8 @@ from sklearn_llmrec.inspection._common import (
     of_predictions,
     words,
 )
-from sklearn_llmrec.metrics._scorer import ranking_scorer
-from sklearn_llmrec.model_selection._measure import Measured, named
+from sklearn_llmrec.metrics import ranking_scorer
+from sklearn_llmrec.model_selection import Measured, named
 
 
 class UserActivityDisplay:

@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._biases import Biases
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Biases
+from sklearn_llmrec.utils import Interval
 
 
 class BaselineRecommender(BaseRecommender):

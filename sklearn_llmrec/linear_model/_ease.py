@@ -12,23 +12,16 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.linalg import blas, lapack
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._similar import (
-    ExplainMixin,
-    PartialFitMixin,
-    SimilarItemsMixin,
-    columns_of,
-)
-from sklearn_llmrec.utils._blas import blas_threads
-from sklearn_llmrec.utils._blocks import row_chunks
-from sklearn_llmrec.utils._memory import require_memory
-from sklearn_llmrec.utils._sparse import (
+from sklearn_llmrec._kernels import (
     WORTH_COMPILING,
-    _kernel_csr,
+    blas_threads,
     compiled,
     dense_product,
+    kernel_csr,
 )
+from sklearn_llmrec.base import ExplainMixin, PartialFitMixin, SimilarItemsMixin, columns_of
+from sklearn_llmrec.utils import Interval, require_memory, row_chunks
 
 # float32 spotrf of OpenBLAS crashes the process on several threads once the matrix passes 2^31 bytes (n = 23,170).
 _ONE_THREAD_ABOVE = 2**31
@@ -57,7 +50,7 @@ def gram(X: sp.csr_array, dtype: Any, *, n_threads: int = 1) -> NDArray[Any]:
         return fill_upper(G)
     if kernel is not None and max(X.nnz, *X.shape) < 2**31:
         # The upper triangle in C order is the lower one in Fortran order.
-        return fill_upper(kernel.upper_gram(_kernel_csr(X, G.dtype), n_threads=n_threads).T)
+        return fill_upper(kernel.upper_gram(kernel_csr(X, G.dtype), n_threads=n_threads).T)
     transposed = X.T.tocsr()
     columns = X.tocsc()
     for start in range(0, n_items, 1024):

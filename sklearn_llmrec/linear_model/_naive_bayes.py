@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._similar import PartialFitMixin
-from sklearn_llmrec.utils._sparse import entry_rows, with_data
+from sklearn_llmrec._kernels import entry_rows, with_data
+from sklearn_llmrec.base import PartialFitMixin
+from sklearn_llmrec.utils import Interval
 
 
 class NaiveBayesRecommender(PartialFitMixin):

@@ -8,15 +8,12 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._item_to_item import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender
-from sklearn_llmrec._similar import StackingMixin
+from sklearn_llmrec._kernels import WORTH_COMPILING, compiled
+from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, StackingMixin
 from sklearn_llmrec.linear_model._ease import gram
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._memory import require_memory
-from sklearn_llmrec.utils._sparse import WORTH_COMPILING, compiled
+from sklearn_llmrec.utils import Interval, documented, require_memory
 
 # Bytes of what numpy holds of the items that are solved together: what is left to explain.
 _BLOCK_BYTES = 2**24

@@ -8,12 +8,10 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._item_to_item import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender
-from sklearn_llmrec._similar import StackingMixin
+from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, StackingMixin
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
-from sklearn_llmrec.utils._documented import documented
+from sklearn_llmrec.utils import Interval, documented
 
 
 @documented(ITEM_TO_ITEM_TEXTS)

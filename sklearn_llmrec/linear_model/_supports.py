@@ -8,10 +8,9 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
+from sklearn_llmrec._kernels import WORTH_COMPILING, blas_threads, compiled, kernel_csr
 from sklearn_llmrec.linear_model._ease import gram
-from sklearn_llmrec.neighbors._similarity import RowIndex, without_diagonal
-from sklearn_llmrec.utils._blas import blas_threads
-from sklearn_llmrec.utils._sparse import WORTH_COMPILING, _kernel_csr, compiled
+from sklearn_llmrec.neighbors import RowIndex, without_diagonal
 
 # The Gram matrix of the most popular items, as many as it can hold: of all, in catalogues of some 8,000.
 _GRAM_BYTES = 2**28
@@ -114,10 +113,10 @@ class SupportGrams:
         popular = np.sort(np.argsort(-counts, kind="stable")[:n_popular])
         self._rank = np.full(n_items, -1, dtype=np.int32)
         self._rank[popular] = np.arange(n_popular)
-        self._popular = _kernel_csr(X[:, popular], X.dtype)
+        self._popular = kernel_csr(X[:, popular], X.dtype)
         # Symmetric: the transpose of the Fortran array is the same matrix in C order.
         self._head = gram(sp.csr_array(self._popular), X.dtype, n_threads=n_threads).T
-        self._columns = _kernel_csr(X.T, X.dtype)
+        self._columns = kernel_csr(X.T, X.dtype)
         work = n_items * places.shape[1] ** 2
         self._kernel = compiled() if work >= WORTH_COMPILING else None
 

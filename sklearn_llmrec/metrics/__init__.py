@@ -16,11 +16,16 @@ from sklearn_llmrec.metrics._coverage import (
     item_coverage_at_k,
     user_coverage_at_k,
 )
+from sklearn_llmrec.metrics._hits import Ranking as Ranking, make_ranking as make_ranking
+from sklearn_llmrec.metrics._inputs import check_lists as check_lists, check_matrix as check_matrix
 from sklearn_llmrec.metrics._intervals import (
     PairedTest,
     adjust_p_values,
     bootstrap_interval,
+    intervals as intervals,
     paired_test,
+    sign_flip_test as sign_flip_test,
+    t_test as t_test,
 )
 from sklearn_llmrec.metrics._offpolicy import (
     OffPolicyEstimate,
@@ -42,7 +47,14 @@ from sklearn_llmrec.metrics._ranking import (
     recall_at_k,
 )
 from sklearn_llmrec.metrics._rating import mae, rating_scorer, rmse
+from sklearn_llmrec.metrics._registry import (
+    METRICS as METRICS,
+    mean as mean,
+    parse as parse,
+    parse_all as parse_all,
+)
 from sklearn_llmrec.metrics._scorer import get_ranking_scorer_names, ranking_scorer
+from sklearn_llmrec.metrics._scoring import common_holdout as common_holdout
 from sklearn_llmrec.metrics._several import ranking_metrics
 
 __all__ = [

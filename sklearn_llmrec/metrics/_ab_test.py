@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+
+from sklearn_llmrec.utils import Interval, validate_parameter_constraints
 
 __all__ = ["ABTest", "ab_sample_size", "ab_test"]
 

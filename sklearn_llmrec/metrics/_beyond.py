@@ -4,7 +4,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from sklearn_llmrec.metrics._exposure import (
     check_features,
@@ -20,6 +19,7 @@ from sklearn_llmrec.metrics._exposure import (
 )
 from sklearn_llmrec.metrics._hits import Floats, Ranking, make_ranking
 from sklearn_llmrec.metrics._inputs import check_matrix
+from sklearn_llmrec.utils import Interval, validate_parameter_constraints
 
 __all__ = [
     "cold_items_at_k",

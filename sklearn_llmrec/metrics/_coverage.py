@@ -2,13 +2,7 @@
 
 from typing import Any
 
-from sklearn_llmrec.metrics._exposure import (
-    covered_items,
-    covered_users,
-    entropy,
-    gini,
-    make_lists,
-)
+from sklearn_llmrec.metrics._exposure import covered_items, covered_users, entropy, gini, make_lists
 
 __all__ = ["entropy_at_k", "gini_at_k", "item_coverage_at_k", "user_coverage_at_k"]
 

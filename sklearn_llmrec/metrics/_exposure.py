@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from sklearn_llmrec.metrics._hits import Floats, Ranking, places
 from sklearn_llmrec.metrics._inputs import check_lists, check_matrix
-from sklearn_llmrec.utils._validation import check_k
+from sklearn_llmrec.utils import Interval, check_k, validate_parameter_constraints
 
 # Entries of a block of a sparse product.
 _BLOCK_ENTRIES = 2**22

@@ -13,9 +13,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec._kernels import topk
 from sklearn_llmrec.metrics._inputs import as_lists, check_lists, check_matrix
-from sklearn_llmrec.utils._topk import topk
-from sklearn_llmrec.utils._validation import canonical, check_k
+from sklearn_llmrec.utils import canonical, check_k
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import canonical
 
 
 def check_matrix(M: Any, name: str) -> sp.csr_array:

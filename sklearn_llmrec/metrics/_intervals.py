@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+
+from sklearn_llmrec.utils import Interval, StrOptions, validate_parameter_constraints
 
 __all__ = ["PairedTest", "adjust_p_values", "bootstrap_interval", "paired_test"]
 

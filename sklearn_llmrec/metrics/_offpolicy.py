@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from sklearn_llmrec.metrics._intervals import _generator, resampled_means
+from sklearn_llmrec.utils import Interval, validate_parameter_constraints
 
 __all__ = [
     "OffPolicyEstimate",

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from sklearn_llmrec.metrics._hits import places
 from sklearn_llmrec.metrics._inputs import check_lists
+from sklearn_llmrec.utils import Interval, validate_parameter_constraints
 
 __all__ = ["rank_biased_overlap"]
 

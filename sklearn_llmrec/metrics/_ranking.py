@@ -7,7 +7,6 @@ formulas and for the libraries that compute the same.
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 
 from sklearn_llmrec.metrics._hits import Floats, make_ranking
 from sklearn_llmrec.metrics._measures import (
@@ -21,6 +20,7 @@ from sklearn_llmrec.metrics._measures import (
     r_precision_of,
     recall,
 )
+from sklearn_llmrec.utils import StrOptions, validate_parameter_constraints
 
 __all__ = [
     "auc_score",

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils._param_validation import validate_parameter_constraints
 
 from sklearn_llmrec.metrics._hits import Floats
 from sklearn_llmrec.metrics._inputs import check_matrix
 from sklearn_llmrec.metrics._registry import unknown_name
 from sklearn_llmrec.metrics._scoring import Scorer, as_rows
+from sklearn_llmrec.utils import validate_parameter_constraints
 
 __all__ = ["mae", "rating_scorer", "rmse"]
 

@@ -6,20 +6,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import validate_parameter_constraints
 
-from sklearn_llmrec._tables import column_names, table_column
+from sklearn_llmrec.base import last_step
+from sklearn_llmrec.interactions import column_names, table_column
 from sklearn_llmrec.metrics._exposure import check_features, check_popularity
 from sklearn_llmrec.metrics._hits import Ranking, pattern_without
 from sklearn_llmrec.metrics._inputs import check_matrix
-from sklearn_llmrec.metrics._registry import (
-    mean,
-    metric_names,
-    parse_all,
-    unknown_name,
-)
+from sklearn_llmrec.metrics._registry import mean, metric_names, parse_all, unknown_name
 from sklearn_llmrec.metrics._scoring import Scorer, as_rows
-from sklearn_llmrec.utils._last_step import last_step
+from sklearn_llmrec.utils import validate_parameter_constraints
 
 __all__ = ["get_ranking_scorer_names", "ranking_scorer"]
 
@@ -133,7 +128,7 @@ class _RankingScorer(Scorer):
     def _lists(
         self, estimator: Any, visible: Any, targets: sp.csr_array, profile: sp.csr_array
     ) -> Ranking:
-        from sklearn_llmrec._recommend import recommend
+        from sklearn_llmrec.base import recommend
 
         n_items = targets.shape[1]
         k = max(one.k for one in self.asked)

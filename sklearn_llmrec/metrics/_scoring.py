@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
+from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.metrics._inputs import check_matrix
-from sklearn_llmrec.utils._last_step import needs_order
-from sklearn_llmrec.utils._validation import check_targets
+from sklearn_llmrec.utils import Interval, StrOptions, check_targets, validate_parameter_constraints
 
 _HOLDOUTS = {"hash", "random", "latest"}
 
@@ -24,8 +23,7 @@ def common_holdout(holdout: str | None, estimators: Iterable[Any]) -> str:
 
 def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:
     """Visible and hidden entries of the rows as given."""
-    from sklearn_llmrec.model_selection._hide import hide_by_hash, hide_latest
-    from sklearn_llmrec.model_selection._split import holdout_split
+    from sklearn_llmrec.interactions import hide_by_hash, hide_latest, holdout_split
 
     if holdout == "latest":
         return hide_latest(X, exclude_seen=exclude_seen)

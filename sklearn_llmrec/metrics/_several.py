@@ -3,11 +3,10 @@
 from numbers import Integral
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
-
 from sklearn_llmrec.metrics._exposure import check_features, check_popularity
 from sklearn_llmrec.metrics._hits import make_ranking
 from sklearn_llmrec.metrics._registry import parse_all
+from sklearn_llmrec.utils import Interval, validate_parameter_constraints
 
 __all__ = ["ranking_metrics"]
 

@@ -1,18 +1,21 @@
 """Splits of user-by-item matrices: what a recommender may see, and what it must predict."""
 
+from sklearn_llmrec.interactions import holdout_split
 from sklearn_llmrec.model_selection._compare import compare
 from sklearn_llmrec.model_selection._comparison import Comparison
+from sklearn_llmrec.model_selection._measure import (
+    Measured as Measured,
+    figure as figure,
+    measure as measure,
+    measure_lists as measure_lists,
+    named as named,
+)
 from sklearn_llmrec.model_selection._protocols import (
     cold_item_split,
     cold_user_split,
     strong_generalization_split,
 )
-from sklearn_llmrec.model_selection._split import (
-    SameRows,
-    holdout_split,
-    interaction_folds,
-    leave_last_out,
-)
+from sklearn_llmrec.model_selection._split import SameRows, interaction_folds, leave_last_out
 from sklearn_llmrec.model_selection._time_cuts import backtest_folds, time_split
 
 __all__ = [

@@ -9,15 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_llmrec.metrics._inputs import check_matrix
-from sklearn_llmrec.metrics._scorer import ranking_scorer
-from sklearn_llmrec.metrics._scoring import common_holdout
+from sklearn_llmrec.metrics import check_matrix, common_holdout, ranking_scorer
 from sklearn_llmrec.model_selection._comparison import Comparison, Run, gathered
 from sklearn_llmrec.model_selection._measure import figure, measure, named
-from sklearn_llmrec.utils._validation import check_targets
+from sklearn_llmrec.utils import Interval, StrOptions, check_targets, validate_parameter_constraints
 
 __all__ = ["compare"]
 

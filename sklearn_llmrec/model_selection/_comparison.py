@@ -6,14 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.metrics._intervals import (
-    adjust_p_values,
-    intervals,
-    sign_flip_test,
-    t_test,
-)
+from sklearn_llmrec.metrics import adjust_p_values, intervals, sign_flip_test, t_test
 from sklearn_llmrec.model_selection._measure import Measured, figure
-from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils import require
 
 Floats = NDArray[np.float64]
 

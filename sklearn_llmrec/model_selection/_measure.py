@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.metrics._hits import make_ranking
-from sklearn_llmrec.metrics._registry import mean, parse_all
-from sklearn_llmrec.utils._last_step import last_step
+from sklearn_llmrec.base import last_step
+from sklearn_llmrec.metrics import make_ranking, mean, parse_all
 
 # By name of a metric: one value per row (NaN where it is not defined), or one number for all rows.
 Measured = dict[str, NDArray[np.float64] | float]

@@ -7,18 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec.model_selection._events import (
+from sklearn_llmrec.interactions import (
     Baskets,
     as_events,
     baskets_in_time,
     entry_times,
     like,
+    n_of,
     part,
     random_baskets,
     row_numbers,
     visible_and_targets,
 )
-from sklearn_llmrec.model_selection._split import Folds, n_of, share_of
+from sklearn_llmrec.model_selection._split import Folds, share_of
 
 __all__ = [
     "cold_item_split",

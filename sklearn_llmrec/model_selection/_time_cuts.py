@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_llmrec._entries import as_times
-from sklearn_llmrec.model_selection._events import as_events, entry_times, visible_and_targets
+from sklearn_llmrec.interactions import as_events, as_times, entry_times, visible_and_targets
 from sklearn_llmrec.model_selection._split import Folds, share_of, stacked
 
 __all__ = ["backtest_folds", "time_split"]

@@ -7,9 +7,8 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._biases import Biases
-from sklearn_llmrec._item_to_item import ItemToItemRecommender
-from sklearn_llmrec._similar import StackingMixin, columns_of
+from sklearn_llmrec._kernels import entry_rows, with_data
+from sklearn_llmrec.base import Biases, ItemToItemRecommender, StackingMixin, columns_of
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
@@ -24,8 +23,7 @@ from sklearn_llmrec.neighbors._similarity import (
     without_diagonal,
 )
 from sklearn_llmrec.neighbors._votes import means_of_nearest, weighted_means
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._sparse import entry_rows, with_data
+from sklearn_llmrec.utils import documented
 
 
 @documented(

@@ -3,10 +3,8 @@
 from numbers import Integral, Real
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
 from sklearn_llmrec.neighbors._similarity import METRICS, WEIGHTINGS
-from sklearn_llmrec.utils._documented import COMMON_TEXTS
+from sklearn_llmrec.utils import COMMON_TEXTS, Interval, StrOptions
 
 NEIGHBOR_CONSTRAINTS: dict[str, Any] = {
     "n_neighbors": [Interval(Integral, 1, None, closed="left")],

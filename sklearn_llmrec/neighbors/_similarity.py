@@ -10,8 +10,7 @@ import scipy.sparse as sp
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
-from sklearn_llmrec.utils._sparse import (
+from sklearn_llmrec._kernels import (
     as_rows,
     compiled_topk,
     csr_topk,
@@ -21,6 +20,7 @@ from sklearn_llmrec.utils._sparse import (
     normalize_rows,
     with_data,
 )
+from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
 
 METRICS = (
     "cosine",

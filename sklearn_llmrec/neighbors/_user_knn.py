@@ -9,8 +9,8 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._biases import Biases
-from sklearn_llmrec._similar import ExplainMixin, StackingMixin
+from sklearn_llmrec._kernels import entry_rows, masked_topk, with_data, with_mask, without_mask
+from sklearn_llmrec.base import Biases, ExplainMixin, StackingMixin
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
@@ -24,11 +24,7 @@ from sklearn_llmrec.neighbors._similarity import (
     weighting_of,
 )
 from sklearn_llmrec.neighbors._votes import means_of_nearest, weighted_means
-from sklearn_llmrec.utils._blocks import row_chunks
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
-from sklearn_llmrec.utils._sparse import entry_rows, with_data
-from sklearn_llmrec.utils._validation import check_k
+from sklearn_llmrec.utils import check_k, documented, row_chunks
 
 # What a neighbour found takes, while lists are made a matrix.
 _NEIGHBOR_BYTES = 32

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._sparse import WORTH_COMPILING, compiled
+from sklearn_llmrec._kernels import WORTH_COMPILING, compiled
 
 
 def weighted_means(

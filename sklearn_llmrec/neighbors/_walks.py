@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from joblib import effective_n_jobs
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._item_to_item import ItemToItemRecommender
-from sklearn_llmrec._similar import StackingMixin
+from sklearn_llmrec._kernels import entry_rows, matmul_topn, with_data
+from sklearn_llmrec.base import ItemToItemRecommender, StackingMixin
 from sklearn_llmrec.neighbors._similarity import without_diagonal
-from sklearn_llmrec.utils._sparse import entry_rows, matmul_topn, with_data
+from sklearn_llmrec.utils import Interval
 
 
 def walk_weights(

@@ -6,11 +6,11 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
-from sklearn_llmrec.utils._atomic import restored_on_error
+from sklearn_llmrec.utils import fit_context, restored_on_error
 
 
 def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False) -> Any:
@@ -78,7 +78,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
     _nonnegative = False
     _per_event = False
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn what the weights need.
 

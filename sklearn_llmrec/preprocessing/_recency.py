@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_llmrec.preprocessing._base import InteractionTransformer, row_extremes, row_numbers
+from sklearn_llmrec.utils import Interval, StrOptions
 
 
 class RecencyDecayTransformer(InteractionTransformer):

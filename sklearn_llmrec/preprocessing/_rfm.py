@@ -5,13 +5,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.preprocessing._base import check_events, row_extremes, row_numbers, row_sums
-from sklearn_llmrec.utils._atomic import restored_on_error
+from sklearn_llmrec.utils import StrOptions, check_feature_names_in, fit_context, restored_on_error
 
 _NAMES = ("recency", "frequency", "monetary")
 _QUANTILES = (0.2, 0.4, 0.6, 0.8)
@@ -118,7 +117,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         self.monetary = monetary
         self.score_weights = score_weights
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the quantiles that scores are read from.
 
@@ -246,7 +245,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         names : ndarray of str objects
         """
         check_is_fitted(self)
-        _check_feature_names_in(self, input_features, generate_names=False)
+        check_feature_names_in(self, input_features, generate_names=False)
         names = list(_NAMES[-len(self.quantiles_) :])
         scores = [f"{name}_score" for name in names]
         chosen = {"values": names, "scores": scores, "all": names + scores}[self.output]

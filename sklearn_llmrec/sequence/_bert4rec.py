@@ -10,13 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.sequence._batches import Batch, masked_batches
+from sklearn_llmrec._networks import SEQUENCE_TEXTS, Batch, masked_batches
+from sklearn_llmrec.interactions import Sequences
 from sklearn_llmrec.sequence._sasrec import TransformerRecommender
-from sklearn_llmrec.sequence._trained import SEQUENCE_TEXTS
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._order import Sequences
+from sklearn_llmrec.utils import Interval, documented
 
 
 @documented(SEQUENCE_TEXTS)

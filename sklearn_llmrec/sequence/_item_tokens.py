@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._order import Sequences
+from sklearn_llmrec.interactions import Sequences
 
 #: The token that stands before every history and in no item.
 BEGIN = 0

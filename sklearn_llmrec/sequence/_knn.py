@@ -8,13 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec._item_to_item import ItemToItemRecommender
-from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
-from sklearn_llmrec.utils._order import (
+from sklearn_llmrec._kernels import masked_topk, matmul_topn, with_data, with_mask, without_mask
+from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender
+from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
     ORDER_TEXTS,
     Sequences,
@@ -22,7 +19,7 @@ from sklearn_llmrec.utils._order import (
     fit_sequences,
     recency_weights,
 )
-from sklearn_llmrec.utils._sparse import matmul_topn, with_data
+from sklearn_llmrec.utils import Interval, documented
 
 # How many pairs of events are held at a time.
 _BLOCK_PAIRS = 2**23

@@ -10,18 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from sklearn_llmrec._networks import SEQUENCE_TEXTS, TrainedOnSequences
+from sklearn_llmrec.interactions import Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.sequence._item_tokens import numbered, of_codes, of_titles, prefixes
 from sklearn_llmrec.sequence._semantic_ids import residual_codes
-from sklearn_llmrec.sequence._trained import SEQUENCE_TEXTS, TrainedOnSequences
 from sklearn_llmrec.sequence._trie import Trie
-from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, as_vectors, embedded, unfitted
-from sklearn_llmrec.text._texts import texts_of_items
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._optional import require
-from sklearn_llmrec.utils._order import Sequences, event_sequences, fit_sequences
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.text import CONTENT_CONSTRAINTS, as_vectors, embedded, texts_of_items, unfitted
+from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical, documented, require
 
 _TEXTS = {
     **SEQUENCE_TEXTS,
@@ -262,13 +258,13 @@ class LMRecommender(TrainedOnSequences):
 
     def _reading_network(self, dtype: Any) -> Any:
         """The network as it was trained, at the precision of X."""
-        from sklearn_llmrec.sequence import _training as training
+        from sklearn_llmrec._networks import choose_device, from_numpy
 
         network = self._network(0)
-        training.from_numpy(network, self.weights_, copy=True)
+        from_numpy(network, self.weights_, copy=True)
         if dtype == np.float64:
             network.double()
-        return network.to(training.choose_device(self.device)).eval()
+        return network.to(choose_device(self.device)).eval()
 
     def _prefixes(self, X: sp.csr_array) -> Sequences:
         recent = event_sequences(X, self.order).tail(self.max_length)
@@ -276,14 +272,14 @@ class LMRecommender(TrainedOnSequences):
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         torch = require("torch", extra="llm")
+        from sklearn_llmrec._networks import encode
         from sklearn_llmrec.sequence import _token_network as reading
-        from sklearn_llmrec.sequence import _training as training
 
         network, histories, trie = self._reading_network(X.dtype), self._prefixes(X), self._trie_
         if len(trie.forks) == 1 and trie.forks[0] == 0:
             # One token per item: one output tells all.
             width = int(histories.lengths.max())
-            outputs = training.encode(network, histories, width, mask=False, dtype=X.dtype)
+            outputs = encode(network, histories, width, mask=False, dtype=X.dtype)
             vectors = network.item_vectors().detach().cpu().numpy()
             shares = trie.log_shares(outputs @ vectors[trie.token[trie.choices]].T)
             return shares[:, trie.leaves - 1]

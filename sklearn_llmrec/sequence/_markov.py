@@ -6,17 +6,16 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._order import (
+from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
     ORDER_TEXTS,
     Sequences,
     event_sequences,
     fit_sequences,
 )
+from sklearn_llmrec.utils import Interval, documented
 
 
 @documented(ORDER_TEXTS)

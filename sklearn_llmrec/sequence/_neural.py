@@ -10,17 +10,24 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.sequence._batches import Batch, next_item_batches
-from sklearn_llmrec.sequence._trained import TrainedOnSequences
-from sklearn_llmrec.utils._atomic import restored_on_error
-from sklearn_llmrec.utils._blocks import best_of_block, row_chunks
-from sklearn_llmrec.utils._networks import STOPPING_CONSTRAINTS
-from sklearn_llmrec.utils._optional import require
-from sklearn_llmrec.utils._order import Sequences, event_sequences, fit_sequences
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec._kernels import best_of_block
+from sklearn_llmrec._networks import (
+    STOPPING_CONSTRAINTS,
+    Batch,
+    TrainedOnSequences,
+    next_item_batches,
+)
+from sklearn_llmrec.interactions import Sequences, event_sequences, fit_sequences
+from sklearn_llmrec.utils import (
+    Interval,
+    StrOptions,
+    canonical,
+    require,
+    restored_on_error,
+    row_chunks,
+)
 
 # Up to this many items a softmax over all of them is worth its cost.
 _FULL_SOFTMAX_ITEMS = 5000
@@ -107,7 +114,7 @@ class SequenceNetworkRecommender(TrainedOnSequences):
 
     def _train(self, X: sp.csr_array, max_iter: int, *, go_on: bool, validate: bool) -> None:
         torch = require("torch", extra="deep")
-        from sklearn_llmrec.utils._training import from_numpy
+        from sklearn_llmrec._networks import from_numpy
 
         sequences = fit_sequences(X, self.order, type(self).__name__)
         start = self._start_vectors(X.shape[1])
@@ -143,7 +150,7 @@ class SequenceNetworkRecommender(TrainedOnSequences):
 
     def _held_out(self, sequences: Sequences, seed: int) -> tuple[Sequences, Any]:
         """Sequences without the last event of some users, and these events."""
-        from sklearn_llmrec.sequence._training import Holdout
+        from sklearn_llmrec._networks import Holdout
 
         able = np.flatnonzero(sequences.lengths >= 3)
         chosen = np.random.default_rng(seed).permutation(able)
@@ -217,16 +224,16 @@ class SequenceNetworkRecommender(TrainedOnSequences):
     def _encoded(self, X: sp.csr_array) -> NDArray[Any]:
         """Output of the network for the history of every row."""
         torch = require("torch", extra="deep")
-        from sklearn_llmrec.sequence import _training as training
+        from sklearn_llmrec._networks import choose_device, encode, from_numpy
 
         with torch.device("meta"):
             network = self._network(self._n_items())
-        training.from_numpy(network, self.weights_, copy=False)
+        from_numpy(network, self.weights_, copy=False)
         if X.dtype == np.float64:
             network.encoder.double()
-        network.to(training.choose_device(self.device))
+        network.to(choose_device(self.device))
         sequences = event_sequences(X, self.order)
-        return training.encode(network, sequences, self.max_length, mask=self._masks, dtype=X.dtype)
+        return encode(network, sequences, self.max_length, mask=self._masks, dtype=X.dtype)
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         vectors, intercepts = self._scoring(X.dtype)

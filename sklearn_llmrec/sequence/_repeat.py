@@ -6,19 +6,18 @@ from typing import Any, ClassVar
 import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
+from sklearn_llmrec._kernels import normalize_rows
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.neighbors._similarity import RowIndex
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._order import (
+from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
     ORDER_TEXTS,
     event_sequences,
     fit_sequences,
     recency_weights,
 )
-from sklearn_llmrec.utils._sparse import normalize_rows
+from sklearn_llmrec.neighbors import RowIndex
+from sklearn_llmrec.utils import Interval, documented
 
 
 @documented(ORDER_TEXTS)

@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import Interval
 
+from sklearn_llmrec._networks import SEQUENCE_TEXTS
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
-from sklearn_llmrec.sequence._trained import SEQUENCE_TEXTS
-from sklearn_llmrec.utils._documented import documented
+from sklearn_llmrec.utils import Interval, documented
 
 
 class TransformerRecommender(SequenceNetworkRecommender):

@@ -7,13 +7,12 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from sklearn_llmrec._similar import ExplainMixin, SimilarItemsMixin, columns_of
-from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.linear_model._ease import gram, require_gram_memory, weights_of_gram
-from sklearn_llmrec.utils._order import ORDERS, Sequences, event_sequences, fit_sequences
-from sklearn_llmrec.utils._sparse import dense_product, with_data
+from sklearn_llmrec._kernels import dense_product, with_data
+from sklearn_llmrec.base import BaseRecommender, ExplainMixin, SimilarItemsMixin, columns_of
+from sklearn_llmrec.interactions import ORDERS, Sequences, event_sequences, fit_sequences
+from sklearn_llmrec.linear_model import gram, require_gram_memory, weights_of_gram
+from sklearn_llmrec.utils import Interval, StrOptions
 
 
 class SequenceEASE(SimilarItemsMixin, ExplainMixin, BaseRecommender):

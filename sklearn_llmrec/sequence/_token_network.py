@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sklearn_llmrec.sequence._batches import Batch, bucketed, gather
+from sklearn_llmrec._networks import Batch, bucketed, gather
+from sklearn_llmrec.interactions import Sequences, windows
 from sklearn_llmrec.sequence._item_tokens import BEGIN
 from sklearn_llmrec.sequence._trie import Trie, log_shares
-from sklearn_llmrec.utils._optional import require
-from sklearn_llmrec.utils._order import Sequences, windows
+from sklearn_llmrec.utils import require
 
 # Histories read at once, places of paths and their histories read at once, forks opened at once by an exact search.
 _ROWS = 128

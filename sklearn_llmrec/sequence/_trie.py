@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._order import Sequences
+from sklearn_llmrec.interactions import Sequences
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,12 @@
 from sklearn_llmrec.text._bilinear import BilinearContentRecommender
 from sklearn_llmrec.text._cleaner import TextCleaner
 from sklearn_llmrec.text._cold_start import ContentColdStart
+from sklearn_llmrec.text._content import (
+    CONTENT_CONSTRAINTS as CONTENT_CONSTRAINTS,
+    as_vectors as as_vectors,
+    embedded as embedded,
+    unfitted as unfitted,
+)
 from sklearn_llmrec.text._content_knn import ContentItemKNN
 from sklearn_llmrec.text._content_user_knn import ContentUserKNN
 from sklearn_llmrec.text._encoder import SentenceEncoder
@@ -12,6 +18,7 @@ from sklearn_llmrec.text._likelihood_reranker import LikelihoodReranker
 from sklearn_llmrec.text._llm_reranker import LLMReranker
 from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 from sklearn_llmrec.text._sentiment import SentimentWeighter
+from sklearn_llmrec.text._texts import texts_of_items as texts_of_items
 from sklearn_llmrec.text._word_vectors import WordVectorEncoder
 
 __all__ = [

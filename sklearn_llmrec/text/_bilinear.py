@@ -17,13 +17,12 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
+from sklearn_llmrec._kernels import nearest
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
 from sklearn_llmrec.text._space import Space
-from sklearn_llmrec.utils._nearest import nearest
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import Interval, canonical
 
 
 class BilinearContentRecommender(ContentMixin, BaseRecommender):

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sklearn_llmrec.sequence._training import choose_device
+from sklearn_llmrec._networks import choose_device
 from sklearn_llmrec.text._llm_client import ChatFailed
 from sklearn_llmrec.text._models import object_hash
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
-from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils import require
 
 
 @contextmanager

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from sklearn_llmrec.text._texts import as_texts
+from sklearn_llmrec.utils import Interval, StrOptions
 
 # A tag begins with a letter, so "a < b" and "I <3 you" stay.
 _TAG = re.compile(

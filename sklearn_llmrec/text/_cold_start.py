@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import Tags, get_tags
-from sklearn.utils._param_validation import HasMethods, Interval
 
+from sklearn_llmrec._kernels import dense, fill_unknown, unit_rows
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
-from sklearn_llmrec.utils._evidence import dense, fill_unknown
-from sklearn_llmrec.utils._nearest import unit_rows
+from sklearn_llmrec.utils import HasMethods, Interval
 
 
 class ContentColdStart(ContentMixin, BaseRecommender):

@@ -6,10 +6,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._item_to_item import ItemToItemRecommender
+from sklearn_llmrec._kernels import normalize_columns
+from sklearn_llmrec.base import ItemToItemRecommender
 from sklearn_llmrec.text._content_neighbors import ContentNeighbors, mixed_nearest
-from sklearn_llmrec.utils._sparse import normalize_columns
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import canonical
 
 
 class ContentItemKNN(ContentNeighbors, ItemToItemRecommender):

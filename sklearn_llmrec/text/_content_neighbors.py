@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
+from sklearn_llmrec._kernels import topk
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
 from sklearn_llmrec.text._space import Space
-from sklearn_llmrec.utils._topk import topk
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import Interval, canonical
 
 # Entries of a block of similarities.
 _BLOCK_ENTRIES = 2**22

@@ -7,12 +7,10 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec.neighbors._similarity import weighted, weighting_of
+from sklearn_llmrec._kernels import masked_topk, normalize_rows, unit_rows, with_mask, without_mask
+from sklearn_llmrec.neighbors import weighted, weighting_of
 from sklearn_llmrec.text._content_neighbors import ContentNeighbors, mixed_nearest
-from sklearn_llmrec.utils._masked import masked_topk, with_mask, without_mask
-from sklearn_llmrec.utils._nearest import unit_rows
-from sklearn_llmrec.utils._sparse import normalize_rows
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import canonical
 
 
 class ContentUserKNN(ContentNeighbors):

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.text import _fine_tune, _models
 from sklearn_llmrec.text._cache import EmbeddingCache, text_key
 from sklearn_llmrec.text._texts import as_texts
+from sklearn_llmrec.utils import Interval, StrOptions
 
 # Texts between two writes to the cache: what an interruption costs at most.
 _BLOCK = 1024

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import OneHotEncoder
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.decomposition import ALSRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, embedded, item_content, unfitted
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical
 
 
 class FeatureALSRecommender(BaseRecommender):

@@ -14,8 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.text import _models
-from sklearn_llmrec.utils._optional import require
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import canonical, require
 
 # Pairs of one user: heavy users would be all that is learned from.
 _MOST_PAIRS = 20

@@ -16,14 +16,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils._param_validation import Interval
 
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.linear_model._ease import gram, inverse_spd
+from sklearn_llmrec.linear_model import gram, inverse_spd
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
 from sklearn_llmrec.text._space import Space
-from sklearn_llmrec.utils._memory import require_memory
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import Interval, canonical, require_memory
 
 
 def semantic_weights(V: NDArray[Any], regularization: float, dtype: Any) -> NDArray[Any]:

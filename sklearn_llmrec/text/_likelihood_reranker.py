@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils._param_validation import Interval
 
-from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS
+from sklearn_llmrec.ensemble import RERANKER_TEXTS
 from sklearn_llmrec.text._llm_answers import read_gains
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import AnswerCache, Session, asked, function_name
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
-from sklearn_llmrec.utils._documented import documented
-from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils import Interval, documented, require
 
 _Count = Callable[[str], None]
 

@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.ensemble._reranker import BaseReranker
+from sklearn_llmrec.ensemble import BaseReranker
+from sklearn_llmrec.interactions import event_sequences
 from sklearn_llmrec.text._llm_answers import UnreadableAnswer
 from sklearn_llmrec.text._llm_client import ChatFailed, Session
 from sklearn_llmrec.text._texts import texts_of_items
-from sklearn_llmrec.utils._order import event_sequences
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec.utils import Interval, canonical
 
 # The sessions of the calls under way, by the estimator that asks (one may rerank what another has
 # reranked): the estimator itself changes in fit only.

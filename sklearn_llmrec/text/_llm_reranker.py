@@ -11,16 +11,15 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._similar import check_lists_to_explain
-from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS
+from sklearn_llmrec.base import check_lists_to_explain
+from sklearn_llmrec.ensemble import RERANKER_TEXTS
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session, asked, function_name
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
-from sklearn_llmrec.utils._documented import documented
+from sklearn_llmrec.utils import Interval, documented
 
 
 @documented(RERANKER_TEXTS)

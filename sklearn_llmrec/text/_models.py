@@ -13,7 +13,7 @@ from typing import Any
 
 import joblib
 
-from sklearn_llmrec.utils._optional import require
+from sklearn_llmrec.utils import require
 
 _EXTRA = "text"
 # Files that change no embedding.

@@ -6,9 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils._nearest import unit_rows
-from sklearn_llmrec.utils._sparse import with_data
-from sklearn_llmrec.utils._validation import canonical
+from sklearn_llmrec._kernels import unit_rows, with_data
+from sklearn_llmrec.utils import canonical
 
 # Sweeps of the clustering of one history; they settle in a few.
 _SWEEPS = 10

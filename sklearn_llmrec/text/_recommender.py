@@ -10,19 +10,16 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._similar import check_lists_to_explain
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec._kernels import best_of_groups, nearest, unit_rows
+from sklearn_llmrec.base import BaseRecommender, check_lists_to_explain
 from sklearn_llmrec.text import _profiles
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin, as_vectors
 from sklearn_llmrec.text._interests import Interest, contributions, interests_in_words
 from sklearn_llmrec.text._space import Space, smoothed
 from sklearn_llmrec.text._texts import as_texts
-from sklearn_llmrec.utils._blocks import check_candidates
-from sklearn_llmrec.utils._nearest import best_of_groups, nearest, unit_rows
-from sklearn_llmrec.utils._validation import canonical, check_k
+from sklearn_llmrec.utils import Interval, StrOptions, canonical, check_candidates, check_k
 
 _ORDERED = ("recency", "last")
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.text._texts import as_texts
+from sklearn_llmrec.utils import HasMethods, StrOptions
 
 
 class SentimentWeighter(TransformerMixin, BaseEstimator):

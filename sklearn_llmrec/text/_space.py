@@ -6,9 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.neighbors._similarity import without_diagonal
-from sklearn_llmrec.utils._nearest import unit_rows
-from sklearn_llmrec.utils._sparse import matmul_topn, normalize_columns
+from sklearn_llmrec._kernels import matmul_topn, normalize_columns, unit_rows
+from sklearn_llmrec.neighbors import without_diagonal
 
 
 class Space:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import Tags
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._interactions import Interactions
+from sklearn_llmrec._kernels import unit_rows
 from sklearn_llmrec.decomposition import Item2Vec
+from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.text._texts import as_texts
-from sklearn_llmrec.utils._nearest import unit_rows
+from sklearn_llmrec.utils import Interval
 
 
 class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

@@ -1,19 +1,59 @@
-"""Shared tools: the contract checks for recommenders and their discovery."""
+"""Validate, chunk, limit memory, follow fits; the public checks of recommenders are re-exported here."""
 
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
+from sklearn_llmrec.utils._atomic import restored_on_error as restored_on_error
+from sklearn_llmrec.utils._callbacks import (
+    CallbackSupportMixin as CallbackSupportMixin,
+    begin_fit as begin_fit,
+    end_fit as end_fit,
+    iterations as iterations,
+    tell as tell,
+    with_callbacks as with_callbacks,
+)
+from sklearn_llmrec.utils._chunks import row_chunks as row_chunks, rows_between as rows_between
+from sklearn_llmrec.utils._documented import COMMON_TEXTS as COMMON_TEXTS, documented as documented
+from sklearn_llmrec.utils._memory import require_memory as require_memory
+from sklearn_llmrec.utils._optional import require as require
+from sklearn_llmrec.utils._sklearn import (
+    BaseComposition as BaseComposition,
+    HasMethods as HasMethods,
+    Interval as Interval,
+    StrOptions as StrOptions,
+    check_feature_names_in as check_feature_names_in,
+    check_method_params as check_method_params,
+    fit_context as fit_context,
+    fit_single_estimator as fit_single_estimator,
+    raise_for_params as raise_for_params,
+    validate_parameter_constraints as validate_parameter_constraints,
+    validate_params as validate_params,
+)
+from sklearn_llmrec.utils._validation import (
+    canonical as canonical,
+    check_candidates as check_candidates,
+    check_k as check_k,
+    check_matrix as check_matrix,
+    check_targets as check_targets,
+    check_weights as check_weights,
+    names_of_events as names_of_events,
+    rows_without_entries as rows_without_entries,
+)
+
 if TYPE_CHECKING:
-    from sklearn_llmrec.utils.discovery import all_recommenders
-    from sklearn_llmrec.utils.estimator_checks import check_recommender
+    from sklearn_llmrec.base import (
+        all_estimators as all_estimators,
+        all_recommenders,
+        check_recommender,
+    )
 
 __all__ = ["all_recommenders", "check_recommender"]
 
-_WHERE = {"all_recommenders": "discovery", "check_recommender": "estimator_checks"}
+_FROM_BASE = ("all_estimators", "all_recommenders", "check_recommender")
 
 
 def __getattr__(name: str) -> Any:
-    # Lazily: the base class imports from here, and the checks import the base class.
-    if name in _WHERE:
-        return getattr(_import_module(f"{__name__}.{_WHERE[name]}"), name)
+    # They stand on a higher layer: the base imports from here.
+    if name in _FROM_BASE:
+        return getattr(_import_module("sklearn_llmrec.base"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

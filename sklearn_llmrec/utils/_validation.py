@@ -254,3 +254,44 @@ def check_k(k: Any, n_items: int) -> int:
     if not 1 <= k <= n_items:
         raise ValueError(f"k must be between 1 and the number of items, {n_items}; got k={k}.")
     return int(k)
+
+
+def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
+    """Candidates as a sorted index array, a boolean csr_array of `shape`, or None.
+
+    Raises
+    ------
+    ValueError
+        If indices are out of range, or a mask or matrix has another shape.
+    TypeError
+        If they are neither integers, a mask nor a sparse matrix.
+    """
+    if candidates is None:
+        return None
+    if sp.issparse(candidates):
+        if candidates.shape != shape:
+            raise ValueError(
+                f"candidates has shape {candidates.shape} and X has shape {shape}: both must be equal."
+            )
+        return canonical(sp.csr_array(candidates).astype(bool))
+    candidates = np.asarray(candidates)
+    if candidates.shape == (0,):
+        return np.empty(0, dtype=np.int64)  # an empty list has no type
+    if candidates.dtype.kind == "b" and candidates.ndim == 1:
+        if len(candidates) != shape[1]:
+            raise ValueError(
+                f"candidates is a mask of {len(candidates)} items, and X has {shape[1]} columns."
+            )
+        return np.flatnonzero(candidates)
+    if candidates.ndim != 1 or not np.issubdtype(candidates.dtype, np.integer):
+        raise TypeError(
+            "candidates must be column numbers for all rows (those of ids are X.item_columns(ids)), a boolean mask of "
+            f"the items, or a boolean sparse matrix of the shape of X; got an array of dtype {candidates.dtype} and "
+            f"{candidates.ndim} dimensions."
+        )
+    if candidates.size and not (candidates.min() >= 0 and candidates.max() < shape[1]):
+        raise ValueError(
+            f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
+            f"columns 0 to {shape[1] - 1}."
+        )
+    return np.unique(candidates)

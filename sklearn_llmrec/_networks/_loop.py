@@ -1,0 +1,243 @@
+"""The training loop of networks. Imports torch: only imported where a network is trained."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.optim.swa_utils import AveragedModel
+
+from sklearn_llmrec.utils import tell
+
+# Gradients longer than this are shortened to it.
+_MAX_GRADIENT = 1.0
+# The mean of weights gives step n the weight (a + 1) / (n + a): about the last tenth of all steps counts.
+_AVERAGING = 8
+
+Weights = dict[str, NDArray[Any]]
+
+
+def choose_device(device: str) -> torch.device:
+    """The device by name; "auto" is a GPU where there is one."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def to_numpy(network: torch.nn.Module) -> Weights:
+    """Copies of all weights as arrays."""
+    return {name: t.detach().cpu().numpy().copy() for name, t in network.state_dict().items()}
+
+
+def from_numpy(network: torch.nn.Module, weights: Weights, *, copy: bool) -> None:
+    """Put arrays into a network, as they are or copied."""
+    arrays = {name: np.require(array, requirements=["C", "W"]) for name, array in weights.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    network.load_state_dict(tensors, assign=not copy)
+
+
+@dataclass
+class Progress:
+    """What a training has come to, all that is needed to go on with it."""
+
+    epoch: int = 0
+    losses: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    weights: Weights = field(default_factory=dict)
+    average: Weights = field(default_factory=dict)
+    best: Weights = field(default_factory=dict)
+    optimizer: Weights = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, of the best validation score; the last one without validation."""
+        return int(np.argmax(self.scores)) + 1 if self.scores else self.epoch
+
+    def save(self, path: Path) -> None:
+        """Write to a file at once, so that a kill leaves the old one or the new one."""
+        facts = {
+            "epoch": self.epoch,
+            "losses": self.losses,
+            "scores": self.scores,
+            "seed": self.seed,
+        }
+        arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts))}
+        for kind in ("weights", "average", "best", "optimizer"):
+            arrays |= {f"{kind}/{name}": array for name, array in getattr(self, kind).items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        with part.open("wb") as file:
+            np.savez(file, **arrays)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path | None, seed: int) -> "Progress":
+        """Read what `save` wrote; a new one with this seed where there is nothing."""
+        if path is None or not path.exists():
+            return cls(seed=seed)
+        with np.load(path, allow_pickle=False) as file:
+            progress = cls(**json.loads(str(file["facts"])))
+            for key in file.files:
+                kind, _, name = key.partition("/")
+                if name:
+                    getattr(progress, kind)[name] = file[key]
+        return progress
+
+
+def _running_mean(averaged: Any, current: Any, n_averaged: Any) -> None:
+    """Polynomial-decay averaging: no horizon to choose, it grows with the training."""
+    share = (_AVERAGING + 1) / (float(n_averaged) + 1 + _AVERAGING)
+    torch._foreach_lerp_(averaged, current, share)
+
+
+def fingerprint(*parts: Any) -> str:
+    """A name for what a training depends on: texts and arrays."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(
+            np.ascontiguousarray(part).tobytes()
+            if isinstance(part, np.ndarray)
+            else repr(part).encode()
+        )
+    return digest.hexdigest()[:16]
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer) -> Weights:
+    return {
+        f"{index}/{name}": value.cpu().numpy().copy()
+        for index, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Weights) -> None:
+    whole = optimizer.state_dict()
+    for key, array in state.items():
+        index, _, name = key.partition("/")
+        whole["state"].setdefault(int(index), {})[name] = torch.from_numpy(np.array(array))
+    optimizer.load_state_dict(whole)
+
+
+@dataclass(kw_only=True)
+class Training:
+    """One training: a network, what it learns from, and when it stops. A subclass says what the loss is.
+
+    The outcome is the running mean of the weights over about the last tenth of the steps: sampled negatives and large
+    steps leave noise in the weights that a mean takes out. Every epoch draws from generators seeded by the seed and
+    its number, so going on after an epoch is the same as never having stopped.
+    """
+
+    network: Any
+    # One epoch of batches, given a generator.
+    batches: Callable[[np.random.Generator], Iterator[Any]]
+    learning_rate: float
+    regularization: float
+    patience: int
+    report: Callable[[Progress], None]
+    epochs: Callable[..., Iterator[int]]
+    checkpoint: Path | None = None
+
+    def loss_of(self, batch: Any, rng: np.random.Generator) -> tuple[torch.Tensor, int]:
+        """The loss of a batch, and of how many targets it is the mean."""
+        raise NotImplementedError
+
+    def validate(self, network: Any) -> float | None:
+        """A score of the network, the higher the better; None trains for all epochs."""
+        return None
+
+    def run(self, progress: Progress, max_iter: int) -> Progress:
+        """Train until `max_iter` epochs or until the score has not risen for `patience` epochs."""
+        device = next(self.network.parameters()).device
+        optimizer = torch.optim.Adam(
+            [p for p in self.network.parameters() if p.requires_grad],
+            lr=self.learning_rate,
+            weight_decay=self.regularization,
+            fused=True,
+        )
+        average = AveragedModel(self.network, multi_avg_fn=_running_mean)
+        if progress.weights:
+            from_numpy(self.network, progress.weights, copy=True)
+            from_numpy(average, progress.average, copy=True)
+            _restore_optimizer(optimizer, progress.optimizer)
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            left = 0 if self._stalled(progress) else max_iter - progress.epoch
+            fitted = partial(self._so_far, progress, average)
+            for _ in self.epochs(left, fitted=fitted, stop=partial(self._stalled, progress)):
+                self._epoch(progress, optimizer, average)
+                self.report(progress)
+        if progress.epoch:
+            from_numpy(self.network, progress.best or to_numpy(average.module), copy=True)
+        return progress
+
+    def _so_far(self, progress: Progress, average: AveragedModel) -> dict[str, Any]:
+        """Attributes of an estimator that stopped now."""
+        return {
+            "weights_": to_numpy(average.module),
+            "loss_curve_": progress.losses,
+            "validation_scores_": progress.scores,
+            "best_epoch_": progress.epoch,
+            "n_iter_": progress.epoch,
+        }
+
+    def _stalled(self, progress: Progress) -> bool:
+        return bool(progress.scores) and progress.epoch - progress.best_epoch >= self.patience
+
+    def _epoch(
+        self, progress: Progress, optimizer: torch.optim.Optimizer, average: AveragedModel
+    ) -> None:
+        rng = np.random.default_rng([progress.seed, progress.epoch])
+        torch.manual_seed(int(rng.integers(2**62)))
+        self.network.train()
+        total, count = 0.0, 0
+        for batch in self.batches(rng):
+            loss, n_targets = self._step(batch, optimizer, rng)
+            average.update_parameters(self.network)
+            total, count = total + loss * n_targets, count + n_targets
+        progress.epoch += 1
+        progress.losses.append(total / max(1, count))
+        score = self.validate(average.module)
+        if score is not None:
+            progress.scores.append(score)
+            if progress.best_epoch == progress.epoch:
+                progress.best = to_numpy(average.module)
+        if self.checkpoint is not None:
+            progress.weights = to_numpy(self.network)
+            progress.average = to_numpy(average)
+            progress.optimizer = _optimizer_state(optimizer)
+            progress.save(self.checkpoint)
+
+    def _step(
+        self, batch: Any, optimizer: torch.optim.Optimizer, rng: np.random.Generator
+    ) -> tuple[float, int]:
+        loss, n_targets = self.loss_of(batch, rng)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT)
+        optimizer.step()
+        return float(loss.detach()), n_targets
+
+
+def print_epoch(estimator: Any, progress: Progress) -> None:
+    """A line per epoch, where the estimator is verbose."""
+    score = f", validation nDCG@10 {progress.scores[-1]:.4f}" if progress.scores else ""
+    tell(estimator, f"epoch {progress.epoch}: loss {progress.losses[-1]:.4f}{score}")
+
+
+def keep_curves(estimator: Any, progress: Progress, go_on: bool) -> None:
+    """Set the curves of a training, behind those of the one that it went on from."""
+    estimator.loss_curve_ = [*(estimator.loss_curve_ if go_on else []), *progress.losses]
+    estimator.validation_scores_ = [
+        *(estimator.validation_scores_ if go_on else []),
+        *progress.scores,
+    ]
+    estimator.n_iter_ = len(estimator.loss_curve_)
+    estimator.best_epoch_ = estimator.n_iter_ - progress.epoch + progress.best_epoch

@@ -1,0 +1,82 @@
+"""What networks share that learn from rows and are stopped by hidden items of some of them."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import check_random_state
+
+from sklearn_llmrec._networks._parameters import (
+    NETWORK_CONSTRAINTS,
+    NETWORK_TEXTS,
+    STOPPING_CONSTRAINTS,
+)
+from sklearn_llmrec._networks._row_holdout import RowHoldout
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.utils import iterations, require
+
+#: For `documented`.
+ROW_NETWORK_TEXTS = {
+    **NETWORK_TEXTS,
+    "early_stopping": """bool
+Whether to hide a fifth of the items of some rows, stop when their ranking gets no better, and keep the best
+epoch.""",
+    "validation_fraction": "float\nThe share of rows whose items are hidden for that.",
+    "device": """str
+Where to train: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one. Scores need no torch.""",
+    "validation_scores_": """list of float
+nDCG@10 of the hidden items after every epoch; empty without early stopping.""",
+}
+
+
+class RowNetworkRecommender(BaseRecommender):
+    """Base of networks over rows; a subclass makes the network and its kind of training."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **NETWORK_CONSTRAINTS,
+        **STOPPING_CONSTRAINTS,
+    }
+    _nonnegative: ClassVar[bool] = True
+    learning_rate: float
+    max_iter: int
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    device: str
+    random_state: int | np.random.RandomState | None
+    verbose: bool | int
+
+    def _split(self, X: sp.csr_array) -> tuple[int, sp.csr_array, RowHoldout | None]:
+        """The seed of a training, what it learns from, and what it is stopped by."""
+        require("torch", extra="deep")
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        fraction = self.validation_fraction if self.early_stopping else 0.0
+        return seed, *RowHoldout.of(X, fraction, seed)
+
+    def _trained(
+        self,
+        X: sp.csr_array,
+        network: Any,
+        kind: Callable[..., Any],
+        batches: Callable[[np.random.Generator], Iterator[Any]],
+        *,
+        seed: int,
+        go_on: bool = False,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Weights of the network after a training of this kind."""
+        from sklearn_llmrec._networks import _loop
+
+        progress = kind(
+            network=network.to(_loop.choose_device(self.device)),
+            batches=batches,
+            learning_rate=self.learning_rate,
+            patience=self.n_iter_no_change,
+            report=partial(_loop.print_epoch, self),
+            epochs=partial(iterations, self, X=X),
+            **options,
+        ).run(_loop.Progress(seed=seed), self.max_iter)
+        _loop.keep_curves(self, progress, go_on)
+        return _loop.to_numpy(network)

@@ -1,0 +1,153 @@
+"""What all networks share that are trained on sequences: constraints, texts, checkpoints, the training itself."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from sklearn_llmrec._networks._parameters import NETWORK_CONSTRAINTS, NETWORK_TEXTS
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.interactions import ORDER_CONSTRAINTS, ORDER_TEXTS, Sequences
+from sklearn_llmrec.utils import Interval, iterations
+
+#: For `documented`.
+SEQUENCE_TEXTS = {
+    **NETWORK_TEXTS,
+    **ORDER_TEXTS,
+    "loss": """{"auto", "softmax", "sampled_softmax", "bce", "gbce"}
+What is minimised: cross-entropy over the whole catalogue, over the positive and sampled negatives with the
+correction for how they are sampled, or binary cross-entropy, plain or calibrated. "auto" is "softmax" up to
+5,000 items and "sampled_softmax" above.""",
+    "n_negatives": """int
+Negatives of a batch, shared by all its positions; "softmax" has none.""",
+    "batch_size": "int\nHistories of a batch.",
+    "early_stopping": """bool
+Whether to hide the last event of some users, stop when its ranking gets no better, and keep the best epoch.""",
+    "validation_fraction": """float
+The share of users (of at least three events) whose last event is hidden for that.""",
+    "item_embeddings": """array-like of shape (n_items, n_values)
+Vectors to start the items from (of texts, of another model), brought to `n_components` by PCA, their scale
+kept.""",
+    "embedding_training": """{"tuned", "delta", "frozen"}
+Whether the given vectors are only a start, are kept with a learned difference added, or are kept. Kept ones
+let items be ranked that never occurred.""",
+    "warm_start": "bool\nWhether `fit` goes on from the weights of the last fit.",
+    "checkpoint": """str or path
+A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
+file goes on from there, and gives the model that it would have given without a stop; so does one with a
+larger `max_iter`.""",
+    "item_vectors_": "ndarray of shape (n_items, n_components)\nVectors of the items.",
+    "validation_scores_": """list of float
+nDCG@10 of the hidden events after every epoch; empty without early stopping.""",
+}
+
+# Parameters that a checkpoint may be continued under other values of, or whose data its name tells otherwise.
+_FREE = {
+    *("max_iter", "n_iter_no_change", "beam_size", "checkpoint", "device", "verbose", "order"),
+    *("random_state", "warm_start", "item_embeddings", "item_texts", "encoder", "architecture"),
+}
+
+
+class TrainedOnSequences(BaseRecommender):
+    """Base of recommenders that are a network trained on the sequences in X."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **NETWORK_CONSTRAINTS,
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "max_length": [Interval(Integral, 2, None, closed="left")],
+        "checkpoint": [str, Path, None],
+        **ORDER_CONSTRAINTS,
+    }
+    _needs_order: ClassVar[bool] = True
+    n_components: int
+    n_layers: int
+    dropout: float
+    max_length: int
+    batch_size: int
+    learning_rate: float
+    regularization: float
+    max_iter: int
+    checkpoint: str | Path | None
+    order: str
+    device: str
+    random_state: int | np.random.RandomState | None
+    verbose: bool | int
+    weights_: dict[str, NDArray[Any]]
+    loss_curve_: list[float]
+    validation_scores_: list[float]
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _progress(self, seed: int, *depends: Any) -> tuple[Path | None, Any]:
+        """The file of a training, where checkpoints are kept, and how far the training has come.
+
+        The file is named after all that the outcome depends on but how long the training goes on.
+        """
+        from sklearn_llmrec._networks._loop import Progress, fingerprint
+
+        file = None
+        if self.checkpoint is not None:
+            name = type(self).__name__
+            fixed = {k: v for k, v in self.get_params(deep=False).items() if k not in _FREE}
+            # Without a fixed seed the file says with which seed the training began.
+            fixed_seed = self.random_state if isinstance(self.random_state, Integral) else None
+            key = fingerprint(name, fixed, fixed_seed, *depends)
+            file = Path(self.checkpoint) / f"{name}-{key}.npz"
+        return file, Progress.load(file, seed)
+
+    def _require_order(self, sequences: Sequences) -> None:
+        if not (sequences.lengths > 1).any():
+            raise ValueError(
+                f"No row of X has two events to learn an order from: {type(self).__name__} needs histories."
+            )
+
+    def _train_network(
+        self,
+        X: sp.csr_array,
+        network: Any,
+        batches: Callable[[np.random.Generator], Iterator[Any]],
+        loss: tuple[str, NDArray[Any], int],
+        progress: tuple[Path | None, Any],
+        *,
+        max_iter: int,
+        mask: bool = False,
+        holdout: Any = None,
+        patience: int = 1,
+        go_on: bool = False,
+    ) -> None:
+        """Train by a loss (its name, counts of items, negatives of a batch); set `weights_` and the curves."""
+        from sklearn_llmrec._networks import _loop
+        from sklearn_llmrec._networks._losses import Loss
+        from sklearn_llmrec._networks._sequence_training import Trainer
+
+        device = _loop.choose_device(self.device)
+        trainer = Trainer(
+            network=network.to(device),
+            batches=batches,
+            loss=Loss(*loss, device),
+            learning_rate=self.learning_rate,
+            regularization=self.regularization,
+            max_length=self.max_length,
+            mask=mask,
+            holdout=holdout,
+            patience=patience,
+            checkpoint=progress[0],
+            report=self._report,
+            epochs=partial(iterations, self, X=X),
+        )
+        done = trainer.run(progress[1], max_iter)
+        self.weights_ = _loop.to_numpy(network)
+        _loop.keep_curves(self, done, go_on)
+
+    def _report(self, progress: Any) -> None:
+        from sklearn_llmrec._networks._loop import print_epoch
+
+        print_epoch(self, progress)

@@ -1,0 +1,49 @@
+"""Define what a recommender is: the base class, its mixins, `recommend` and the checks of the contract."""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
+
+from sklearn_llmrec.base._biases import Biases as Biases
+from sklearn_llmrec.base._explain import (
+    ExplainMixin,
+    check_lists_to_explain as check_lists_to_explain,
+    columns_of as columns_of,
+)
+from sklearn_llmrec.base._item_to_item import (
+    ITEM_TO_ITEM_TEXTS as ITEM_TO_ITEM_TEXTS,
+    ItemToItemRecommender,
+)
+from sklearn_llmrec.base._last_step import last_step as last_step, needs_order as needs_order
+from sklearn_llmrec.base._partial_fit import PartialFitMixin, StackingMixin as StackingMixin
+from sklearn_llmrec.base._recommend import recommend
+from sklearn_llmrec.base._recommender import BaseRecommender
+from sklearn_llmrec.base._similar import SimilarItemsMixin
+
+if TYPE_CHECKING:
+    from sklearn_llmrec.base._discovery import (
+        all_estimators as all_estimators,
+        all_recommenders as all_recommenders,
+    )
+    from sklearn_llmrec.base._estimator_checks import check_recommender as check_recommender
+
+__all__ = [
+    "BaseRecommender",
+    "ExplainMixin",
+    "ItemToItemRecommender",
+    "PartialFitMixin",
+    "SimilarItemsMixin",
+    "recommend",
+]
+
+_LAZY = {
+    "all_estimators": "_discovery",
+    "all_recommenders": "_discovery",
+    "check_recommender": "_estimator_checks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # The checks import test tools, the discovery every subpackage.
+    if name in _LAZY:
+        return getattr(_import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,88 @@
+"""Explanations: what each item of a history adds to the score of an item."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+
+def check_lists_to_explain(items: ArrayLike, n_rows: int, n_items: int) -> NDArray[np.int64]:
+    """Items to explain as an array of shape (n_rows, k), -1 for an empty place; one item per row is k = 1.
+
+    Raises
+    ------
+    TypeError
+        If they are no integers.
+    ValueError
+        If there is not one item, or one list of items, per row, or one of them is no column.
+    """
+    found = np.asarray(items)
+    if found.ndim not in (1, 2) or len(found) != n_rows:
+        raise ValueError(
+            f"items must hold one item per row of X, or one list of items as recommend returns them; got shape "
+            f"{found.shape} and {n_rows} rows."
+        )
+    if not np.issubdtype(found.dtype, np.integer):
+        raise TypeError(f"items must be column numbers; got dtype {found.dtype}.")
+    if found.size and not (found.min() >= -1 and found.max() < n_items):
+        raise ValueError(
+            f"items must lie between 0 and {n_items - 1}, or be -1 for an empty place; got {items!r}."
+        )
+    return (found[:, None] if found.ndim == 1 else found).astype(np.int64)
+
+
+class ExplainMixin:
+    """Adds `explain` to a recommender that implements `_contributions(X, items)`."""
+
+    def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+        """What each item of each row adds to the score of the row's item."""
+        raise NotImplementedError
+
+    def explain(self, X: Any, items: ArrayLike) -> sp.csr_array:
+        """What each item of the history adds to the score of a recommended item.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories; the rows need not be rows given to `fit`.
+        items : array-like of int of shape (n_users,) or (n_users, k)
+            Column numbers of the items to explain: one per row, or lists as `recommend` returns
+            them, with -1 for an empty place.
+
+        Returns
+        -------
+        contributions : csr_array of shape (n_users, n_items) or (n_users * k, n_items)
+            Row u (of lists: row ``u * k + r``) sums to the score of ``items[u]`` (``items[u, r]``)
+            for row u of X; of a rating model, to how far the rating lies from its baseline. An item
+            without evidence has no contributions.
+
+        Raises
+        ------
+        ValueError
+            If there is not one item, or one list of items, per row.
+        """
+        check_is_fitted(self)
+        X = self._prepared(self._check_X(X, reset=False))  # type: ignore[attr-defined]
+        lists = check_lists_to_explain(items, *X.shape)
+        asked = lists.ravel()
+        if lists.shape[1] != 1:
+            X = X[np.repeat(np.arange(X.shape[0]), lists.shape[1])]
+        # A copy: contributions may share the pattern of X, which must keep its entries.
+        found = sp.csr_array(self._contributions(X, np.maximum(asked, 0)), copy=True)
+        found.data[np.repeat(asked < 0, np.diff(found.indptr))] = 0
+        found.eliminate_zeros()
+        return found
+
+
+def columns_of(W: Any, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
+    """``W[i, items[u]]`` at every stored entry (u, i) of X, for sparse or dense W."""
+    asked = np.repeat(items, np.diff(X.indptr))
+    if sp.issparse(W):
+        values = np.asarray(W[X.indices, asked]).ravel() if X.nnz else np.empty(0, dtype=W.dtype)
+    else:
+        values = W[X.indices, asked]
+    return sp.csr_array((values, X.indices, X.indptr), shape=X.shape)

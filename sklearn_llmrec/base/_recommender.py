@@ -1,0 +1,366 @@
+"""The base of all recommenders: validation, chunking, masking, cold users, ties, top-k, scoring; once.
+
+A recommender is a multi-output estimator whose samples are users and whose outputs are items. A subclass says how it
+fits (`_fit`) and how it scores a chunk of rows (`_score_rows`); everything else lives here.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_llmrec._kernels import best_of_block, best_of_sparse, dense, fill_unknown
+from sklearn_llmrec.utils import (
+    CallbackSupportMixin,
+    begin_fit,
+    canonical,
+    check_candidates,
+    check_k,
+    check_matrix,
+    check_targets,
+    check_weights,
+    end_fit,
+    require_memory,
+    restored_on_error,
+    row_chunks,
+    rows_between,
+    rows_without_entries,
+    with_callbacks,
+)
+
+__all__ = ["BaseRecommender"]
+
+# What a row costs in a sparse top-k, about: it needs no dense scores, so its chunks are long.
+_FAST_ROW_BYTES = 2**10
+
+
+class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base class of recommenders.
+
+    A subclass implements `_fit` and `_score_rows`; a structure with a faster exact top-k adds `_topk_rows`.
+    Everything in scikit-learn that clones, splits, searches or pipes estimators works with the result.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of items, the columns of the matrix given to `fit`.
+    n_users_fit_ : int
+        Number of users seen at `fit`.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    item_ids_ : ndarray of shape (n_items,)
+        The item ids of the `Interactions` given to `fit`; not there for another X. An X that carries other ids later
+        is refused.
+
+    Notes
+    -----
+    `_fit(X)` gets a canonical `csr_array` of float32 or float64 (X as given where `_keeps_input` or `_needs_order`)
+    and sets attributes that end with an underscore; it never changes arrays of an earlier fit in place.
+    `_score_rows(X)` returns finite scores `(n_rows, n_items)` for a chunk of rows, as an array of its own; a
+    `csr_array` where zero says that nothing is known and most is zero, which makes lists without dense scores.
+    `_topk_rows(X, k, seen)` returns `(items, scores)` without seen items, -1 where it knows no more, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.base import BaseRecommender
+    >>> class Newest(BaseRecommender):
+    ...     '''Recommend the items with the highest column numbers.'''
+    ...
+    ...     def _fit(self, X):
+    ...         pass
+    ...
+    ...     def _score_rows(self, X):
+    ...         return np.tile(np.arange(X.shape[1], dtype=X.dtype), (X.shape[0], 1))
+    >>> X = np.array([[1, 0, 0], [0, 0, 1]])
+    >>> items, scores = Newest().fit(X).recommend(X, k=1)
+    >>> items.ravel()
+    array([2, 1])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {}
+    # True: _fit and _score_rows get X as given (an Interactions with its tables and times, repeats not summed).
+    _keeps_input: ClassVar[bool] = False
+    # True: the same, and score hides the latest events instead of any.
+    _needs_order: ClassVar[bool] = False
+    # True: a score of exactly 0 says that nothing is known about the item; see fill_unknown.
+    _zero_is_no_evidence: bool = False
+    # True: negative values are refused.
+    _nonnegative: ClassVar[bool] = False
+    # True: _topk_rows takes `candidates`, an array of columns.
+    _ranks_candidates: ClassVar[bool] = False
+
+    # -- what a subclass writes -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, X: sp.csr_array) -> None:
+        """Learn from the validated matrix."""
+
+    @abstractmethod
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
+        """Scores of all items for a chunk of rows."""
+
+    def _topk_rows(
+        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
+        """Exact top-k of a chunk by a faster way than dense scores, where the structure has one."""
+        return None
+
+    def _fallback_scores(self) -> NDArray[Any]:
+        """Scores of a row without evidence."""
+        return self.item_popularity_
+
+    # -- the public face --------------------------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit the recommender.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            The interactions: one row per user, one column per item, a value per interaction.
+        y : array-like or sparse, default=None
+            Ignored; a two-dimensional `y` must have the shape of `X`. Nothing is ever learned from it.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If X is no finite matrix of at least two columns and one interaction, its values are too large or all too
+            small to compute with (above 1e10 in float32 or 1e15 in float64, below 1e-15; times may be of any size), or
+            a parameter is out of range. The estimator then is as it was before.
+        """
+        begin_fit(self, X, y)
+        with restored_on_error(self):
+            self._validate_params()
+            X = self._check_X(X, reset=True)
+            check_targets(y, X.shape)
+            pattern = canonical(X)
+            self.n_users_fit_ = X.shape[0]
+            self.item_popularity_ = np.bincount(pattern.indices, minlength=X.shape[1]).astype(
+                np.float64
+            )
+            self._fit(X if self._keeps_input or self._needs_order else pattern)
+        end_fit(self, X, y)
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Scores of all items for every row, seen items included.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories; the rows need not be rows given to `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_users, n_items), dtype of X
+            Finite; higher is better. A row without evidence gets the training popularity.
+
+        Raises
+        ------
+        MemoryError
+            If the dense result would not fit; `recommend` needs no dense matrix.
+        ValueError
+            If X is not finite or has another number of columns than at fit.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        require_memory(
+            X.shape[0] * X.shape[1] * X.dtype.itemsize,
+            f"A dense score matrix of shape {X.shape}",
+            "Use recommend(X, k), which works in chunks, or predict fewer rows at a time.",
+        )
+        X = self._prepared(X)
+        scores = np.empty(X.shape, dtype=X.dtype)
+        for rows in row_chunks(X.shape[0], X.shape[1] * X.dtype.itemsize):
+            scores[rows] = self._scores(X[rows])
+        return scores
+
+    def recommend(
+        self,
+        X: Any,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        candidates: ArrayLike | sp.sparray | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The k best items for every row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories; the rows need not be rows given to `fit`.
+        k : int, default=10
+            Length of the lists, at most `n_items`.
+        exclude_seen : bool, default=True
+            Whether items of the row itself are left out.
+        candidates : array-like of int or bool, or boolean sparse of shape (n_users, n_items), default=None
+            What may be recommended: column numbers or a mask of the items for all rows, or a matrix row by row.
+
+        Returns
+        -------
+        items : ndarray of shape (n_users, k), int64
+            Column numbers, best first; -1 where fewer than k items are allowed.
+        scores : ndarray of shape (n_users, k), dtype of X
+            Their scores; ``-inf`` beside item -1.
+
+        Raises
+        ------
+        ValueError
+            If k is above `n_items`, X is not finite, or X has another number of columns than at fit.
+        """
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        return self._recommend(X, X if exclude_seen else None, k, candidates)
+
+    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Mean nDCG@10 with binary relevance, seen items excluded.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            What the recommender may see.
+        y : {array-like, sparse} of shape (n_users, n_items), default=None
+            Held-out interactions of the same rows; what X already holds does not count. Without it (or with a
+            one-dimensional y) a fifth of every row of at least two interactions is hidden, chosen by a hash of the
+            row's items; models of order hide the latest fifth instead.
+        sample_weight : array-like of shape (n_users,), default=None
+            Weights of the users in the mean; by default all are equal.
+
+        Returns
+        -------
+        ndcg : float
+            Mean over the rows with targets. The score of the matrix given to `fit` flatters: hidden entries were
+            learned from. Hide before the fit (`holdout_split`) to measure known users.
+
+        Raises
+        ------
+        ValueError
+            If no row has a target, or none of positive weight, or weights are not one number >= 0 per row.
+        """
+        from sklearn_llmrec.interactions import hide_by_hash, hide_latest
+        from sklearn_llmrec.metrics import ndcg_at_k
+
+        check_is_fitted(self)
+        X = self._check_X(X, reset=False)
+        y = check_targets(y, X.shape)
+        if y is None:
+            X, y = hide_latest(X) if self._needs_order else hide_by_hash(X)
+        items, _ = self._recommend(X, X, min(10, X.shape[1]), None)
+        values = ndcg_at_k(y, items, k=items.shape[1], seen=X, per_user=True)
+        defined = ~np.isnan(values)
+        if sample_weight is None:
+            return float(values[defined].mean())
+        weights = check_weights(sample_weight, X.shape[0])[defined]
+        if not weights.any():
+            raise ValueError("sample_weight is zero for every row that has a target.")
+        return float(np.average(values[defined], weights=weights))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = self._nonnegative
+        tags.target_tags.required = False
+        return tags
+
+    # -- how it works -----------------------------------------------------------------------------------------------
+
+    def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
+        return check_matrix(
+            self, X, reset=reset, nonnegative=self._nonnegative, weights=not self._needs_order
+        )
+
+    def _prepared(self, X: sp.csr_array) -> sp.csr_array:
+        """Validated X as `_score_rows` wants it."""
+        return X if self._keeps_input or self._needs_order else canonical(X)
+
+    def _scores(self, X: sp.csr_array) -> NDArray[Any]:
+        """Scores of a chunk with rows and items without evidence filled in."""
+        return self._filled(self._score_rows(X), X)
+
+    def _filled(self, scores: Any, X: sp.csr_array) -> NDArray[Any]:
+        scores = dense(scores, X.dtype)
+        flat = np.flatnonzero(
+            (scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2])
+        )
+        flat = flat[np.ptp(scores[flat], axis=1) == 0] if len(flat) else flat
+        flat = np.union1d(flat, np.flatnonzero(rows_without_entries(X)))
+        if self._zero_is_no_evidence:
+            fill_unknown(scores, self.item_popularity_)
+        if len(flat):
+            scores[flat] = self._fallback_scores().astype(X.dtype)
+        return scores
+
+    def _best(
+        self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any, n_scores: int
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Lists of a chunk from its scores; `n_scores` are asked for in all."""
+        scores = self._score_rows(X)
+        if candidates is not None or not sp.issparse(scores):
+            return best_of_block(self._filled(scores, X), k, seen, candidates, n_scores=n_scores)
+        items, values, done = best_of_sparse(
+            scores.astype(X.dtype, copy=False),
+            k,
+            seen,
+            rows_without_entries(X),
+            self.item_popularity_,
+            self._fallback_scores(),
+        )
+        late = np.flatnonzero(~done)
+        if len(late):
+            block, own = self._filled(scores[late], X[late]), None if seen is None else seen[late]
+            items[late], values[late] = best_of_block(block, k, own, None, n_scores=n_scores)
+        return items, values
+
+    def _recommend(
+        self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """`recommend` for validated X; `seen` may be another matrix than X (a Pipeline's own input)."""
+        k = check_k(k, X.shape[1])
+        candidates = check_candidates(candidates, X.shape)
+        seen = None if seen is None else canonical(seen)
+        X = self._prepared(X)
+        items = np.full((X.shape[0], k), -1, dtype=np.int64)
+        scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
+        left = np.arange(X.shape[0])
+        among: dict[str, Any] = {} if candidates is None else {"candidates": candidates}
+        served = not among or (self._ranks_candidates and not sp.issparse(candidates))
+        if served and type(self)._topk_rows is not BaseRecommender._topk_rows:
+            # Two at least, so that equal scores all over a list are rare: the row may hold no others, and no evidence.
+            width, equal = max(k, min(2, X.shape[1])), np.zeros(X.shape[0], dtype=bool)
+            for rows in row_chunks(X.shape[0], _FAST_ROW_BYTES):
+                fast = self._topk_rows(
+                    rows_between(X, rows),
+                    width,
+                    None if seen is None else rows_between(seen, rows),
+                    **among,
+                )
+                if fast is None:
+                    break
+                items[rows], scores[rows] = fast[0][:, :k], fast[1][:, :k]
+                equal[rows] = fast[1][:, 0] == fast[1][:, -1]
+            else:
+                # Short lists are filled by the exact way, which knows what to put below the evidence.
+                left = np.flatnonzero((items[:, -1] < 0) | equal)
+        for chunk in row_chunks(len(left), X.shape[1] * X.dtype.itemsize):
+            some = left[chunk]
+            items[some], scores[some] = self._best(
+                X[some],
+                None if seen is None else seen[some],
+                k,
+                candidates[some] if sp.issparse(candidates) else candidates,
+                len(left) * X.shape[1],
+            )
+        return items, scores

@@ -1,0 +1,77 @@
+"""Questions to a fitted model: which items are alike, and why an item is recommended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_llmrec._kernels import topk
+from sklearn_llmrec.utils import check_k, row_chunks
+
+
+def check_items(items: ArrayLike, n_items: int) -> NDArray[np.int64]:
+    """Column numbers as an array of one dimension.
+
+    Raises
+    ------
+    TypeError
+        If they are no integers of one dimension.
+    ValueError
+        If one of them is no column.
+    """
+    found = np.atleast_1d(np.asarray(items))
+    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer):
+        raise TypeError(
+            f"items must be column numbers in one dimension; got dtype {found.dtype} and {found.ndim} dimensions."
+        )
+    if found.size and not (found.min() >= 0 and found.max() < n_items):
+        raise ValueError(f"items must lie between 0 and {n_items - 1}; got {items!r}.")
+    return found.astype(np.int64)
+
+
+class SimilarItemsMixin:
+    """Adds `similar_items` to a recommender that implements `_item_similarities(items)`."""
+
+    n_features_in_: int
+
+    def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
+        """Similarity of some items to all, as a dense block; 0 says that nothing is known."""
+        raise NotImplementedError
+
+    def similar_items(
+        self, items: ArrayLike, k: int = 10
+    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The k items most similar to each of `items`, as the model sees them.
+
+        Parameters
+        ----------
+        items : int or array-like of shape (n,)
+            Column numbers.
+        k : int, default=10
+            How many, at most ``n_items - 1``.
+
+        Returns
+        -------
+        similar : ndarray of shape (n, k), int64
+            Column numbers, most similar first, the item itself left out; -1 where the model knows
+            no more.
+        similarities : ndarray of shape (n, k)
+            ``-inf`` beside -1.
+        """
+        check_is_fitted(self)
+        n_items = self.n_features_in_
+        k = check_k(k, n_items - 1)
+        asked = check_items(items, n_items)
+        parts = []
+        for rows in row_chunks(len(asked), 8 * n_items):
+            block = self._item_similarities(asked[rows])
+            block[block == 0] = -np.inf
+            block[np.arange(len(block)), asked[rows]] = -np.inf
+            parts.append(topk(block, k))
+        if not parts:
+            return np.empty((0, k), dtype=np.int64), np.empty((0, k))
+        similar, similarities = zip(*parts, strict=True)
+        return np.vstack(similar), np.vstack(similarities)

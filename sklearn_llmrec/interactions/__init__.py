@@ -1,0 +1,39 @@
+"""Hold interactions with times, ids and features: building, ordering and hiding them."""
+
+from sklearn_llmrec.interactions._entries import as_times as as_times
+from sklearn_llmrec.interactions._events import (
+    Baskets as Baskets,
+    as_events as as_events,
+    baskets_in_time as baskets_in_time,
+    entry_times as entry_times,
+    like as like,
+    part as part,
+    random_baskets as random_baskets,
+    row_numbers as row_numbers,
+    stack as stack,
+    visible_and_targets as visible_and_targets,
+)
+from sklearn_llmrec.interactions._hide import (
+    hide_by_hash as hide_by_hash,
+    hide_latest as hide_latest,
+)
+from sklearn_llmrec.interactions._holdout import holdout_split as holdout_split, n_of as n_of
+from sklearn_llmrec.interactions._interactions import Interactions
+from sklearn_llmrec.interactions._sequences import (
+    ORDER_CONSTRAINTS as ORDER_CONSTRAINTS,
+    ORDER_TEXTS as ORDER_TEXTS,
+    ORDERS as ORDERS,
+    Sequences as Sequences,
+    event_sequences as event_sequences,
+    fit_sequences as fit_sequences,
+    recency_weights as recency_weights,
+    windows as windows,
+)
+from sklearn_llmrec.interactions._tables import (
+    column_names as column_names,
+    is_missing as is_missing,
+    n_table_rows as n_table_rows,
+    table_column as table_column,
+)
+
+__all__ = ["Interactions"]

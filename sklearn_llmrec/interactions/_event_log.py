@@ -1,0 +1,395 @@
+"""From an event log to the parts of a sparse matrix, in one vectorised pass."""
+
+import warnings
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sklearn_llmrec.interactions._entries import as_times, sorted_by_row_and_column
+from sklearn_llmrec.interactions._ids import factorize, positions_in
+from sklearn_llmrec.interactions._tables import aligned_table, as_ids
+
+
+@dataclass
+class Parts:
+    """What `Interactions.from_frame` puts together."""
+
+    data: NDArray[Any]
+    indices: NDArray[Any]
+    indptr: NDArray[Any]
+    shape: tuple[int, int]
+    timestamps: NDArray[Any] | None
+    log_order: NDArray[Any] | None
+    user_ids: NDArray[Any]
+    item_ids: NDArray[Any]
+    user_features: Any
+    item_features: Any
+    library: str | None
+    report: dict[str, Any]
+
+
+@dataclass
+class _Log:
+    """The columns of a log that are used, narrowed step by step."""
+
+    frame: "nw.DataFrame[Any]"
+    values: NDArray[Any] | None = None
+    times: NDArray[Any] | None = None
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def keep(self, mask: NDArray[np.bool_], reason: str) -> None:
+        """Keep the events of the mask and count the others under `reason`."""
+        dropped = int(len(mask) - np.count_nonzero(mask))
+        self.report[reason] = self.report.get(reason, 0) + dropped
+        if dropped:
+            self.frame = self.frame.filter(
+                nw.new_series("keep", mask, backend=self.frame.implementation)
+            )
+            self.values = None if self.values is None else self.values[mask]
+            self.times = None if self.times is None else self.times[mask]
+
+
+def build(
+    frame: Any,
+    *,
+    user: str,
+    item: str,
+    value: str | None,
+    timestamp: str | None,
+    event: str | None,
+    event_weights: dict[Any, float] | None,
+    repeats: str,
+    nonpositive: str,
+    missing: str,
+    users: ArrayLike | None,
+    items: ArrayLike | None,
+    min_user_interactions: int,
+    min_item_interactions: int,
+    user_features: Any,
+    item_features: Any,
+    dtype: Any,
+) -> Parts:
+    """The parts of the matrix; parameters as in `Interactions.from_frame`."""
+    _check_choice("repeats", repeats, ("sum", "count", "last", "keep"))
+    if nonpositive == "net" and repeats != "sum":
+        raise ValueError(
+            f"nonpositive='net' nets sums, so it needs repeats='sum'; got {repeats!r}."
+        )
+    log = _events(frame, user, item, value, timestamp, event, event_weights, nonpositive, missing)
+    n_read = len(log.frame) + sum(log.report.values())
+    if dtype is None:
+        dtype = np.float32 if log.values is not None and log.values.dtype == np.float32 else float
+
+    rows, user_ids = _axis(log, user, users, "other_users")
+    columns, item_ids = _axis(log, item, items, "other_items")
+    if users is not None or items is not None:
+        rows, columns = _known_only(log, rows, columns)
+    report, library = log.report, log.frame.implementation.value
+    entries = None
+    if len(rows):
+        shape = (len(user_ids), len(item_ids))
+        entries = _merge(rows, columns, log.values, log.times, shape, repeats, dtype)
+        report["repeats_merged"] = len(rows) - len(entries.data)
+        minimums = min_user_interactions, min_item_interactions
+        _drop_weak(entries, report, nonpositive == "net", *minimums)
+    if entries is None or not len(entries.data):
+        raise ValueError(f"No event is left of the {n_read} read; dropped were {report}.")
+    del log, rows, columns
+    user_ids = user_ids[_drop_empty_rows(entries)] if users is None else user_ids
+    item_ids = item_ids[_drop_empty_columns(entries)] if items is None else item_ids
+    counts = {"n_users": len(user_ids), "n_items": len(item_ids), "entries": len(entries.data)}
+    return Parts(
+        entries.data,
+        entries.indices,
+        entries.indptr,
+        (len(user_ids), len(item_ids)),
+        entries.times,
+        None if entries.times is None else entries.order,
+        user_ids,
+        item_ids,
+        aligned_table(user_features, "user_features", user, user_ids),
+        aligned_table(item_features, "item_features", item, item_ids),
+        library,
+        {"events_read": n_read, **report, **counts},
+    )
+
+
+def _events(
+    frame: Any,
+    user: str,
+    item: str,
+    value: str | None,
+    timestamp: str | None,
+    event: str | None,
+    event_weights: dict[Any, float] | None,
+    nonpositive: str,
+    missing: str,
+) -> _Log:
+    """The events of the log that count, with what they are worth and their times."""
+    _check_choice("nonpositive", nonpositive, ("drop", "keep", "net"))
+    _check_choice("missing", missing, ("drop", "keep", "raise"))
+    if (event is None) != (event_weights is None):
+        raise ValueError("event and event_weights belong together: give both or neither.")
+    others = [column for column in (value, timestamp, event) if column is not None]
+    log = _read(frame, [user, item], others, missing)
+    if timestamp is not None:
+        log.times = _times(log.frame[timestamp], timestamp)
+    if value is not None:
+        _read_values(log, value, missing)
+    if event is not None and event_weights is not None:
+        _weigh(log, event, event_weights)
+    if log.values is not None and nonpositive == "drop":
+        log.keep(log.values > 0, "nonpositive")
+    return log
+
+
+def _axis(
+    log: _Log, name: str, given: ArrayLike | None, reason: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Row or column of every event, -1 where the given ids lack its id, and the ids."""
+    codes, ids = factorize(log.frame[name], name)
+    fixed = as_ids(name, given)
+    if fixed is None:
+        return codes, ids
+    found = positions_in(fixed, codes, ids)
+    log.report[reason] = int(np.count_nonzero(found < 0))
+    if len(found) and log.report[reason] == len(found):
+        raise ValueError(
+            f"None of the ids given for column {name!r} is in the log: given are {fixed[:3].tolist()}, and the log "
+            f"holds {ids[:3].tolist()}. Ids are equal only if their types are."
+        )
+    return found, fixed
+
+
+def _known_only(
+    log: _Log, rows: NDArray[Any], columns: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The events whose user and item both have a place."""
+    known = (rows >= 0) & (columns >= 0)
+    log.values = None if log.values is None else log.values[known]
+    log.times = None if log.times is None else log.times[known]
+    return rows[known], columns[known]
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")
+
+
+# -- reading columns ---------------------------------------------------------------------------------
+
+
+def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) -> _Log:
+    """The columns needed, without the events that lack one of them."""
+    log = nw.from_native(frame, pass_through=True)
+    if isinstance(log, nw.LazyFrame):
+        raise TypeError("The log is lazy: collect it first.")
+    if not isinstance(log, nw.DataFrame):
+        raise TypeError(
+            f"The log must be a pandas, polars or pyarrow table, got {type(frame).__name__}. A query result becomes "
+            "one by pandas.read_sql."
+        )
+    names = list(dict.fromkeys(id_columns + others))
+    absent = [name for name in names if name not in log.columns]
+    if absent:
+        raise ValueError(f"The log has no column {absent}; it has {list(log.columns)}.")
+    result = _Log(log.select(*names), report={"missing": 0})
+    checked = others if missing == "keep" else names
+    lacking = [name for name in checked if log[name].null_count() > 0]
+    if lacking and missing != "drop":
+        counts = {name: int(log[name].null_count()) for name in lacking}
+        raise ValueError(
+            f"Values are missing in the log, by column: {counts}. missing='drop' drops such events."
+        )
+    if lacking:
+        present = np.ones(len(log), dtype=bool)
+        for name in lacking:
+            present &= ~np.asarray(log[name].is_null().to_numpy(), dtype=bool)
+        result.keep(present, "missing")
+    return result
+
+
+def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
+    """A column of times as numbers; time zones become UTC."""
+    try:
+        return as_times(series)
+    except TypeError as error:
+        raise TypeError(
+            f"Column {name!r} has type {series.dtype}: times must be numbers or datetimes. Parse texts first, for "
+            "example with pandas.to_datetime."
+        ) from error
+
+
+def _read_values(log: _Log, name: str, missing: str) -> None:
+    """Put the value column into the log as floats, without NaN."""
+    dtype = log.frame[name].dtype
+    if not (dtype.is_numeric() or dtype == nw.Boolean):
+        raise TypeError(f"Column {name!r} has type {dtype}: values must be numbers.")
+    values = np.asarray(log.frame[name].to_numpy())
+    log.values = values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
+    if np.isfinite(log.values).all():
+        return
+    if np.isinf(log.values).any():
+        raise ValueError(
+            f"Column {name!r} holds infinity, the first at event {np.isinf(log.values).argmax()}."
+        )
+    if missing != "drop":
+        raise ValueError(f"Column {name!r} holds NaN. missing='drop' drops such events.")
+    log.keep(~np.isnan(log.values), "missing")
+
+
+def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
+    """Multiply values by the weights of their event types, dropping other types."""
+    codes, types = factorize(log.frame[name], name)
+    unknown = set(event_weights) - set(types.tolist())
+    if unknown == set(event_weights):
+        raise ValueError(
+            f"event_weights knows {sorted(map(str, unknown))}, and column {name!r} holds {types.tolist()[:10]}."
+        )
+    _warn_of_misspelt(
+        name, sorted(map(str, unknown)), [str(t) for t in types if t not in event_weights]
+    )
+    weights = np.array(
+        [event_weights.get(kind, np.nan) for kind in types.tolist()], dtype=np.float64
+    )[codes]
+    log.values = weights if log.values is None else log.values * weights
+    log.keep(~np.isnan(weights), "other_event_types")
+
+
+def _warn_of_misspelt(name: str, unused: list[str], dropped: list[str]) -> None:
+    """Say so where a type without events looks like one without a weight."""
+    folded = {kind.casefold(): kind for kind in dropped}
+    for kind in unused:
+        for alike in get_close_matches(kind.casefold(), folded, n=1, cutoff=0.7):
+            warnings.warn(
+                f"event_weights has a weight for {kind!r}, of which column {name!r} has no event, and none for "
+                f"{folded[alike]!r}, whose events are dropped.",
+                UserWarning,
+                stacklevel=6,
+            )
+
+
+# -- one entry per pair ------------------------------------------------------------------------------
+
+
+@dataclass
+class _Entries:
+    data: NDArray[Any]
+    indices: NDArray[Any]
+    indptr: NDArray[Any]
+    times: NDArray[Any] | None
+    order: NDArray[Any]  # position in the log
+    n_columns: int
+
+    def first_of_pair(self) -> NDArray[np.bool_]:
+        """Whether an entry is the first of its row and column."""
+        first = np.empty(len(self.indices), dtype=bool)
+        np.not_equal(self.indices[1:], self.indices[:-1], out=first[1:])
+        first[self.indptr[:-1][np.diff(self.indptr) > 0]] = True
+        return first
+
+
+def _merge(
+    rows: NDArray[Any],
+    columns: NDArray[Any],
+    values: NDArray[Any] | None,
+    times: NDArray[Any] | None,
+    shape: tuple[int, int],
+    repeats: str,
+    dtype: Any,
+) -> _Entries:
+    """Entries sorted by row, column, time and place in the log, merged as `repeats` says."""
+    order, indices, indptr = sorted_by_row_and_column(rows, columns, shape)
+    entries = _Entries(np.empty(0), indices, indptr, None, order, shape[1])
+    first = entries.first_of_pair()
+    if times is not None:
+        _sort_repeats(order, times, first)
+        entries.times = times[order]
+    values = None if repeats == "count" else values
+    entries.data = (
+        np.ones(len(order), dtype=dtype)
+        if values is None
+        else values[order].astype(dtype, copy=False)
+    )
+    if repeats == "keep" or first.all():
+        return entries
+    starts = np.flatnonzero(first)
+    last = np.append(starts[1:], len(first)) - 1
+    entries.data = (
+        entries.data[last] if repeats == "last" else np.add.reduceat(entries.data, starts)
+    )
+    entries.times = None if entries.times is None else entries.times[last]
+    entries.order, entries.indices = entries.order[last], entries.indices[starts]
+    entries.indptr = np.searchsorted(starts, entries.indptr).astype(entries.indptr.dtype)
+    return entries
+
+
+def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bool_]) -> None:
+    """Bring repeated events into the order of time, in place; only those, and only where the log is not so."""
+    later = np.flatnonzero(~first)
+    if not len(later) or (times[order[later]] >= times[order[later - 1]]).all():
+        return
+    in_repeat = ~first
+    in_repeat[:-1] |= ~first[1:]
+    at = np.flatnonzero(in_repeat)
+    group = np.cumsum(first[at])
+    order[at] = order[at][np.lexsort((order[at], times[order[at]], group))]
+
+
+def _narrow(entries: _Entries, keep: NDArray[np.bool_]) -> int:
+    """Keep some entries; how many went."""
+    kept = np.flatnonzero(keep)
+    entries.indptr = np.searchsorted(kept, entries.indptr).astype(entries.indptr.dtype)
+    entries.data, entries.indices, entries.order = (
+        entries.data[kept],
+        entries.indices[kept],
+        entries.order[kept],
+    )
+    entries.times = None if entries.times is None else entries.times[kept]
+    return int(len(keep) - len(entries.data))
+
+
+def _drop_weak(
+    entries: _Entries, report: dict[str, Any], net: bool, min_user: int, min_item: int
+) -> None:
+    """Drop what nets to nothing, then what too few support, and count both."""
+    if net:
+        report["nonpositive"] = _narrow(entries, entries.data > 0)
+    keep = _supported(entries, min_user, min_item)
+    report["below_minimum"] = 0 if keep is None else _narrow(entries, keep)
+
+
+def _supported(entries: _Entries, min_user: int, min_item: int) -> NDArray[np.bool_] | None:
+    """Entries whose user has `min_user` items and whose item `min_item` users, counted among themselves."""
+    if min_user <= 1 and min_item <= 1:
+        return None
+    rows = np.repeat(np.arange(len(entries.indptr) - 1, dtype=np.int32), np.diff(entries.indptr))
+    first = entries.first_of_pair()
+    keep = np.ones(len(rows), dtype=bool)
+    while True:
+        counted = keep & first
+        users = np.bincount(rows[counted], minlength=len(entries.indptr) - 1) >= min_user
+        items = np.bincount(entries.indices[counted], minlength=entries.n_columns) >= min_item
+        narrower = keep & users[rows] & items[entries.indices]
+        if np.array_equal(narrower, keep):
+            return keep
+        keep = narrower
+
+
+def _drop_empty_rows(entries: _Entries) -> NDArray[np.int64]:
+    filled = np.flatnonzero(np.diff(entries.indptr))
+    entries.indptr = np.append(entries.indptr[filled], entries.indptr[-1])
+    return filled
+
+
+def _drop_empty_columns(entries: _Entries) -> NDArray[np.int64]:
+    present = np.zeros(entries.n_columns, dtype=bool)
+    present[entries.indices] = True
+    filled = np.flatnonzero(present)
+    if len(filled) < entries.n_columns:
+        entries.indices = (np.cumsum(present) - 1).astype(entries.indices.dtype)[entries.indices]
+    return filled

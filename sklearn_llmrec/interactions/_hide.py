@@ -1,0 +1,118 @@
+"""What `score` and learning hybrids hide of every row: a share chosen by a hash, or the latest."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_llmrec.interactions._events import (
+    as_events,
+    baskets_in_time,
+    first_of_pairs,
+    like,
+    part,
+    row_numbers,
+    visible_and_targets,
+)
+
+__all__ = ["hide_by_hash", "hide_latest"]
+
+
+def _mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of splitmix64: every bit of the input reaches every bit of the output."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _order_by_key(rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Order by row, which ascends, then by the upper 40 bits of the key; ties by position, so by column."""
+    order = np.empty(len(rows), dtype=np.int64)
+    for block in range(0, int(rows[-1]) + 1 if len(rows) else 0, 2**24):
+        start, end = np.searchsorted(rows, [block, block + 2**24])
+        both = (rows[start:end] - block).astype(np.uint64) << np.uint64(40)
+        both |= keys[start:end] >> np.uint64(24)
+        order[start:end] = start + np.argsort(both, kind="stable")  # one key sorts faster than two
+    return order
+
+
+def _n_hidden(counts: NDArray[Any], share: float) -> NDArray[np.int64]:
+    """How many of `counts` are hidden: at least one, and not all of two or more."""
+    return np.clip(np.rint(counts * share), 1, np.maximum(counts - 1, 1)).astype(np.int64)
+
+
+def hide_by_hash(X: Any, *, share: float = 0.2, salt: int = 0) -> tuple[Any, Any]:
+    """Hide a share of the items of every row, chosen by a hash of the row's items.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions.
+    share : float, default=0.2
+        Share of a row's items that is hidden, above 0 and below 1.
+    salt : int, default=0
+        Another number is another choice.
+
+    Returns
+    -------
+    visible, hidden : same type as X
+        ``max(1, round(share * n))`` of the n >= 2 items of a row are hidden, never all. The choice depends on the
+        row's set of items and the salt, not on values, rows, chunk or dtype.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.interactions._hide import hide_by_hash
+    >>> visible, hidden = hide_by_hash(np.ones((2, 5)))
+    >>> visible.sum(axis=1), hidden.sum(axis=1)
+    (array([4., 4.]), array([1., 1.]))
+    """
+    M = as_events(X)
+    first = first_of_pairs(M)  # all events of a hidden item are hidden
+    columns, rows = M.indices[first], row_numbers(M)[first]
+    n_items = np.bincount(rows, minlength=M.shape[0])
+    mixed = _mix64(columns.astype(np.uint64))
+    filled = np.flatnonzero(n_items)
+    row_hash = np.full(M.shape[0], salt, dtype=np.uint64)
+    if len(filled):
+        starts = (np.cumsum(n_items) - n_items)[filled]
+        row_hash[filled] += np.add.reduceat(mixed, starts)
+    keys = _mix64(mixed ^ _mix64(row_hash)[rows])
+    order = _order_by_key(rows, keys)
+    rank = np.arange(len(rows)) - np.repeat(np.cumsum(n_items) - n_items, n_items)
+    hidden_item = np.zeros(len(rows), dtype=bool)
+    n_hidden = np.where(n_items >= 2, _n_hidden(n_items, share), 0)
+    hidden_item[order] = rank < n_hidden[rows]
+    hidden = hidden_item[np.cumsum(first) - 1] if M.nnz else first
+    return like(part(M, ~hidden), X), like(part(M, hidden), X)
+
+
+def hide_latest(X: Any, *, share: float = 0.2, exclude_seen: bool = True) -> tuple[Any, Any]:
+    """Hide the latest share of the events of every row.
+
+    Parameters
+    ----------
+    X : {array-like, sparse} of shape (n_users, n_items)
+        Interactions; without timestamps, values are read as times.
+    share : float, default=0.2
+        Share of a row's events that is hidden, between 0 and 1.
+    exclude_seen : bool, default=True
+        Whether hidden events of items that stay visible leave the second matrix.
+
+    Returns
+    -------
+    visible, hidden : same type as X
+        At least ``max(1, round(share * n))`` of the n events of a row are hidden, as whole baskets (events of one
+        time); the first basket stays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec.interactions._hide import hide_latest
+    >>> hide_latest(np.array([[3, 1, 2, 0]]))[1]
+    array([[3, 0, 0, 0]])
+    """
+    M = as_events(X)
+    hidden = baskets_in_time(M, "auto", True).last(_n_hidden(np.diff(M.indptr), share))
+    return visible_and_targets(M, X, ~hidden, hidden, exclude_seen)

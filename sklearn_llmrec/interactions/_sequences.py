@@ -1,0 +1,203 @@
+"""The order of events: read once from times or values, and cut into windows, for all models of order."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sklearn_llmrec.interactions._interactions import Interactions
+from sklearn_llmrec.utils import COMMON_TEXTS, StrOptions, canonical
+
+ORDERS = ("auto", "timestamps", "values")
+ORDER_CONSTRAINTS: dict[str, Any] = {"order": [StrOptions(set(ORDERS))]}
+#: For `documented`.
+ORDER_TEXTS = {
+    **COMMON_TEXTS,
+    "order": """{"auto", "timestamps", "values"}
+Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+timestamps where X has them. Ratings and weights are no times.""",
+}
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Events of every row from earliest to latest, in one flat array.
+
+    Attributes
+    ----------
+    items : ndarray of shape (n_events,), int64
+        Column numbers.
+    bounds : ndarray of shape (n_rows + 1,), int64
+        Row r holds ``items[bounds[r]:bounds[r + 1]]``.
+    n_items : int
+    """
+
+    items: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    n_items: int
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of events of every row."""
+        return np.diff(self.bounds)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Row number of every event."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    @property
+    def ages(self) -> NDArray[np.int64]:
+        """How many events of its row come after each event."""
+        return np.repeat(self.bounds[1:], self.lengths) - 1 - np.arange(len(self.items))
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether some row holds an item twice."""
+        return len(np.unique(self.rows * self.n_items + self.items)) < len(self.items)
+
+    def select(self, keep: NDArray[np.bool_]) -> "Sequences":
+        """The events of a mask, in the same rows."""
+        bounds = np.append(0, np.cumsum(keep))[self.bounds]
+        return Sequences(self.items[keep], bounds, self.n_items)
+
+    def tail(self, length: int) -> "Sequences":
+        """The last `length` events of every row."""
+        return (
+            self
+            if not len(self) or self.lengths.max() <= length
+            else self.select(self.ages < length)
+        )
+
+    def without_last(self, rows: NDArray[np.bool_]) -> tuple["Sequences", NDArray[np.int64]]:
+        """All events but the last of the rows of a mask (none of them empty), and those last items."""
+        last = self.bounds[1:][rows] - 1
+        keep = np.ones(len(self.items), dtype=bool)
+        keep[last] = False
+        return self.select(keep), self.items[last]
+
+    def take(self, rows: NDArray[np.int64]) -> "Sequences":
+        """Some rows, in the order given."""
+        lengths = self.lengths[rows]
+        bounds = np.append(0, np.cumsum(lengths))
+        positions = np.repeat(self.bounds[rows] - bounds[:-1], lengths) + np.arange(bounds[-1])
+        return Sequences(self.items[positions], bounds, self.n_items)
+
+    def padded(self, fill: int, width: int | None = None) -> NDArray[np.int64]:
+        """Rows as an array, events first, filled on the right."""
+        lengths = self.lengths
+        width = int(lengths.max(initial=0)) if width is None else width
+        block = np.full((len(self), width), fill, dtype=np.int64)
+        block[np.arange(width) < lengths[:, None]] = self.items
+        return block
+
+    def counts(self, dtype: Any, weights: NDArray[Any] | None = None) -> sp.csr_array:
+        """User-by-item matrix of the number (or summed weight) of events."""
+        data = (
+            np.ones(len(self.items), dtype)
+            if weights is None
+            else weights.astype(dtype, copy=False)
+        )
+        return canonical(
+            sp.csr_array((data, self.items, self.bounds), shape=(len(self), self.n_items))
+        )
+
+
+def windows(
+    sequences: Sequences, size: int, offset: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Begin and end of consecutive windows of at most `size` steps that together predict every event but the first.
+
+    A window from b to e reads events b to e - 1 and predicts b + 1 to e. Rows are cut from the end; `offset` (below
+    `size`) shifts the cuts of rows longer than one window, so that over epochs events meet different contexts.
+    """
+    steps = np.maximum(sequences.lengths - 1, 0)
+    shift = np.where(steps > size, offset, 0)
+    n_windows = -(-(steps + shift) // size)
+    row = np.repeat(np.arange(len(sequences)), n_windows)
+    rank = np.arange(len(row)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
+    # The last event of a row ends its window 0; a shift lets that window be shorter.
+    last = sequences.bounds[1:][row] - 1
+    end = np.minimum(last, last - rank * size + shift[row])
+    begin = np.maximum(sequences.bounds[:-1][row], last - (rank + 1) * size + shift[row])
+    keep = end > begin
+    return begin[keep], end[keep]
+
+
+def _times(X: sp.csr_array, order: str) -> tuple[sp.csr_array, NDArray[Any], NDArray[np.int64]]:
+    """The matrix whose entries are events, their times, and their positions in order."""
+    timed = isinstance(X, Interactions) and X.timestamps is not None and order != "values"
+    if timed:
+        return X, X.timestamps, X.event_order()
+    if not isinstance(X, Interactions):
+        X = canonical(X)  # repeated entries of a plain matrix are a sum, as scipy says
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+    return X, X.data, np.lexsort((X.indices, X.data, rows))
+
+
+def event_sequences(X: sp.csr_array, order: str = "auto") -> Sequences:
+    """Events of every row in order; entries of value zero are none.
+
+    Parameters
+    ----------
+    X : csr_array or Interactions
+        Duplicate entries of an Interactions are repeated events.
+    order : {"auto", "timestamps", "values"}
+        Where the order comes from. "auto" and "timestamps" read the times where X has them, else its values; "values"
+        always the values. Ties keep the order of the log, or of the columns.
+
+    Returns
+    -------
+    sequences : Sequences
+    """
+    X, _, positions = _times(X, order)
+    bounds = np.asarray(X.indptr, dtype=np.int64)
+    sequences = Sequences(X.indices[positions].astype(np.int64), bounds, X.shape[1])
+    present = X.data[positions] != 0
+    return sequences if present.all() else sequences.select(present)
+
+
+def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
+    """`event_sequences` for a fit, which refuses what carries no order.
+
+    Raises
+    ------
+    ValueError
+        If times are asked for and X has none, or at least three quarters of neighbouring events tie (timestamps: all).
+    """
+    timed = isinstance(X, Interactions) and X.timestamps is not None
+    if order == "timestamps" and not timed:
+        raise ValueError(
+            f'{name}(order="timestamps") needs the times of events, and X has none: build it with '
+            "Interactions.from_frame(df, user=..., item=..., timestamp=...) or set Interactions(X).timestamps."
+        )
+    entries, times, positions = _times(X, order)
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(entries.indptr))
+    ordered = times[positions]
+    same_row = rows[1:] == rows[:-1]
+    tied = (ordered[1:] == ordered[:-1])[same_row]
+    # Times of one session or day may tie often and the log still has an order; values that tie are ratings or counts.
+    limit = 1.0 if timed and order != "values" else 0.75
+    if len(tied) and tied.mean() >= limit:
+        raise ValueError(
+            f"{name} learns from the order of events, and {tied.mean():.0%} of the neighbouring events in X have equal "
+            f"{'times' if limit == 1 else 'values'}, so X carries no order. Pass Interactions with timestamps "
+            "(Interactions.from_frame(df, user=..., item=..., timestamp=...)), or a matrix whose values are times; "
+            "ratings and weights are no times."
+        )
+    return event_sequences(X, order)
+
+
+def recency_weights(sequences: Sequences, decay: float, dtype: Any) -> sp.csr_array:
+    """User-by-item matrix in which an event that `a` others follow weighs ``decay ** a``; repeats add up.
+
+    Events whose weight is below 1e-8 are dropped.
+    """
+    if decay < 1:
+        sequences = sequences.tail(max(1, int(np.log(1e-8) / np.log(decay)) if decay > 0 else 1))
+    return sequences.counts(dtype, np.power(float(decay), sequences.ages))

@@ -1,0 +1,234 @@
+"""Ids and feature tables: rows of them, look-ups in them, recommendations as a table."""
+
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sklearn_llmrec.utils import names_of_events, require
+
+
+def n_table_rows(table: Any) -> int:
+    """Number of rows of a dataframe, array or sparse matrix."""
+    shape = getattr(table, "shape", None)
+    return int(shape[0]) if shape else len(table)
+
+
+def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
+    """The given rows of a dataframe, array or sparse matrix; None stays None."""
+    if table is None:
+        return None
+    if isinstance(table, np.ndarray):
+        return table[rows]  # at once: this is in the way of every selected row
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        return table[rows]
+    index = nw.maybe_get_index(
+        frame
+    )  # of pandas; a RangeIndex that nobody chose has a start and a step
+    numbered = (getattr(index, "start", None), getattr(index, "step", None)) == (0, 1)
+    # Labels that were row numbers stay row numbers, so that pandas finds an item by its column.
+    return (nw.maybe_reset_index(frame[rows]) if numbered else frame[rows]).to_native()
+
+
+def as_ids(name: str, ids: ArrayLike | None) -> NDArray[Any] | None:
+    """Ids as a one-dimensional array.
+
+    Raises
+    ------
+    ValueError
+        If they have another number of dimensions.
+    """
+    if ids is None:
+        return None
+    array = np.asarray(ids)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got an array of shape {array.shape}.")
+    return array
+
+
+def id_positions(known: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Position of every id in `known`, -1 where it is not there."""
+    kinds = known.dtype.kind + ids.dtype.kind
+    if "O" in kinds or (kinds[0] in "biuf") != (kinds[1] in "biuf"):
+        where = {label: i for i, label in enumerate(known.tolist())}
+        return np.fromiter((where.get(label, -1) for label in ids.tolist()), np.int64, len(ids))
+    if not len(known):
+        return np.full(len(ids), -1)
+    order = np.argsort(known, kind="stable")
+    found = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
+    return np.where(known[found] == ids, found, -1)
+
+
+def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> NDArray[np.int64]:
+    """Positions of ids that must all be known.
+
+    Raises
+    ------
+    ValueError
+        If there are no ids to look in, or one is not among them.
+    """
+    if known is None:
+        raise ValueError(f"The matrix has no {what}_ids to look in: set X.{what}_ids.")
+    wanted = np.atleast_1d(np.asarray(ids))
+    found = id_positions(known, wanted)
+    if (found < 0).any():
+        unknown = wanted[found < 0]
+        raise ValueError(
+            f"{len(unknown)} {what} ids are not in the matrix, for example {unknown[:3].tolist()}; it has "
+            f"{len(known)}, such as {known[:3].tolist()}."
+        )
+    return found
+
+
+def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> Any:
+    """A feature table with one row per id, in their order; ids it lacks get missing values.
+
+    Raises
+    ------
+    ValueError
+        If it has no such id column, or an id twice.
+    """
+    if table is None:
+        return None
+    frame = nw.from_native(table, eager_only=True)
+    if id_column not in frame.columns:
+        raise ValueError(
+            f"{name} has no column {id_column!r} to find its rows by; it has {frame.columns}."
+        )
+    known = id_array(frame[id_column])
+    found = id_positions(known, ids)
+    if len(set(known.tolist())) < len(known):
+        raise ValueError(f"{name} has ids twice in column {id_column!r}: one row per id is needed.")
+    if not len(known):
+        raise ValueError(f"{name} has no rows.")
+    frame = nw.maybe_reset_index(frame[np.maximum(found, 0)])
+    if (found < 0).any():
+        present = nw.new_series("present", found >= 0, backend=frame.implementation)
+        others = [c for c in frame.columns if c != id_column]
+        frame = frame.with_columns(*(nw.when(present).then(nw.col(c)).alias(c) for c in others))
+        labels = nw.new_series(id_column, ids.tolist(), backend=frame.implementation)
+        frame = frame.with_columns(labels).select(*frame.columns)
+    return frame.to_native()
+
+
+def id_array(series: "nw.Series[Any]") -> NDArray[Any]:
+    """Ids of a column as a numpy array: integers where they are whole numbers, texts as objects."""
+    ids = np.asarray(series.to_numpy())
+    if ids.dtype.kind == "f" and np.isfinite(ids).all() and (ids == np.floor(ids)).all():
+        return ids.astype(np.int64)
+    return ids.astype(object) if ids.dtype.kind in "US" else ids
+
+
+def matrix_of_table(table: Any) -> tuple[Any, NDArray[Any] | None, NDArray[Any] | None]:
+    """The numbers of a dataframe that is a matrix itself, with its labels of rows and columns; others as they are.
+
+    Raises
+    ------
+    TypeError
+        If it is a table of events, or holds something else than numbers.
+    """
+    if isinstance(table, (tuple, np.ndarray)) or hasattr(table, "nnz"):
+        return table, None, None  # at once: every selection of rows comes by
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        return table, None, None
+    names, index = list(frame.columns), nw.maybe_get_index(frame)
+    values = np.asarray(table) if index is not None else frame.to_numpy()
+    if names_of_events(names) or values.dtype.kind not in "biuf":
+        raise TypeError(
+            "A table given to Interactions is the matrix itself, a row of numbers per user and a column per item; this "
+            f"one has columns {names[:5]}. Interactions.from_frame(df, user=..., item=...) takes a table of events."
+        )
+    rows = (
+        None if index is None or hasattr(index, "step") else np.asarray(index)
+    )  # a RangeIndex has a step
+    numbered = hasattr(getattr(table, "columns", None), "step")
+    return values, rows, None if numbered else np.asarray(names)
+
+
+def column_names(table: Any) -> list[str]:
+    """Names of the columns of a dataframe, or of the fields of a structured array; others have none."""
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    if isinstance(frame, nw.DataFrame):
+        return list(frame.columns)
+    return list(getattr(getattr(table, "dtype", None), "names", None) or ())
+
+
+def table_column(table: Any, what: str, name: str) -> NDArray[Any]:
+    """A column of the item or user features that a matrix carries.
+
+    Raises
+    ------
+    ValueError
+        If it carries none, or not this one.
+    """
+    words = what.replace("_", " ")
+    if table is None:
+        raise ValueError(
+            f"{name!r} names a column of the {words}, and X carries none: pass an Interactions with {what}."
+        )
+    known = column_names(table)
+    if name not in known:
+        there = f"have columns {known}" if known else "have no columns with names"
+        raise ValueError(f"The {words} {there}, and not {name!r}.")
+    frame = nw.from_native(table, eager_only=True, pass_through=True)
+    is_frame = isinstance(frame, nw.DataFrame)
+    return np.asarray(frame.get_column(name).to_numpy() if is_frame else table[name])
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for nothing: None, NaN, NaT or pandas' NA."""
+    return value is None or value is np.ma.masked or bool(_differs_from_itself(value))
+
+
+def _differs_from_itself(value: Any) -> bool:
+    if isinstance(value, str):
+        return False
+    same = value == value  # NaN and NaT differ from themselves
+    # pandas' NA answers NA, which refuses to be a bool: it is no bool at all.
+    return not same if isinstance(same, (bool, np.bool_)) else type(value).__name__ == "NAType"
+
+
+def long_table(
+    items: NDArray[Any],
+    scores: ArrayLike | None,
+    user_ids: NDArray[Any],
+    item_ids: NDArray[Any],
+    names: tuple[str, str],
+    features: dict[str, NDArray[Any]],
+    library: Any,
+) -> Any:
+    """Recommendation lists as a table with one row per recommendation.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not match, or an item is out of range.
+    ImportError
+        If the library is not installed.
+    """
+    if items.ndim != 2 or items.dtype.kind not in "iu" or len(items) != len(user_ids):
+        raise ValueError(
+            f"items must be column numbers of shape ({len(user_ids)}, k), one row per user; got dtype {items.dtype} "
+            f"and shape {items.shape}."
+        )
+    if items.size and items.max() >= len(item_ids):
+        raise ValueError(
+            f"items holds column {items.max()}, and the matrix has columns 0 to {len(item_ids) - 1}."
+        )
+    given = items >= 0
+    rows, ranks = np.nonzero(given)
+    columns = {names[0]: user_ids[rows], names[1]: item_ids[items[given]], "rank": ranks + 1}
+    if scores is not None:
+        values = np.asarray(scores)
+        if values.shape != items.shape:
+            raise ValueError(
+                f"scores has shape {values.shape} and items {items.shape}: both must be equal."
+            )
+        columns["score"] = values[given]
+    columns |= {name: values[items[given]] for name, values in features.items()}
+    require(library, extra="all")
+    plain = {name: c.tolist() if c.dtype.kind == "O" else c for name, c in columns.items()}
+    return nw.from_dict(plain, backend=library).to_native()
