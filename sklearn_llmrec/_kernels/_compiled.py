@@ -5,18 +5,17 @@ that make dense products stand in `_compiled_dense`, those that solve equations 
 in `_compiled_votes`.
 """
 
-from itertools import pairwise
 from typing import Any
 
 import numba
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels._compiled_dense import times_dense, upper_gram
 from sklearn_llmrec._kernels._compiled_solvers import elastic_nets, solve_rows, support_grams
 from sklearn_llmrec._kernels._compiled_votes import means_of_nearest
+from sklearn_llmrec.utils import in_threads, slices_for_threads
 
 __all__ = [
     "block_topk",
@@ -311,19 +310,17 @@ def product_topk(
     left, right, hidden = (
         (M.indptr.astype(np.int64), M.indices.view(np.uint32), M.data) for M in (A, B, seen)
     )
-    edges = np.linspace(0, n_rows, 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
     full_rows = _full_rows(B) if scaling is None else None
     half = values.dtype.type(0.5)
 
-    def fill(start: int, stop: int) -> None:
+    def fill(rows: slice) -> None:
+        start, stop = rows.start, rows.stop
         if scaling is None:
             _rows(start, stop, left, right, full_rows, hidden[:2], n_columns, items, values, half)
         else:
             _similar_rows(start, stop, left, right, scaling, items, values)
 
-    Parallel(n_jobs=n_threads, prefer="threads")(
-        delayed(fill)(int(start), int(stop)) for start, stop in pairwise(edges)
-    )
+    in_threads(fill, slices_for_threads(n_rows, n_threads), n_threads)
     return items, values
 
 

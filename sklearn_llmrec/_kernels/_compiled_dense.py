@@ -1,13 +1,13 @@
 """Loops compiled by numba (extra `fast`): dense products of sparse matrices."""
 
-from itertools import pairwise
 from typing import Any
 
 import numba
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
+
+from sklearn_llmrec.utils import in_threads, slices_for_threads
 
 
 @numba.njit(nogil=True, cache=True)
@@ -63,8 +63,9 @@ def upper_gram(X: Any, *, n_threads: int = 1) -> NDArray[Any]:
         T.data,
         G,
     )
-    edges = np.linspace(0, n_items, 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
-    Parallel(n_jobs=n_threads, prefer="threads")(
-        delayed(_add_gram)(int(start), int(stop), *arrays) for start, stop in pairwise(edges)
+    in_threads(
+        lambda rows: _add_gram(rows.start, rows.stop, *arrays),
+        slices_for_threads(n_items, n_threads),
+        n_threads,
     )
     return G

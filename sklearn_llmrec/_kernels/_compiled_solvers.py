@@ -4,13 +4,13 @@ All have a way without numba, which decides what they do: `sklearn_llmrec.decomp
 `sklearn_llmrec.linear_model._slim` and `_sparse_ease`.
 """
 
-from itertools import pairwise
 from typing import Any
 
 import numba
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
+
+from sklearn_llmrec.utils import in_threads, slices_for_threads
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
@@ -103,12 +103,11 @@ def solve_rows(
     """
     place = X[0].astype(np.int64), X[1].view(np.uint32)
     zero, tiny, tol = Q.dtype.type(0), np.finfo(Q.dtype).tiny, Q.dtype.type(tol)
-    edges = np.linspace(0, len(x), 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
-    Parallel(n_jobs=n_threads, prefer="threads")(
-        delayed(_regressions)(
-            int(start), int(stop), place, w, v, Q, own, inverse, x, max_iter, tol, zero, tiny
-        )
-        for start, stop in pairwise(edges)
+    arrays = (place, w, v, Q, own, inverse, x, max_iter, tol, zero, tiny)
+    in_threads(
+        lambda rows: _regressions(rows.start, rows.stop, *arrays),
+        slices_for_threads(len(x), n_threads),
+        n_threads,
     )
 
 

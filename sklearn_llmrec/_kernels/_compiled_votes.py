@@ -3,13 +3,13 @@
 `sklearn_llmrec.neighbors._votes` has the way without numba, which decides what it does.
 """
 
-from itertools import pairwise
 from typing import Any
 
 import numba
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
+
+from sklearn_llmrec.utils import in_threads, slices_for_threads
 
 
 @numba.njit(nogil=True, cache=True)
@@ -50,9 +50,9 @@ def means_of_nearest(
     """
     out = np.zeros((S.shape[0], V.shape[1]))
     left, right = ((M.indptr.astype(np.int64), M.indices, M.data) for M in (S, V))
-    edges = np.linspace(0, len(out), 16 * n_threads + 1 if n_threads > 1 else 2).astype(int)
-    Parallel(n_jobs=n_threads, prefer="threads")(
-        delayed(_means)(int(start), int(stop), left, right, most, regularization, out)
-        for start, stop in pairwise(edges)
+    in_threads(
+        lambda rows: _means(rows.start, rows.stop, left, right, most, regularization, out),
+        slices_for_threads(len(out), n_threads),
+        n_threads,
     )
     return out

@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels._blas import blas_threads
 from sklearn_llmrec._kernels._ranking import best_unseen
 from sklearn_llmrec._kernels._sparse import entry_rows
 from sklearn_llmrec._kernels._topk import topk
-from sklearn_llmrec.utils import rows_between
+from sklearn_llmrec.utils import in_threads, rows_between
 
 # A block of scores of this many entries stays in the caches or nearly.
 _BLOCK_ROWS, _BLOCK_ITEMS = 512, 8192
@@ -81,7 +80,7 @@ def nearest(
     size = _BLOCK_ROWS if len(V) > _BLOCK_ITEMS else max(32, min(_BLOCK_ROWS, 2**19 // len(V)))
     blocks = [slice(row, min(row + size, n_rows)) for row in range(0, n_rows, size)]
     with blas_threads(1 if n_threads > 1 else None):
-        Parallel(n_jobs=n_threads, prefer="threads")(delayed(fill)(rows) for rows in blocks)
+        in_threads(fill, blocks, n_threads)
     return items, values
 
 

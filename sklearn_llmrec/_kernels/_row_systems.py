@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels._blas import blas_threads
 from sklearn_llmrec._kernels._sparse import WORTH_COMPILING, compiled
+from sklearn_llmrec.utils import in_threads
 
 # Numbers of a gathered block: 1 MiB of float32, half of what the second-level cache of a core holds.
 _BLOCK_SIZE = 2**18
@@ -150,10 +150,10 @@ class RowSystems:
         else:
             own = (above, inverse) if above.any() else None
             blocks, parts = list(self._blocks(d)), 4 * self.n_threads
-            Parallel(n_jobs=self.n_threads, prefer="threads")(
-                delayed(self._solve_blocks)(some, x, rotated, indices, own, max_iter, tol)
-                for some in (blocks[part::parts] for part in range(parts))
-                if some
+            in_threads(
+                lambda some: self._solve_blocks(some, x, rotated, indices, own, max_iter, tol),
+                [blocks[part::parts] for part in range(min(parts, len(blocks)))],
+                self.n_threads,
             )
         solved: NDArray[Any] = x @ into.T
         return solved

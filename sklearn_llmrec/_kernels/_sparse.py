@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sparse_dot_topn import sp_matmul_topn
 
 from sklearn_llmrec._kernels._topk import topk
+from sklearn_llmrec.utils import in_threads
 
 # Columns of a dense matrix that are multiplied at once take no more, so that they stay in the caches.
 _CACHE_BYTES = 2**21
@@ -203,9 +203,8 @@ def dense_product(X: sp.csr_array, W: NDArray[Any], *, n_threads: int = 1) -> ND
         else:
             product[:, columns] = left @ block
 
-    Parallel(n_jobs=n_threads, prefer="threads")(
-        delayed(fill)(slice(start, start + width)) for start in range(0, W.shape[1], width)
-    )
+    blocks = [slice(start, start + width) for start in range(0, W.shape[1], width)]
+    in_threads(fill, blocks, n_threads)
     return product
 
 

@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import WORTH_COMPILING, compiled
 from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, StackingMixin
 from sklearn_llmrec.linear_model._ease import gram
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
-from sklearn_llmrec.utils import Interval, documented, require_memory
+from sklearn_llmrec.utils import Interval, documented, in_threads, require_memory
 
 # Bytes of what numpy holds of the items that are solved together: what is left to explain.
 _BLOCK_BYTES = 2**24
@@ -203,13 +203,12 @@ class SLIM(StackingMixin, ItemToItemRecommender):
         row_bytes = X.dtype.itemsize * n_items
         step = _COMPILED_BLOCK if kernel is not None else max(1, _BLOCK_BYTES // row_bytes)
         blocks = [np.arange(i, min(i + step, n_items)) for i in range(0, n_items, step)]
-        solved = Parallel(n_jobs=threads, prefer="threads")(
-            delayed(lambda items: sp.csr_array(self._solve(kernel, G[None], G[items], items)))(
-                items
-            )
-            for items in blocks
+        solved = in_threads(
+            lambda items: sp.csr_array(self._solve(kernel, G[None], G[items], items)),
+            blocks,
+            threads,
         )
-        self._set_weights(sp.vstack(list(solved), format="csr").T.tocsr())
+        self._set_weights(sp.vstack(solved, format="csr").T.tocsr())
 
     def _solve(
         self,

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import WORTH_COMPILING, blas_threads, compiled, kernel_csr
 from sklearn_llmrec.linear_model._ease import gram
 from sklearn_llmrec.neighbors import RowIndex, without_diagonal
+from sklearn_llmrec.utils import in_threads
 
 # The Gram matrix of the most popular items, as many as it can hold: of all, in catalogues of some 8,000.
 _GRAM_BYTES = 2**28
@@ -51,9 +51,7 @@ def regress_on_nearest(
         w[items, : g.shape[1]] = solve(S, g)
 
     with blas_threads(1):
-        Parallel(n_jobs=n_threads, prefer="threads")(
-            delayed(fill)(items) for items in grams.blocks()
-        )
+        in_threads(fill, grams.blocks(), n_threads)
     kept = w != 0
     indptr = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
     columns = sp.csr_array((w[kept], places[kept], indptr), shape=(len(w), len(w)))

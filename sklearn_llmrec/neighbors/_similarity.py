@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import (
@@ -21,6 +20,7 @@ from sklearn_llmrec._kernels import (
     with_data,
 )
 from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
+from sklearn_llmrec.utils import in_threads
 
 METRICS = (
     "cosine",
@@ -190,10 +190,10 @@ class RowIndex:
             lists = compiled_topk(A, columns, None, k, n_threads=n_threads, scaling=scaling)
             if lists is not None:
                 return as_rows(lists, columns.shape[1])
-        blocks = Parallel(n_jobs=n_threads, prefer="threads")(
-            delayed(self._best_of_block)(A[rows], k) for rows in self._blocks(A)
+        blocks = in_threads(
+            lambda rows: self._best_of_block(A[rows], k), self._blocks(A), n_threads
         )
-        return sp.csr_array(sp.vstack(list(blocks), format="csr"))
+        return sp.csr_array(sp.vstack(blocks, format="csr"))
 
     def shares(
         self, own: NDArray[Any], columns: NDArray[Any], rows: NDArray[Any]

@@ -29,6 +29,10 @@ from sklearn_llmrec.utils._sklearn import (
     validate_parameter_constraints as validate_parameter_constraints,
     validate_params as validate_params,
 )
+from sklearn_llmrec.utils._threads import (
+    in_threads as in_threads,
+    slices_for_threads as slices_for_threads,
+)
 from sklearn_llmrec.utils._validation import (
     canonical as canonical,
     check_candidates as check_candidates,

@@ -1,0 +1,36 @@
+"""Share work among threads of this process, whatever joblib backend is active.
+
+Kernels write into arrays that all threads share. joblib's ``prefer="threads"`` is only a hint: under an active loky,
+multiprocessing or Dask backend the tasks run in other processes and their writes are lost. Results of a kernel never
+depend on the number of threads.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+# Slices per thread: a thread that is done early takes another one.
+_SLICES = 16
+
+
+def in_threads(
+    function: Callable[[_Task], _Result], tasks: Iterable[_Task], n_threads: int
+) -> list[_Result]:
+    """Return ``[function(task) for task in tasks]``, computed by `n_threads` threads."""
+    tasks = list(tasks)
+    if n_threads <= 1 or len(tasks) <= 1:
+        return [function(task) for task in tasks]
+    with ThreadPoolExecutor(min(n_threads, len(tasks))) as pool:
+        return list(pool.map(function, tasks))
+
+
+def slices_for_threads(n: int, n_threads: int) -> list[slice]:
+    """Split ``range(n)`` into slices of about equal length: one, or several per thread."""
+    n_slices = 1 if n_threads <= 1 else max(1, min(n, _SLICES * n_threads))
+    edges: list[Any] = np.linspace(0, n, n_slices + 1).astype(int).tolist()
+    return [slice(start, stop) for start, stop in pairwise(edges)]
