@@ -18,11 +18,11 @@ import scipy.sparse as sp
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from _instances import instances  # noqa: E402
+from _instances import instances
 
-from sklearn_llmrec import Interactions  # noqa: E402
-from sklearn_llmrec.base import BaseRecommender  # noqa: E402
-from sklearn_llmrec.datasets import load_online_retail, make_interactions  # noqa: E402
+from sklearn_llmrec import Interactions
+from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.datasets import load_online_retail, make_interactions
 
 N_ROWS = 40
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
@@ -98,7 +98,9 @@ def compare(path, folder):
         if scores.ndim == 0 or old.ndim == 0:
             if str(scores) != str(old):
                 n_bad += 1
-                print(f"{key}: {old if old.ndim == 0 else 'fitted'} -> {scores if scores.ndim == 0 else 'fitted'}")
+                print(
+                    f"{key}: {old if old.ndim == 0 else 'fitted'} -> {scores if scores.ndim == 0 else 'fitted'}"
+                )
             continue
         limit = TOLERANCE[key.rpartition("/")[2]]
         scale = np.abs(old).max(axis=1, keepdims=True)
@@ -109,7 +111,9 @@ def compare(path, folder):
             wrong = int((other & ~(gap <= limit)).sum())
         if difference > limit or wrong:
             n_bad += 1
-            print(f"{key}: scores differ by {difference:.1e}, {int(other.sum())} list entries, {wrong} not ties")
+            print(
+                f"{key}: scores differ by {difference:.1e}, {int(other.sum())} list entries, {wrong} not ties"
+            )
     print(f"{n_all - n_bad} of {n_all} agree")
     return n_bad
 

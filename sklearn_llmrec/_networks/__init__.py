@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Training,
         choose_device,
         from_numpy,
+        seeded,
         to_numpy,
     )
     from sklearn_llmrec._networks._losses import Loss
@@ -46,6 +47,7 @@ __all__ = [
     "gather",
     "masked_batches",
     "next_item_batches",
+    "seeded",
     "to_numpy",
 ]
 
@@ -58,6 +60,7 @@ _LAZY = {
     "choose_device": "_loop",
     "encode": "_sequence_training",
     "from_numpy": "_loop",
+    "seeded": "_loop",
     "to_numpy": "_loop",
 }
 

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,22 @@ _MAX_GRADIENT = 1.0
 _AVERAGING = 8
 
 Weights = dict[str, NDArray[Any]]
+
+# torch draws from one generator per process and device: two trainings in threads would mix their draws.
+_GENERATOR = threading.RLock()
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seed torch's generators and keep other threads of this package from drawing until the block ends.
+
+    The generators are as before when the block ends. Fits in several threads therefore take turns, and each gives the
+    weights that it would give alone.
+    """
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with _GENERATOR, torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
 
 
 def choose_device(device: str) -> torch.device:
@@ -167,8 +185,7 @@ class Training:
             from_numpy(self.network, progress.weights, copy=True)
             from_numpy(average, progress.average, copy=True)
             _restore_optimizer(optimizer, progress.optimizer)
-        devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with seeded(progress.seed, device):
             left = 0 if self._stalled(progress) else max_iter - progress.epoch
             fitted = partial(self._so_far, progress, average)
             for _ in self.epochs(left, fitted=fitted, stop=partial(self._stalled, progress)):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklearn_llmrec._kernels import entry_rows, normalize_rows
-from sklearn_llmrec._networks import RowHoldout, Training, to_numpy
+from sklearn_llmrec._networks import RowHoldout, Training, seeded, to_numpy
 from sklearn_llmrec.decomposition._vae_scores import logits_of
 
 
@@ -52,8 +52,7 @@ def new_network(
     n_items: int, n_hidden: int, n_components: int, dropout: float, seed: int
 ) -> Autoencoder:
     """A network whose first weights depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return Autoencoder(n_items, n_hidden, n_components, dropout)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklearn_llmrec._kernels import entry_rows
-from sklearn_llmrec._networks import RowHoldout, Training, to_numpy
+from sklearn_llmrec._networks import RowHoldout, Training, seeded, to_numpy
 from sklearn_llmrec.decomposition._propagation import fold_in, item_layers
 
 Triples = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
@@ -83,8 +83,7 @@ def _tensor(A: sp.csr_array) -> Tensor:
 
 def new_network(graph: sp.csr_array, n_components: int, n_layers: int, seed: int) -> GraphNetwork:
     """A network whose first vectors depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return GraphNetwork(Graph(graph), n_components, n_layers)
 
 

@@ -239,7 +239,8 @@ class LMRecommender(TrainedOnSequences):
 
     def _network(self, seed: int) -> Any:
         """A network with the weights that a seed starts from."""
-        torch = require("torch", extra="llm")
+        require("torch", extra="llm")
+        from sklearn_llmrec._networks import seeded
         from sklearn_llmrec.sequence._token_network import TokenNetwork, make_config
 
         longest = int(self._catalogue_.lengths.max())
@@ -250,8 +251,7 @@ class LMRecommender(TrainedOnSequences):
             (self.n_components, self.n_layers, self.n_heads),
             self.dropout,
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return TokenNetwork(config)
 
     # -- scores -------------------------------------------------------------------------------------------------------

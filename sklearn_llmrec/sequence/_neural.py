@@ -114,7 +114,7 @@ class SequenceNetworkRecommender(TrainedOnSequences):
 
     def _train(self, X: sp.csr_array, max_iter: int, *, go_on: bool, validate: bool) -> None:
         torch = require("torch", extra="deep")
-        from sklearn_llmrec._networks import from_numpy
+        from sklearn_llmrec._networks import from_numpy, seeded
 
         sequences = fit_sequences(X, self.order, type(self).__name__)
         start = self._start_vectors(X.shape[1])
@@ -122,8 +122,7 @@ class SequenceNetworkRecommender(TrainedOnSequences):
         given += list(self.weights_.values()) if go_on else []
         depends = validate, sequences.items, sequences.bounds, *given
         file, progress = self._progress(self._seed(), *depends)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(progress.seed)
+        with seeded(progress.seed):
             network = self._network(X.shape[1])
         if go_on:
             from_numpy(network, self.weights_, copy=True)

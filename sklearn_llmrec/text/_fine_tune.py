@@ -112,11 +112,10 @@ def _part(name: str) -> Any:
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
     """Seeded training that leaves the generators of the process as they were."""
-    import torch
+    from sklearn_llmrec._networks import choose_device, seeded
 
     states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, choose_device("auto")):
         try:
             yield
         finally:
