@@ -17,15 +17,29 @@ class PartialFitMixin(BaseRecommender):
     Fitting part after part equals one fit on all rows; `_fit` is the first part.
     """
 
+    # Dtype of the matrix given to the first fit; later parts are cast to it.
+    _dtype_: np.dtype[Any]
+
     def _learn(self, X: sp.csr_array, first: bool) -> None:
         """Learn from more rows; `first` forgets what was learned before."""
         raise NotImplementedError
+
+    def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
+        X = super()._check_X(X, reset=reset)
+        if reset:
+            self._dtype_ = X.dtype
+        return X
 
     def _fit(self, X: sp.csr_array) -> None:
         self._learn(X, True)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from more users; part after part gives what one fit on all of them gives.
+
+        Every row counts as a new user. The row of a user that was given before counts a second time, as it would if it
+        stood twice in one matrix: pass only new users, or fit on all rows where histories grow. The model keeps the
+        dtype of its first fit; parts of another dtype are cast to it. Rows without interactions count as users, as they
+        do in one fit.
 
         Parameters
         ----------
@@ -37,6 +51,12 @@ class PartialFitMixin(BaseRecommender):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If the first part holds no interaction, or a later one has another number of columns or values too large for
+            the dtype of the model. The estimator then is as it was before.
         """
         with restored_on_error(self):
             self._validate_params()
@@ -44,6 +64,8 @@ class PartialFitMixin(BaseRecommender):
             X = self._check_X(X, reset=first)
             check_targets(y, X.shape)
             X = canonical(X)
+            if X.dtype != self._dtype_:
+                X = self._check_X(X.astype(self._dtype_), reset=False)
             counts = np.bincount(X.indices, minlength=X.shape[1]).astype(np.float64)
             self.item_popularity_ = counts if first else self.item_popularity_ + counts
             self.n_users_fit_ = X.shape[0] + (0 if first else self.n_users_fit_)
@@ -66,7 +88,6 @@ class StackingMixin(PartialFitMixin):
 
     def _learn(self, X: sp.csr_array, first: bool) -> None:
         if not first:
-            dtype = self._rows_.dtype
-            X = sp.csr_array(sp.vstack([self._rows_, X.astype(dtype, copy=False)], format="csr"))
+            X = sp.csr_array(sp.vstack([self._rows_, X], format="csr"))
         self._rows_ = X
         self._fit_all(X)

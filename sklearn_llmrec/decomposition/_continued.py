@@ -33,7 +33,8 @@ class ContinuedFitMixin(PartialFitMixin):
             self._sweep(X, False, None)
             return
         self._check_continuable(X)
-        self._sweep(X, True, np.setdiff1d(np.arange(X.shape[1]), X.indices))
+        if X.nnz:  # users without interactions would be regressions on nothing
+            self._sweep(X, True, np.setdiff1d(np.arange(X.shape[1]), X.indices))
 
     def _check_continuable(self, X: sp.csr_array) -> None:
         n_components, n_items = self.components_.shape
@@ -44,13 +45,18 @@ class ContinuedFitMixin(PartialFitMixin):
             )
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Go on from the factors and biases that items have, with the rows given; the first call is a fit.
+        """Continue from the current factors and biases of the items, on the rows given; the first call is a fit.
 
-        A later call makes `max_iter` more sweeps over these rows alone, whatever `warm_start` says. Their users are
-        solved for anew; items that X lacks stay exactly as they are, the others follow. In `ALSRecommender` the
-        others are held by what earlier rows said, as strongly as these were many: new users can come in small parts,
-        and rows given twice count twice. In the other models they forget what earlier rows said otherwise: give old
-        rows with the new ones where these are few. The result depends on the order of the parts; popularity adds up.
+        A later call makes `max_iter` more sweeps over these rows alone, whatever `warm_start` is. The factors of their
+        users are solved anew. Items that X lacks keep their factors exactly; the factors of the others change. The
+        result depends on the order of the parts; popularity adds up. The model keeps the dtype of its first fit. A part
+        without interactions changes nothing but the number of users.
+
+        A user seen before is a user like any other, and the earlier row is not replaced. In `ALSRecommender` a
+        quadratic penalty summarises all earlier rows, weighted by their number: a small batch does not overwrite them,
+        and a row given twice counts twice. The other models have no such penalty. They move towards the rows of the
+        last part, so a row given again counts as more sweeps over it: pass old rows beside the new ones where these are
+        few.
 
         Parameters
         ----------

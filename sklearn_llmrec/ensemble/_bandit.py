@@ -127,6 +127,9 @@ class BanditReranker(BaseReranker):
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from feedback on what was shown. The base stays as it is.
 
+        Feedback adds up over calls: showings to a user seen before, also the same ones passed again, are counted as
+        further showings.
+
         Parameters
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)

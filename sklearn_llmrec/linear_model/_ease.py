@@ -193,6 +193,8 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         self._solve(self._allocated_gram(X))
 
     def _learn(self, X: sp.csr_array, first: bool) -> None:
+        if not (first or X.nnz):
+            return  # the Gram matrix of no interactions is zero: an inverse would add rounding only
         G = self._allocated_gram(X)
         if not first:
             G += self._gram_of_weights() if self._gram_ is None else self._gram_

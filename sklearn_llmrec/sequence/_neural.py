@@ -79,7 +79,11 @@ class SequenceNetworkRecommender(TrainedOnSequences):
     # -- fit ----------------------------------------------------------------------------------------------------------
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Train for one epoch on new histories, from the weights there are.
+        """Train for one epoch on new histories, from the current weights; the first call starts new ones.
+
+        A row of a user seen before is one more sequence to train on: it replaces nothing, and popularity counts the
+        user again. Rows of fewer than two events hold no order to learn from; they count in the popularity only, also
+        where the whole part has no others.
 
         Parameters
         ----------
@@ -91,6 +95,12 @@ class SequenceNetworkRecommender(TrainedOnSequences):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If the first part has no row of two events, the events of a part carry no order, or X has another number of
+            columns than at the first call. The estimator then is as it was before.
         """
         with restored_on_error(self):
             self._validate_params()
@@ -100,7 +110,8 @@ class SequenceNetworkRecommender(TrainedOnSequences):
             counts = np.bincount(seen.indices, minlength=X.shape[1]).astype(np.float64)
             self.item_popularity_ = counts if first else self.item_popularity_ + counts
             self.n_users_fit_ = X.shape[0] + (0 if first else self.n_users_fit_)
-            self._train(X, 1, go_on=not first, validate=False)
+            if first or (event_sequences(X, self.order).lengths > 1).any():
+                self._train(X, 1, go_on=not first, validate=False)
         return self
 
     def _fit(self, X: sp.csr_array) -> None:
