@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions._entries import as_times, positions, selected_axes, sorted_entries
-from sklearn_llmrec.interactions._tables import as_ids, n_table_rows, take_rows
+from sklearn_llmrec.interactions._tables import n_table_rows, take_rows
+from sklearn_llmrec.utils import as_ids
 
 
 class AnnotatedArray(sp.csr_array):
@@ -65,7 +66,8 @@ class AnnotatedArray(sp.csr_array):
 
     @user_ids.setter
     def user_ids(self, ids: ArrayLike | None) -> None:
-        self._user_ids = self._checked("user_ids", as_ids("user_ids", ids), 0)
+        owned = None if ids is None else as_ids(ids, "user_ids").copy()
+        self._user_ids = self._checked("user_ids", owned, 0)
 
     @property
     def item_ids(self) -> NDArray[Any] | None:
@@ -74,7 +76,8 @@ class AnnotatedArray(sp.csr_array):
 
     @item_ids.setter
     def item_ids(self, ids: ArrayLike | None) -> None:
-        self._item_ids = self._checked("item_ids", as_ids("item_ids", ids), 1)
+        owned = None if ids is None else as_ids(ids, "item_ids").copy()
+        self._item_ids = self._checked("item_ids", owned, 1)
 
     @property
     def user_features(self) -> Any:

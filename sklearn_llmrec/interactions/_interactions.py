@@ -21,6 +21,7 @@ from sklearn_llmrec.interactions._tables import (
     matrix_of_table,
     table_column,
 )
+from sklearn_llmrec.utils import as_ids
 
 __all__ = ["Interactions"]
 
@@ -373,7 +374,7 @@ class Interactions(AnnotatedArray):
         return long_table(
             items,
             scores,
-            np.asarray(users),
+            as_ids(users, "users"),
             item_ids,
             (user_name, item_name),
             features,

@@ -14,6 +14,15 @@ from sklearn_llmrec.utils._callbacks import (
 )
 from sklearn_llmrec.utils._chunks import row_chunks as row_chunks, rows_between as rows_between
 from sklearn_llmrec.utils._documented import COMMON_TEXTS as COMMON_TEXTS, documented as documented
+from sklearn_llmrec.utils._ids import (
+    as_ids as as_ids,
+    equal_ids as equal_ids,
+    first_repeated as first_repeated,
+    id_keys as id_keys,
+    id_positions as id_positions,
+    ids_of_column as ids_of_column,
+    is_missing as is_missing,
+)
 from sklearn_llmrec.utils._memory import require_memory as require_memory
 from sklearn_llmrec.utils._optional import require as require
 from sklearn_llmrec.utils._sklearn import (

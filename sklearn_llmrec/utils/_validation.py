@@ -8,6 +8,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+from sklearn_llmrec.utils._ids import equal_ids
+
 _USERS = ("user", "customer", "visitor", "session")
 _EVENT_COLUMN = re.compile(
     r"(user|customer|visitor|session|item|product|movie|article)[ _]?(id|no)?$", re.IGNORECASE
@@ -187,13 +189,13 @@ def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> 
     if reset:
         vars(estimator).pop("item_ids_", None)
         if ids is not None:
-            estimator.item_ids_ = ids
+            estimator.item_ids_ = ids.copy()
         return
     known = getattr(estimator, "item_ids_", None)
-    if ids is None or known is None or ids is known or np.array_equal(ids, known):
+    if ids is None or known is None or (same := equal_ids(ids, known)).all():
         return
-    pairs = enumerate(zip(ids.tolist(), known.tolist()))
-    column, (here, there) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+    column = int(np.argmin(same))
+    here, there = ids[[column]].tolist()[0], known[[column]].tolist()[0]
     raise ValueError(
         f"X carries other item ids than at fit: column {column} is {here!r}, and was {there!r} when "
         f"{type(estimator).__name__} was fitted. {_SAME_COLUMNS}"
