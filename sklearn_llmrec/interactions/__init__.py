@@ -34,6 +34,5 @@ from sklearn_llmrec.interactions._tables import (
     n_table_rows as n_table_rows,
     table_column as table_column,
 )
-from sklearn_llmrec.utils import is_missing as is_missing
 
 __all__ = ["Interactions"]

@@ -251,9 +251,7 @@ def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
     labels, unknown = types.tolist(), np.setdiff1d(np.arange(len(known)), found)
     unused = sorted(map(str, known[unknown].tolist()))
     if len(unused) == len(known):
-        raise ValueError(
-            f"event_weights knows {unused}, and column {name!r} holds {labels[:10]}."
-        )
+        raise ValueError(f"event_weights knows {unused}, and column {name!r} holds {labels[:10]}.")
     _warn_of_misspelt(name, unused, [str(t) for t, at in zip(labels, found) if at < 0])
     values = np.array([*event_weights.values(), np.nan], dtype=np.float64)
     weights = values[found][codes]  # -1 is the last

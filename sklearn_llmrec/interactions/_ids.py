@@ -127,7 +127,7 @@ def _factorize_texts(series: "nw.Series[Any]") -> tuple[NDArray[Any], NDArray[An
         if not (known[codes] == texts).all():  # pandas' table reads texts up to a zero byte
             return _factorize_objects(texts, series.name)
     else:
-        known = np.asarray(series.unique().to_numpy(), dtype=object)
+        known = np.array(series.unique().to_list(), dtype=object)
         numbers = np.arange(len(known)).tolist()
         codes = series.replace_strict(known.tolist(), numbers, return_dtype=nw.Int32).to_numpy()
     order = np.argsort(known, kind="stable")

@@ -133,9 +133,7 @@ def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
             "A table given to Interactions is the matrix itself, a row of numbers per user and a column per item; this "
             f"one has columns {names[:5]}. Interactions.from_frame(df, user=..., item=...) takes a table of events."
         )
-    rows = (
-        None if index is None or hasattr(index, "step") else index
-    )  # a RangeIndex has a step
+    rows = None if index is None or hasattr(index, "step") else index  # a RangeIndex has a step
     labels = getattr(table, "columns", names) if index is not None else names
     return values, rows, None if hasattr(labels, "step") else labels
 

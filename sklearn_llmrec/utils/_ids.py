@@ -190,7 +190,7 @@ def _of_integers(values: list[int]) -> NDArray[Any]:
     low, high = min(values, default=0), max(values, default=0)
     if -(2**63) <= low and high < 2**63:
         return np.array(values, dtype=np.int64)
-    return np.array(values, dtype=np.uint64) if 0 <= low and high < 2**64 else _objects(values)
+    return np.array(values, dtype=np.uint64) if low >= 0 and high < 2**64 else _objects(values)
 
 
 def _of_texts(values: list[str]) -> NDArray[Any]:
