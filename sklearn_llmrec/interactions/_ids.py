@@ -122,10 +122,14 @@ def _factorize_objects(ids: NDArray[Any], name: str) -> tuple[NDArray[Any], NDAr
 
 def _factorize_texts(series: "nw.Series[Any]") -> tuple[NDArray[Any], NDArray[Any]]:
     if series.implementation.is_pandas_like():
-        codes, labels = series.to_native().factorize()
-        known, texts = np.asarray(labels, dtype=object), np.asarray(series.to_numpy(), dtype=object)
-        if not (known[codes] == texts).all():  # pandas' table reads texts up to a zero byte
-            return _factorize_objects(texts, series.name)
+        native = series.to_native()
+        codes, labels = native.factorize()
+        known = np.asarray(labels, dtype=object)
+        if native.dtype == object or getattr(native.dtype, "storage", None) == "python":
+            # pandas' own table reads texts up to a zero byte.
+            texts = np.asarray(native, dtype=object)
+            if not (known[codes] == texts).all():
+                return _factorize_objects(texts, series.name)
     else:
         known = np.array(series.unique().to_list(), dtype=object)
         numbers = np.arange(len(known)).tolist()
