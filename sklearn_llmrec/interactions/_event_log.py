@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn_llmrec.interactions._entries import as_times, sorted_by_row_and_column
 from sklearn_llmrec.interactions._ids import factorize, missing_in, positions_in
 from sklearn_llmrec.interactions._tables import aligned_table
-from sklearn_llmrec.utils import as_ids, id_positions
+from sklearn_llmrec.utils import as_ids, cast_values, id_positions, widened_data
 
 
 @dataclass
@@ -93,10 +93,11 @@ def build(
     entries = None
     if len(rows):
         shape = (len(user_ids), len(item_ids))
-        entries = _merge(rows, columns, log.values, log.times, shape, repeats, dtype)
+        entries = _merge(rows, columns, log.values, log.times, shape, repeats)
         report["repeats_merged"] = len(rows) - len(entries.data)
         minimums = min_user_interactions, min_item_interactions
         _drop_weak(entries, report, nonpositive == "net", *minimums)
+        entries.data = cast_values(entries.data, dtype)  # sums, not what is summed
     if entries is None or not len(entries.data):
         raise ValueError(f"No event is left of the {n_read} read; dropped were {report}.")
     del log, rows, columns
@@ -226,11 +227,14 @@ def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
 
 
 def _read_values(log: _Log, name: str, missing: str) -> None:
-    """Put the value column into the log as floats, without NaN."""
+    """Put the value column into the log as floats without NaN, or as integers of 64 bits."""
     dtype = log.frame[name].dtype
     if not (dtype.is_numeric() or dtype == nw.Boolean):
         raise TypeError(f"Column {name!r} has type {dtype}: values must be numbers.")
     values = np.asarray(log.frame[name].to_numpy())
+    if values.dtype.kind in "iu":
+        log.values = values.astype("uint64" if values.dtype == np.uint64 else "int64", copy=False)
+        return
     log.values = values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
     if np.isfinite(log.values).all():
         return
@@ -299,7 +303,6 @@ def _merge(
     times: NDArray[Any] | None,
     shape: tuple[int, int],
     repeats: str,
-    dtype: Any,
 ) -> _Entries:
     """Entries sorted by row, column, time and place in the log, merged as `repeats` says."""
     order, indices, indptr = sorted_by_row_and_column(rows, columns, shape)
@@ -309,18 +312,16 @@ def _merge(
         _sort_repeats(order, times, first)
         entries.times = times[order]
     values = None if repeats == "count" else values
-    entries.data = (
-        np.ones(len(order), dtype=dtype)
-        if values is None
-        else values[order].astype(dtype, copy=False)
-    )
+    entries.data = np.ones(len(order), dtype=np.int32) if values is None else values[order]
     if repeats == "keep" or first.all():
         return entries
     starts = np.flatnonzero(first)
     last = np.append(starts[1:], len(first)) - 1
-    entries.data = (
-        entries.data[last] if repeats == "last" else np.add.reduceat(entries.data, starts)
-    )
+    if repeats == "last":
+        entries.data = entries.data[last]
+    else:
+        wide = np.float64 if entries.data.dtype.kind == "f" else None
+        entries.data = np.add.reduceat(widened_data(entries.data), starts, dtype=wide)
     entries.times = None if entries.times is None else entries.times[last]
     entries.order, entries.indices = entries.order[last], entries.indices[starts]
     entries.indptr = np.searchsorted(starts, entries.indptr).astype(entries.indptr.dtype)

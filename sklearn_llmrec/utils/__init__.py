@@ -39,7 +39,6 @@ from sklearn_llmrec.utils._sklearn import (
     validate_params as validate_params,
 )
 from sklearn_llmrec.utils._validation import (
-    canonical as canonical,
     check_candidates as check_candidates,
     check_k as check_k,
     check_matrix as check_matrix,
@@ -47,6 +46,16 @@ from sklearn_llmrec.utils._validation import (
     check_weights as check_weights,
     names_of_events as names_of_events,
     rows_without_entries as rows_without_entries,
+)
+from sklearn_llmrec.utils._values import (
+    as_csr as as_csr,
+    as_numeric as as_numeric,
+    canonical as canonical,
+    cast_values as cast_values,
+    narrowed_data as narrowed_data,
+    ready_to_sum as ready_to_sum,
+    refuse_triples as refuse_triples,
+    widened_data as widened_data,
 )
 
 if TYPE_CHECKING:

@@ -188,7 +188,7 @@ def _as_integer(value: Any) -> Any:
 
 def _of_integers(values: list[int]) -> NDArray[Any]:
     low, high = min(values, default=0), max(values, default=0)
-    if -(2**63) <= low and high < 2**63:
+    if low >= -(2**63) and high < 2**63:
         return np.array(values, dtype=np.int64)
     return np.array(values, dtype=np.uint64) if low >= 0 and high < 2**64 else _objects(values)
 

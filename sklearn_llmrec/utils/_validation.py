@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from sklearn_llmrec.utils._ids import equal_ids
+from sklearn_llmrec.utils._values import canonical, ready_to_sum, refuse_triples
 
 _USERS = ("user", "customer", "visitor", "session")
 _EVENT_COLUMN = re.compile(
@@ -19,18 +20,6 @@ _LARGEST = {4: 1e10, 8: 1e15}
 # A matrix whose largest value is smaller: its squares, and what they are divided by, vanish.
 _SMALLEST = 1e-15
 _SAME_COLUMNS = "Interactions.from_frame(..., items=model.item_ids_) builds a matrix with the columns of the fit."
-
-
-def canonical(X: sp.csr_array) -> sp.csr_array:
-    """`X` as plain `csr_array` with sorted indices, duplicates summed, no stored zeros; copied only where needed."""
-    X = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    if X.nnz and not X.data.all():
-        X = X.copy()
-        X.eliminate_zeros()
-    return X
 
 
 def rows_without_entries(X: sp.csr_array) -> NDArray[np.bool_]:
@@ -75,7 +64,7 @@ def check_matrix(
     try:
         X = validate_data(
             estimator,
-            X,
+            ready_to_sum(X),
             accept_sparse="csr",
             dtype=[np.float64, np.float32],
             reset=reset,
@@ -110,6 +99,7 @@ def check_matrix(
         X = sp.csr_array(X)
     if reset:
         _refuse_events(estimator)
+        refuse_triples(X)
     if reset and X.shape[1] < 2:
         raise ValueError(
             f"X has n_features = 1: {name} ranks the columns of a user-by-item matrix, and one column leaves nothing "
