@@ -286,4 +286,4 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
             f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
             f"columns 0 to {shape[1] - 1}."
         )
-    return np.unique(candidates)
+    return np.unique(candidates).astype(np.int64)
