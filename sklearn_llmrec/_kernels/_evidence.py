@@ -15,8 +15,13 @@ _HEAD = 256
 
 
 def dense(scores: Any, dtype: Any) -> NDArray[Any]:
-    """Scores of `_score_rows`, which may be sparse, as an array of their own."""
-    return np.asarray(scores.toarray() if sp.issparse(scores) else scores, dtype=dtype)
+    """Copy scores of `_score_rows` to a dense array that may be overwritten.
+
+    They may be sparse, a view of the model's arrays, or read-only.
+    """
+    if sp.issparse(scores):
+        return np.asarray(scores.toarray(), dtype=dtype)
+    return np.array(scores, dtype=dtype, order="C")
 
 
 def _below(
@@ -78,7 +83,9 @@ def best_of_sparse(
         False where the list is not known to be right: popular items did not suffice.
     """
     n_items = S.shape[1]
-    S.eliminate_zeros()
+    if not S.data.all():
+        S = S.copy()  # it may be the model's own
+        S.eliminate_zeros()
     counts, some = np.diff(S.indptr), np.flatnonzero(np.diff(S.indptr))
     lowest, largest = np.zeros((2, S.shape[0]))
     if len(some):

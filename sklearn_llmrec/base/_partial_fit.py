@@ -87,7 +87,9 @@ class StackingMixin(PartialFitMixin):
         raise NotImplementedError
 
     def _learn(self, X: sp.csr_array, first: bool) -> None:
-        if not first:
+        if first:
+            X = X.copy()  # the rows are kept, and the arrays may be the caller's
+        else:
             X = sp.csr_array(sp.vstack([self._rows_, X], format="csr"))
         self._rows_ = X
         self._fit_all(X)

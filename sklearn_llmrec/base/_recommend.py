@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import best_of_block
 from sklearn_llmrec.base._recommender import BaseRecommender
-from sklearn_llmrec.utils import canonical, check_candidates, check_k, row_chunks
+from sklearn_llmrec.utils import as_csr, canonical, check_candidates, check_k, row_chunks
 
 
 def _generic_recommend(
@@ -134,7 +134,7 @@ def recommend(
         raise TypeError(f"{type(estimator).__name__} has no predict: it scores no items.")
     if not hasattr(X, "shape"):
         X = np.asarray(X)
-    seen = sp.csr_array(X) if exclude_seen else None
+    seen = as_csr(X) if exclude_seen else None
     if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
         last = estimator.steps[-1][1]
         if isinstance(last, BaseRecommender):

@@ -63,7 +63,8 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     -----
     `_fit(X)` gets a canonical `csr_array` of float32 or float64 (X as given where `_keeps_input` or `_needs_order`)
     and sets attributes that end with an underscore; it never changes arrays of an earlier fit in place.
-    `_score_rows(X)` returns finite scores `(n_rows, n_items)` for a chunk of rows, as an array of its own; a
+    `_score_rows(X)` returns finite scores `(n_rows, n_items)` for a chunk of rows: an array, which is copied before
+    anything is written, so it may be a view of the model's arrays or read-only; a
     `csr_array` where zero says that nothing is known and most is zero, which makes lists without dense scores.
     `_topk_rows(X, k, seen)` returns `(items, scores)` without seen items, -1 where it knows no more, or None.
 

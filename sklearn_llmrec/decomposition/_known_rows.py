@@ -42,19 +42,17 @@ class KnownRows:
     Parameters
     ----------
     X : csr_array of shape (n, m)
-        Canonical. Its arrays are kept, not copied.
+        Canonical; a copy is kept.
     values : ndarray of shape (n, d)
         One row of values per row of X.
 
     Notes
     -----
-    Memory: `values`, 16 bytes per row, and the arrays of X, 8 bytes per entry where nobody else holds them. Whoever
-    changes X afterwards changes no result: a row is found by the hash it had, and is taken only if it equals what is
-    stored, which then it does not.
+    Memory: `values`, 16 bytes per row, and a copy of X, 8 to 16 bytes per entry.
     """
 
     def __init__(self, X: sp.csr_array, values: NDArray[Any]) -> None:
-        self.rows = X
+        self.rows = X.copy()  # the arrays may be the caller's
         self.values = values
         hashes = row_hashes(X)
         self.order = np.argsort(hashes, kind="stable")

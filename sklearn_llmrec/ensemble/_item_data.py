@@ -7,8 +7,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import matmul_topn, normalize_columns
-from sklearn_llmrec.interactions import is_missing, table_column
-from sklearn_llmrec.utils import canonical
+from sklearn_llmrec.interactions import table_column
+from sklearn_llmrec.utils import canonical, is_missing
 
 
 def item_matrix(values: Any, name: str, n_items: int) -> Any:

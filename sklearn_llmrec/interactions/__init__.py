@@ -31,7 +31,6 @@ from sklearn_llmrec.interactions._sequences import (
 )
 from sklearn_llmrec.interactions._tables import (
     column_names as column_names,
-    is_missing as is_missing,
     n_table_rows as n_table_rows,
     table_column as table_column,
 )

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions._entries import as_times, positions, selected_axes, sorted_entries
-from sklearn_llmrec.interactions._tables import as_ids, n_table_rows, take_rows
+from sklearn_llmrec.interactions._tables import n_table_rows, take_rows
+from sklearn_llmrec.utils import as_ids, narrowed_data, widened_data
 
 
 class AnnotatedArray(sp.csr_array):
@@ -65,7 +66,8 @@ class AnnotatedArray(sp.csr_array):
 
     @user_ids.setter
     def user_ids(self, ids: ArrayLike | None) -> None:
-        self._user_ids = self._checked("user_ids", as_ids("user_ids", ids), 0)
+        owned = None if ids is None else as_ids(ids, "user_ids").copy()
+        self._user_ids = self._checked("user_ids", owned, 0)
 
     @property
     def item_ids(self) -> NDArray[Any] | None:
@@ -74,7 +76,8 @@ class AnnotatedArray(sp.csr_array):
 
     @item_ids.setter
     def item_ids(self, ids: ArrayLike | None) -> None:
-        self._item_ids = self._checked("item_ids", as_ids("item_ids", ids), 1)
+        owned = None if ids is None else as_ids(ids, "item_ids").copy()
+        self._item_ids = self._checked("item_ids", owned, 1)
 
     @property
     def user_features(self) -> Any:
@@ -253,11 +256,21 @@ class AnnotatedArray(sp.csr_array):
         self._drop_stale_times()
 
     def sum_duplicates(self) -> None:
-        """Sum duplicate entries, in place; the time of a sum is the latest of its parts."""
-        if not self._drop_stale_times():
-            super().sum_duplicates()
-            return
+        """Sum duplicate entries, in place; the time of a sum is the latest of its parts.
+
+        Integers keep their type if it holds the sums, else they become int64 or float64.
+        """
+        has_times, dtype = self._drop_stale_times(), self.dtype
         if self.has_canonical_format:
+            return
+        wide = widened_data(self.data)
+        if not has_times:
+            if (
+                wide is not self.data
+            ):  # new arrays, so that those who share the old ones keep theirs
+                self.data, self.indices, self.indptr = wide, self.indices.copy(), self.indptr.copy()
+            super().sum_duplicates()
+            self.data = narrowed_data(self.data, dtype)
             return
         self.sort_indices()
         first = np.append(True, self.indices[1:] != self.indices[:-1])
@@ -268,7 +281,8 @@ class AnnotatedArray(sp.csr_array):
         if logged is not None:
             is_latest = times == np.repeat(latest, np.diff(np.append(starts, len(first))))
             logged = np.maximum.reduceat(np.where(is_latest, logged, -1), starts)
-        self.data = np.add.reduceat(self.data, starts).astype(self.dtype, copy=False)
+        sums = np.add.reduceat(widened_data(self.data), starts)
+        self.data = narrowed_data(sums, dtype) if sums.dtype.kind in "iu" else sums
         self.indices = self.indices[starts]
         self.indptr = np.searchsorted(starts, self.indptr).astype(self.indptr.dtype)
         self._timestamps, self._log_order = latest, logged

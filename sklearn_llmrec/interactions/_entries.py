@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_llmrec.interactions._tables import is_missing
+from sklearn_llmrec.utils import is_missing
 
 
 def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:

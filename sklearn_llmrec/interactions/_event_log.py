@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions._entries import as_times, sorted_by_row_and_column
-from sklearn_llmrec.interactions._ids import factorize, positions_in
-from sklearn_llmrec.interactions._tables import aligned_table, as_ids
+from sklearn_llmrec.interactions._ids import factorize, missing_in, positions_in
+from sklearn_llmrec.interactions._tables import aligned_table
+from sklearn_llmrec.utils import as_ids, cast_values, id_positions, widened_data
 
 
 @dataclass
@@ -92,10 +93,11 @@ def build(
     entries = None
     if len(rows):
         shape = (len(user_ids), len(item_ids))
-        entries = _merge(rows, columns, log.values, log.times, shape, repeats, dtype)
+        entries = _merge(rows, columns, log.values, log.times, shape, repeats)
         report["repeats_merged"] = len(rows) - len(entries.data)
         minimums = min_user_interactions, min_item_interactions
         _drop_weak(entries, report, nonpositive == "net", *minimums)
+        entries.data = cast_values(entries.data, dtype)  # sums, not what is summed
     if entries is None or not len(entries.data):
         raise ValueError(f"No event is left of the {n_read} read; dropped were {report}.")
     del log, rows, columns
@@ -152,15 +154,15 @@ def _axis(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Row or column of every event, -1 where the given ids lack its id, and the ids."""
     codes, ids = factorize(log.frame[name], name)
-    fixed = as_ids(name, given)
-    if fixed is None:
+    if given is None:
         return codes, ids
-    found = positions_in(fixed, codes, ids)
+    fixed = as_ids(given, f"The ids given for column {name!r}").copy()
+    found = positions_in(fixed, codes, ids, name)
     log.report[reason] = int(np.count_nonzero(found < 0))
     if len(found) and log.report[reason] == len(found):
         raise ValueError(
             f"None of the ids given for column {name!r} is in the log: given are {fixed[:3].tolist()}, and the log "
-            f"holds {ids[:3].tolist()}. Ids are equal only if their types are."
+            f"holds {ids[:3].tolist()}."
         )
     return found, fixed
 
@@ -199,16 +201,16 @@ def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) ->
         raise ValueError(f"The log has no column {absent}; it has {list(log.columns)}.")
     result = _Log(log.select(*names), report={"missing": 0})
     checked = others if missing == "keep" else names
-    lacking = [name for name in checked if log[name].null_count() > 0]
+    lacking = {name: mask for name in checked if (mask := missing_in(log[name])) is not None}
     if lacking and missing != "drop":
-        counts = {name: int(log[name].null_count()) for name in lacking}
+        counts = {name: int(np.count_nonzero(mask)) for name, mask in lacking.items()}
         raise ValueError(
             f"Values are missing in the log, by column: {counts}. missing='drop' drops such events."
         )
     if lacking:
         present = np.ones(len(log), dtype=bool)
-        for name in lacking:
-            present &= ~np.asarray(log[name].is_null().to_numpy(), dtype=bool)
+        for mask in lacking.values():
+            present &= ~mask
         result.keep(present, "missing")
     return result
 
@@ -225,11 +227,14 @@ def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
 
 
 def _read_values(log: _Log, name: str, missing: str) -> None:
-    """Put the value column into the log as floats, without NaN."""
+    """Put the value column into the log as floats without NaN, or as integers of 64 bits."""
     dtype = log.frame[name].dtype
     if not (dtype.is_numeric() or dtype == nw.Boolean):
         raise TypeError(f"Column {name!r} has type {dtype}: values must be numbers.")
     values = np.asarray(log.frame[name].to_numpy())
+    if values.dtype.kind in "iu":
+        log.values = values.astype("uint64" if values.dtype == np.uint64 else "int64", copy=False)
+        return
     log.values = values if values.dtype == np.float32 else values.astype(np.float64, copy=False)
     if np.isfinite(log.values).all():
         return
@@ -245,17 +250,15 @@ def _read_values(log: _Log, name: str, missing: str) -> None:
 def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
     """Multiply values by the weights of their event types, dropping other types."""
     codes, types = factorize(log.frame[name], name)
-    unknown = set(event_weights) - set(types.tolist())
-    if unknown == set(event_weights):
-        raise ValueError(
-            f"event_weights knows {sorted(map(str, unknown))}, and column {name!r} holds {types.tolist()[:10]}."
-        )
-    _warn_of_misspelt(
-        name, sorted(map(str, unknown)), [str(t) for t in types if t not in event_weights]
-    )
-    weights = np.array(
-        [event_weights.get(kind, np.nan) for kind in types.tolist()], dtype=np.float64
-    )[codes]
+    known = as_ids(list(event_weights), "The keys of event_weights")
+    found = id_positions(known, types, "event_weights knows", f"column {name!r} holds")
+    labels, unknown = types.tolist(), np.setdiff1d(np.arange(len(known)), found)
+    unused = sorted(map(str, known[unknown].tolist()))
+    if len(unused) == len(known):
+        raise ValueError(f"event_weights knows {unused}, and column {name!r} holds {labels[:10]}.")
+    _warn_of_misspelt(name, unused, [str(t) for t, at in zip(labels, found) if at < 0])
+    values = np.array([*event_weights.values(), np.nan], dtype=np.float64)
+    weights = values[found][codes]  # -1 is the last
     log.values = weights if log.values is None else log.values * weights
     log.keep(~np.isnan(weights), "other_event_types")
 
@@ -300,7 +303,6 @@ def _merge(
     times: NDArray[Any] | None,
     shape: tuple[int, int],
     repeats: str,
-    dtype: Any,
 ) -> _Entries:
     """Entries sorted by row, column, time and place in the log, merged as `repeats` says."""
     order, indices, indptr = sorted_by_row_and_column(rows, columns, shape)
@@ -310,18 +312,16 @@ def _merge(
         _sort_repeats(order, times, first)
         entries.times = times[order]
     values = None if repeats == "count" else values
-    entries.data = (
-        np.ones(len(order), dtype=dtype)
-        if values is None
-        else values[order].astype(dtype, copy=False)
-    )
+    entries.data = np.ones(len(order), dtype=np.int32) if values is None else values[order]
     if repeats == "keep" or first.all():
         return entries
     starts = np.flatnonzero(first)
     last = np.append(starts[1:], len(first)) - 1
-    entries.data = (
-        entries.data[last] if repeats == "last" else np.add.reduceat(entries.data, starts)
-    )
+    if repeats == "last":
+        entries.data = entries.data[last]
+    else:
+        wide = np.float64 if entries.data.dtype.kind == "f" else None
+        entries.data = np.add.reduceat(widened_data(entries.data), starts, dtype=wide)
     entries.times = None if entries.times is None else entries.times[last]
     entries.order, entries.indices = entries.order[last], entries.indices[starts]
     entries.indptr = np.searchsorted(starts, entries.indptr).astype(entries.indptr.dtype)

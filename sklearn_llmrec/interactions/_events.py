@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array
 from sklearn_llmrec.interactions._entries import order_in_rows
 from sklearn_llmrec.interactions._interactions import Interactions
 from sklearn_llmrec.interactions._tables import take_rows
+from sklearn_llmrec.utils import as_csr, as_numeric, canonical, refuse_triples
 
 
 def as_events(X: Any) -> sp.csr_array:
@@ -21,15 +22,16 @@ def as_events(X: Any) -> sp.csr_array:
     ValueError
         If X is not a numeric, finite, two-dimensional matrix.
     """
+    X = X if isinstance(X, Interactions) else as_numeric(X)
+    if not sp.issparse(X):
+        refuse_triples(X)
+    elif not isinstance(X, Interactions):
+        X = canonical(as_csr(X))
     M = check_array(X, accept_sparse="csr", dtype="numeric", ensure_min_samples=0)
-    if not isinstance(M, Interactions):
-        M = sp.csr_array(M)
-    repeats = isinstance(M, Interactions)  # those of a plain matrix are sums in parts
-    if not (M.has_sorted_indices if repeats else M.has_canonical_format):
+    M = M if sp.issparse(M) else sp.csr_array(M)
+    if not M.has_sorted_indices:
         M = M.copy()
         M.sort_indices()
-        if not repeats:
-            M.sum_duplicates()
     if len(M.data) != M.nnz or not (M.data != 0).all():
         M = M.copy()
         M.eliminate_zeros()
@@ -46,7 +48,8 @@ def like(result: sp.csr_array, X: Any) -> Any:
     if isinstance(X, Interactions):
         return result
     if not sp.issparse(X):
-        return result.toarray()
+        dense = result.toarray()
+        return dense.astype(X.dtype, copy=False) if isinstance(X, np.ndarray) else dense
     return result if isinstance(X, sp.sparray) else sp.csr_matrix(result)
 
 

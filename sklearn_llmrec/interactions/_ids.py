@@ -6,76 +6,160 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.interactions._tables import id_array, id_positions
+from sklearn_llmrec.utils import as_ids, first_repeated, id_keys, id_positions, ids_of_column
 
 # Integer ids are looked up in a table where their range is at most this, or this many times their number.
 _TABLE_RANGE = 2**22
 _TABLE_FACTOR = 2
 
 
-def factorize(series: "nw.Series[Any]", name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Position of every id among the sorted ids, and those; a missing id is None, the last."""
+def missing_in(series: "nw.Series[Any]") -> NDArray[np.bool_] | None:
+    """Return a mask of the nulls and NaN of a column, or None where it has none."""
+    missing = None
     if series.null_count():
-        present = ~np.asarray(series.is_null().to_numpy(), dtype=bool)
-        known, ids = factorize(
-            series.filter(nw.new_series("p", present, backend=series.implementation)), name
-        )
-        codes = np.full(len(present), len(ids), dtype=known.dtype)
-        codes[present] = known
-        return codes, np.array([*ids.tolist(), None], dtype=object)
+        missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
+    # Polars and Arrow tell NaN from null; an id that is no number is missing in both.
+    if series.dtype in (nw.Float32, nw.Float64):
+        values = np.asarray(series.to_numpy())
+        if np.isnan(values).any():
+            missing = np.isnan(values) if missing is None else missing | np.isnan(values)
+    return missing
+
+
+def factorize(series: "nw.Series[Any]", name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Find the position of every id among the sorted ids of the column.
+
+    Parameters
+    ----------
+    series : narwhals Series
+    name : str
+        Name of the column.
+
+    Returns
+    -------
+    codes : ndarray of shape (n,)
+        Position of every id in `ids`.
+    ids : ndarray
+        The distinct ids in ascending order; a missing id is None, the last.
+
+    Raises
+    ------
+    TypeError
+        If the ids are of several types, or have no order.
+    """
+    missing = missing_in(series)
+    if missing is not None:
+        kept = nw.new_series("kept", ~missing, backend=series.implementation)
+        known, ids = factorize(series.filter(kept), name)
+        codes = np.full(len(missing), len(ids), dtype=known.dtype)
+        codes[~missing] = known
+        labels = np.empty(len(ids) + 1, dtype=object)
+        labels[:-1] = list(ids) if ids.dtype.kind in "mM" else ids.tolist()
+        return codes, labels
     if series.dtype in (nw.Categorical, nw.Enum):
-        series = series.cast(nw.String)
-    if series.dtype.is_numeric() or series.dtype.is_temporal() or series.dtype == nw.Boolean:
-        return _factorize_array(id_array(series))
-    return _factorize_labels(series, name)
+        native = series.to_native()
+        if series.implementation.is_pandas_like() and hasattr(native, "cat"):
+            return _factorize_categories(native, name)
+        if series.implementation.is_polars():
+            series = series.cast(nw.String)  # categories of polars are texts
+    if series.dtype == nw.String:
+        return _factorize_texts(series)
+    return _factorize_ids(ids_of_column(series, f"Ids in column {name!r}"), name)
 
 
-def _factorize_array(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _factorize_categories(native: Any, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Factorize a categorical of pandas, whose categories keep their type."""
+    categories, codes = native.cat.categories, np.asarray(native.cat.codes)
+    used = np.flatnonzero(np.bincount(codes, minlength=len(categories)))
+    position, ids = _factorize_ids(as_ids(categories[used], f"Ids in column {name!r}"), name)
+    of_category = np.zeros(len(categories), dtype=position.dtype)
+    of_category[used] = position
+    return of_category[codes], ids
+
+
+def _factorize_ids(ids: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    if ids.dtype.kind == "O":
+        return _factorize_objects(ids, name)
     if ids.dtype.kind in "iu" and len(ids):
         low, high = int(ids.min()), int(ids.max())
         if high - low < max(_TABLE_RANGE, _TABLE_FACTOR * len(ids)):
-            shifted = ids if 0 <= low < _TABLE_RANGE else ids - ids.dtype.type(low)
-            offset = 0 if shifted is ids else low
-            present = np.zeros(high - offset + 1, dtype=bool)
-            present[shifted] = True
-            known = np.flatnonzero(present)
-            if len(known) == len(present):
-                codes = shifted.astype(np.int32, copy=False) if high - offset < 2**31 else shifted
-            else:
-                codes = (np.cumsum(present, dtype=np.int32) - 1)[shifted]
-            return codes, (known + offset).astype(ids.dtype, copy=False)
+            return _factorize_by_table(ids, low, high)
     known, codes = np.unique(ids, return_inverse=True)
     return codes.astype(np.int32), known
 
 
-def _factorize_labels(series: "nw.Series[Any]", name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    if series.implementation.is_pandas():
-        codes, labels = series.to_native().factorize()
-        known = np.asarray(labels, dtype=object)
+def _factorize_by_table(
+    ids: NDArray[Any], low: int, high: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Factorize integers of a small range by a table of it."""
+    # In 64 bits no difference of two ids wraps.
+    wide = ids if ids.dtype.itemsize == 8 else ids.astype(np.int64)
+    offset = 0 if 0 <= low < _TABLE_RANGE else low
+    shifted = wide if not offset else wide - wide.dtype.type(offset)
+    present = np.zeros(high - offset + 1, dtype=bool)
+    present[shifted] = True
+    known = np.flatnonzero(present)
+    if len(known) == len(present):
+        codes = shifted.astype(np.int32, copy=False) if high - offset < 2**31 else shifted
     else:
-        known = np.asarray(series.unique().to_numpy(), dtype=object)
-        numbers = np.arange(len(known)).tolist()
-        codes = series.replace_strict(known.tolist(), numbers, return_dtype=nw.Int32).to_numpy()
+        codes = (np.cumsum(present, dtype=np.int32) - 1)[shifted]
+    return codes, (known.astype(wide.dtype) + wide.dtype.type(offset)).astype(ids.dtype)
+
+
+def _factorize_objects(ids: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    first: dict[Any, int] = {}
+    codes = np.fromiter(
+        (first.setdefault(key, len(first)) for key in id_keys(ids)), np.int64, len(ids)
+    )
+    known = np.empty(len(first), dtype=object)
+    known[codes] = ids
     try:
         order = np.argsort(known, kind="stable")
     except TypeError as error:
-        kinds = sorted({type(label).__name__ for label in known})
-        raise TypeError(
-            f"Ids in column {name!r} are of several types, {kinds}: convert them to one."
-        ) from error
-    rank = np.empty(len(known), dtype=np.int32)
-    rank[order] = np.arange(len(known), dtype=np.int32)
-    return rank[np.asarray(codes)], known[order]
+        raise TypeError(f"Ids in column {name!r} have no order: {error}.") from error
+    return _ranks(order)[codes], known[order]
 
 
-def positions_in(given: NDArray[Any], codes: NDArray[Any], ids: NDArray[Any]) -> NDArray[Any]:
-    """Position of every id, coded in `ids`, in `given`, -1 where that lacks it.
+def _factorize_texts(series: "nw.Series[Any]") -> tuple[NDArray[Any], NDArray[Any]]:
+    if series.implementation.is_pandas_like():
+        native = series.to_native()
+        codes, labels = native.factorize()
+        known = np.asarray(labels, dtype=object)
+        if native.dtype == object or getattr(native.dtype, "storage", None) == "python":
+            # pandas' own table reads texts up to a zero byte.
+            texts = np.asarray(native, dtype=object)
+            if not (known[codes] == texts).all():
+                return _factorize_objects(texts, series.name)
+    else:
+        known = np.array(series.unique().to_list(), dtype=object)
+        numbers = np.arange(len(known)).tolist()
+        codes = series.replace_strict(known.tolist(), numbers, return_dtype=nw.Int32).to_numpy()
+    order = np.argsort(known, kind="stable")
+    return _ranks(order)[np.asarray(codes)], known[order]
+
+
+def _ranks(order: NDArray[Any]) -> NDArray[np.int32]:
+    """Return the place of every element in an order."""
+    ranks = np.empty(len(order), dtype=np.int32)
+    ranks[order] = np.arange(len(order), dtype=np.int32)
+    return ranks
+
+
+def positions_in(
+    given: NDArray[Any], codes: NDArray[Any], ids: NDArray[Any], name: str
+) -> NDArray[Any]:
+    """Find the position of every id, coded in `ids`, in `given`; -1 where that lacks it.
 
     Raises
     ------
     ValueError
-        If an id is given twice.
+        If an id is given twice, or the ids given are of another kind.
     """
-    if len(set(given.tolist())) < len(given):
-        raise ValueError("users and items must not hold an id twice.")
-    return id_positions(given, ids).astype(np.int32)[codes]
+    repeated = first_repeated(given)
+    if repeated is not None:
+        raise ValueError(
+            f"users and items must not hold an id twice: {given[repeated : repeated + 1].tolist()[0]!r} occurs again "
+            f"at position {repeated}."
+        )
+    found = id_positions(given, ids, f"for column {name!r} given are", "the log holds")
+    return found.astype(np.int32)[codes]

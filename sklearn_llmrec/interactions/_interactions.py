@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions import _event_log
@@ -21,8 +22,24 @@ from sklearn_llmrec.interactions._tables import (
     matrix_of_table,
     table_column,
 )
+from sklearn_llmrec.utils import (
+    as_csr,
+    as_ids,
+    as_numeric,
+    cast_values,
+    narrowed_data,
+    refuse_triples,
+    widened_data,
+)
 
 __all__ = ["Interactions"]
+
+
+def known_values(values: Any) -> NDArray[Any]:
+    """Return values of entries in a type that SciPy's sparse arrays know."""
+    values = np.asarray(values)
+    # Operations of SciPy build complex results, which are its own business.
+    return values if values.dtype.kind == "c" else as_numeric(values, "The values")
 
 
 class Interactions(AnnotatedArray):
@@ -115,12 +132,14 @@ class Interactions(AnnotatedArray):
         if timestamps is not None:
             data, entries, indices, indptr, shape = sorted_entries(arg1, shape)
             times = as_times(timestamps, len(entries))
-            super().__init__((data[entries], indices, indptr), shape, dtype, **options)
+            super().__init__((known_values(data[entries]), indices, indptr), shape, **options)
             self._timestamps, self._log_order = times[entries], entries
             if is_coordinates(arg1):
                 self.sum_duplicates()
         else:
-            super().__init__(arg1, shape, dtype, copy, **options)
+            self._set_entries(arg1, shape, copy, options)
+        if dtype is not None:
+            self.data = cast_values(self.data, dtype)
         if isinstance(arg1, AnnotatedArray) and arg1.shape == self.shape:
             arg1._hand_on(self, copy=copy, times=timestamps is None)
         if user_ids is not None:
@@ -131,6 +150,26 @@ class Interactions(AnnotatedArray):
             self.user_features = user_features
         if item_features is not None:
             self.item_features = item_features
+
+    def _set_entries(
+        self, arg1: Any, shape: tuple[int, ...] | None, copy: bool, options: dict[str, Any]
+    ) -> None:
+        """Set the entries of a matrix without times; sums of duplicate coordinates do not wrap."""
+        if sp.issparse(arg1):
+            # Conversions of other formats sum duplicates.
+            arg1 = as_csr(arg1) if arg1.format in ("coo", "bsr") else arg1
+            super().__init__(arg1, shape, copy=copy, **options)
+        elif not isinstance(arg1, tuple):
+            dense = as_numeric(arg1, "The matrix")
+            refuse_triples(dense)
+            super().__init__(dense, shape, copy=copy, **options)
+        elif np.ndim(arg1[0]) == 0:  # a shape
+            super().__init__(arg1, shape, copy=copy, **options)
+        else:
+            data = known_values(arg1[0])
+            wide = widened_data(data) if len(arg1) == 2 else data
+            super().__init__((wide, *arg1[1:]), shape, copy=copy, **options)
+            self.data = narrowed_data(self.data, data.dtype)
 
     @classmethod
     def from_frame(
@@ -373,7 +412,7 @@ class Interactions(AnnotatedArray):
         return long_table(
             items,
             scores,
-            np.asarray(users),
+            as_ids(users, "users"),
             item_ids,
             (user_name, item_name),
             features,

@@ -6,7 +6,14 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_llmrec.utils import names_of_events, require
+from sklearn_llmrec.utils import (
+    as_ids,
+    first_repeated,
+    id_positions,
+    ids_of_column,
+    names_of_events,
+    require,
+)
 
 
 def n_table_rows(table: Any) -> int:
@@ -32,63 +39,43 @@ def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
     return (nw.maybe_reset_index(frame[rows]) if numbered else frame[rows]).to_native()
 
 
-def as_ids(name: str, ids: ArrayLike | None) -> NDArray[Any] | None:
-    """Ids as a one-dimensional array.
-
-    Raises
-    ------
-    ValueError
-        If they have another number of dimensions.
-    """
-    if ids is None:
-        return None
-    array = np.asarray(ids)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, got an array of shape {array.shape}.")
-    return array
-
-
-def id_positions(known: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.int64]:
-    """Position of every id in `known`, -1 where it is not there."""
-    kinds = known.dtype.kind + ids.dtype.kind
-    if "O" in kinds or (kinds[0] in "biuf") != (kinds[1] in "biuf"):
-        where = {label: i for i, label in enumerate(known.tolist())}
-        return np.fromiter((where.get(label, -1) for label in ids.tolist()), np.int64, len(ids))
-    if not len(known):
-        return np.full(len(ids), -1)
-    order = np.argsort(known, kind="stable")
-    found = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
-    return np.where(known[found] == ids, found, -1)
-
-
 def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> NDArray[np.int64]:
-    """Positions of ids that must all be known.
+    """Find the positions of ids that must all be known.
 
     Raises
     ------
     ValueError
-        If there are no ids to look in, or one is not among them.
+        If there are no ids to look in, the ids are of another kind, one is not there, or one is there several times.
     """
     if known is None:
         raise ValueError(f"The matrix has no {what}_ids to look in: set X.{what}_ids.")
-    wanted = np.atleast_1d(np.asarray(ids))
-    found = id_positions(known, wanted)
+    single = isinstance(ids, (str, bytes)) or not hasattr(ids, "__iter__") or np.shape(ids) == ()
+    wanted = as_ids([ids] if single else ids, f"The {what} ids asked for")
+    found = id_positions(known, wanted, f"the matrix has {what}_ids", "asked for are")
     if (found < 0).any():
         unknown = wanted[found < 0]
         raise ValueError(
             f"{len(unknown)} {what} ids are not in the matrix, for example {unknown[:3].tolist()}; it has "
             f"{len(known)}, such as {known[:3].tolist()}."
         )
+    if first_repeated(known) is not None:
+        later = id_positions(known[::-1], wanted, "", "")
+        twice = np.flatnonzero(len(known) - 1 - later != found)
+        if len(twice):
+            raise ValueError(
+                f"The {what} id {wanted[twice[:1]].tolist()[0]!r} is in the matrix several times, first at positions "
+                f"{found[twice[0]]} and {len(known) - 1 - later[twice[0]]}: select by position instead."
+            )
     return found
 
 
 def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> Any:
-    """A feature table with one row per id, in their order; ids it lacks get missing values.
+    """Bring a feature table to one row per id, in their order; ids it lacks get missing values.
 
     Raises
     ------
     ValueError
-        If it has no such id column, or an id twice.
+        If it has no such id column, an id twice, or ids of another kind.
     """
     if table is None:
         return None
@@ -97,9 +84,9 @@ def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> A
         raise ValueError(
             f"{name} has no column {id_column!r} to find its rows by; it has {frame.columns}."
         )
-    known = id_array(frame[id_column])
-    found = id_positions(known, ids)
-    if len(set(known.tolist())) < len(known):
+    known = ids_of_column(frame[id_column], f"Ids in column {id_column!r} of {name}")
+    found = id_positions(known, ids, f"column {id_column!r} of {name} holds", "the log holds")
+    if first_repeated(known) is not None:
         raise ValueError(f"{name} has ids twice in column {id_column!r}: one row per id is needed.")
     if not len(known):
         raise ValueError(f"{name} has no rows.")
@@ -108,20 +95,20 @@ def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> A
         present = nw.new_series("present", found >= 0, backend=frame.implementation)
         others = [c for c in frame.columns if c != id_column]
         frame = frame.with_columns(*(nw.when(present).then(nw.col(c)).alias(c) for c in others))
-        labels = nw.new_series(id_column, ids.tolist(), backend=frame.implementation)
+        library = frame.implementation
+        labels = nw.new_series(id_column, _for_library(ids, library), backend=library)
         frame = frame.with_columns(labels).select(*frame.columns)
     return frame.to_native()
 
 
-def id_array(series: "nw.Series[Any]") -> NDArray[Any]:
-    """Ids of a column as a numpy array: integers where they are whole numbers, texts as objects."""
-    ids = np.asarray(series.to_numpy())
-    if ids.dtype.kind == "f" and np.isfinite(ids).all() and (ids == np.floor(ids)).all():
-        return ids.astype(np.int64)
-    return ids.astype(object) if ids.dtype.kind in "US" else ids
+def _for_library(values: NDArray[Any], library: Any) -> Any:
+    """Return values of a column as a table library takes them without casting any."""
+    if values.dtype.kind != "O" or nw.Implementation.from_backend(library).is_pandas_like():
+        return values  # pandas makes floats of a list of integers and None
+    return values.tolist()
 
 
-def matrix_of_table(table: Any) -> tuple[Any, NDArray[Any] | None, NDArray[Any] | None]:
+def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
     """The numbers of a dataframe that is a matrix itself, with its labels of rows and columns; others as they are.
 
     Raises
@@ -136,16 +123,19 @@ def matrix_of_table(table: Any) -> tuple[Any, NDArray[Any] | None, NDArray[Any] 
         return table, None, None
     names, index = list(frame.columns), nw.maybe_get_index(frame)
     values = np.asarray(table) if index is not None else frame.to_numpy()
+    if values.dtype.kind == "O":  # of nullable numbers
+        try:
+            values = values.astype(np.float64)
+        except (TypeError, ValueError):
+            names = [*names]
     if names_of_events(names) or values.dtype.kind not in "biuf":
         raise TypeError(
             "A table given to Interactions is the matrix itself, a row of numbers per user and a column per item; this "
             f"one has columns {names[:5]}. Interactions.from_frame(df, user=..., item=...) takes a table of events."
         )
-    rows = (
-        None if index is None or hasattr(index, "step") else np.asarray(index)
-    )  # a RangeIndex has a step
-    numbered = hasattr(getattr(table, "columns", None), "step")
-    return values, rows, None if numbered else np.asarray(names)
+    rows = None if index is None or hasattr(index, "step") else index  # a RangeIndex has a step
+    labels = getattr(table, "columns", names) if index is not None else names
+    return values, rows, None if hasattr(labels, "step") else labels
 
 
 def column_names(table: Any) -> list[str]:
@@ -176,19 +166,6 @@ def table_column(table: Any, what: str, name: str) -> NDArray[Any]:
     frame = nw.from_native(table, eager_only=True, pass_through=True)
     is_frame = isinstance(frame, nw.DataFrame)
     return np.asarray(frame.get_column(name).to_numpy() if is_frame else table[name])
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value stands for nothing: None, NaN, NaT or pandas' NA."""
-    return value is None or value is np.ma.masked or bool(_differs_from_itself(value))
-
-
-def _differs_from_itself(value: Any) -> bool:
-    if isinstance(value, str):
-        return False
-    same = value == value  # NaN and NaT differ from themselves
-    # pandas' NA answers NA, which refuses to be a bool: it is no bool at all.
-    return not same if isinstance(same, (bool, np.bool_)) else type(value).__name__ == "NAType"
 
 
 def long_table(
@@ -230,5 +207,5 @@ def long_table(
         columns["score"] = values[given]
     columns |= {name: values[items[given]] for name, values in features.items()}
     require(library, extra="all")
-    plain = {name: c.tolist() if c.dtype.kind == "O" else c for name, c in columns.items()}
+    plain = {name: _for_library(values, library) for name, values in columns.items()}
     return nw.from_dict(plain, backend=library).to_native()

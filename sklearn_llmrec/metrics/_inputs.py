@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils import canonical
+from sklearn_llmrec.utils import as_csr, as_numeric, canonical
 
 
 def check_matrix(M: Any, name: str) -> sp.csr_array:
@@ -19,19 +19,12 @@ def check_matrix(M: Any, name: str) -> sp.csr_array:
     ValueError
         If `M` is not two-dimensional or holds NaN or infinity.
     """
-    if not sp.issparse(M):
-        M = np.asarray(M)
-        M = M.astype(np.float32) if M.dtype == np.float16 else M  # which scipy does not know
-    if M.dtype.kind not in "biuf":
-        raise TypeError(
-            f"{name} must hold numbers, one row per user and one column per item; got dtype {M.dtype}. "
-            "Interactions.from_frame(df, user=..., item=...) builds such a matrix from a table of ids."
-        )
+    M = as_numeric(M, name)
     if M.ndim != 2:
         raise ValueError(
             f"{name} must be a matrix of shape (n_users, n_items), got an array of {M.ndim} dimension(s)."
         )
-    M = canonical(M if sp.issparse(M) and M.format == "csr" else sp.csr_array(M))
+    M = canonical(as_csr(M))
     if M.dtype.kind == "f" and not np.isfinite(M.data).all():
         row, column = _entry(M, np.flatnonzero(~np.isfinite(M.data))[0])
         raise ValueError(f"{name} holds NaN or infinity, first in row {row}, column {column}.")
@@ -76,12 +69,10 @@ def check_lists(items: Any, n_items: int) -> NDArray[np.signedinteger[Any]]:
         raise ValueError(
             f"Lists must have the shape (n_users, k), one row per user; got {items.ndim} dimension(s)."
         )
-    if items.dtype.kind == "u":
-        items = items.astype(np.int64)
     if items.size and (items.min() < -1 or items.max() >= n_items):
         row, place = np.argwhere((items < -1) | (items >= n_items))[0]
         raise ValueError(
             f"Row {row} recommends item {items[row, place]} at place {place}, and there are items 0 to "
             f"{n_items - 1} (-1 says: no item)."
         )
-    return items
+    return items.astype(np.int64) if items.dtype.kind == "u" else items

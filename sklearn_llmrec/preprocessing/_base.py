@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
-from sklearn_llmrec.utils import fit_context, restored_on_error
+from sklearn_llmrec.utils import fit_context, ready_to_sum, refuse_triples, restored_on_error
 
 
 def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False) -> Any:
@@ -22,8 +22,14 @@ def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
         float32 or float64, possibly the caller's own object: not to be written to.
     """
     X = validate_data(
-        estimator, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=reset
+        estimator,
+        ready_to_sum(X),
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        reset=reset,
     )
+    if reset:
+        refuse_triples(X)
     if nonnegative:
         check_non_negative(X, type(estimator).__name__)
     if sp.issparse(X) and X.nnz and not X.data.all():

@@ -55,6 +55,8 @@ class Trie:
         trie = cls(np.concatenate(parents), np.concatenate(edges), np.concatenate(depths), at)
         if len(np.unique(at)) < len(at) or trie.n_children[at].any():
             raise ValueError("An item must not begin with all tokens of another.")
+        for table in ("items", "fork_numbers", "choices", "choice_bounds", "ends", "steps", "tips"):
+            getattr(trie, table)  # computed now, so that no prediction changes a fitted model
         return trie
 
     @cached_property

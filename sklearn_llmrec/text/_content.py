@@ -14,10 +14,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-from sklearn_llmrec.interactions import is_missing, n_table_rows
+from sklearn_llmrec.interactions import n_table_rows
 from sklearn_llmrec.text._encoder import SentenceEncoder
 from sklearn_llmrec.text._texts import as_texts, table_columns, texts_from_features
-from sklearn_llmrec.utils import HasMethods, canonical, require_memory
+from sklearn_llmrec.utils import HasMethods, canonical, is_missing, require_memory
 
 #: What `item_texts` and `encoder` may be, for `_parameter_constraints`.
 CONTENT_CONSTRAINTS: dict[str, Any] = {

@@ -84,7 +84,8 @@ class ContentUserKNN(ContentNeighbors):
         self._share_ = share
         self.item_embeddings_ = texts
         self._weighting_ = weighting_of(X, "auto", "cosine", None)
-        self._behaviour_, self.profiles_ = self._compared(X)
+        behaviour, self.profiles_ = self._compared(X)
+        self._behaviour_ = behaviour.copy()  # its pattern may be the caller's
         self._masked_votes_ = with_mask(X)
 
     @property

@@ -6,7 +6,8 @@ from typing import Any
 
 import narwhals as nw
 
-from sklearn_llmrec.interactions import column_names, is_missing
+from sklearn_llmrec.interactions import column_names
+from sklearn_llmrec.utils import is_missing
 
 
 def as_texts(X: Any, name: str = "X") -> list[str]:

@@ -14,6 +14,15 @@ from sklearn_llmrec.utils._callbacks import (
 )
 from sklearn_llmrec.utils._chunks import row_chunks as row_chunks, rows_between as rows_between
 from sklearn_llmrec.utils._documented import COMMON_TEXTS as COMMON_TEXTS, documented as documented
+from sklearn_llmrec.utils._ids import (
+    as_ids as as_ids,
+    equal_ids as equal_ids,
+    first_repeated as first_repeated,
+    id_keys as id_keys,
+    id_positions as id_positions,
+    ids_of_column as ids_of_column,
+    is_missing as is_missing,
+)
 from sklearn_llmrec.utils._memory import require_memory as require_memory
 from sklearn_llmrec.utils._optional import require as require
 from sklearn_llmrec.utils._sklearn import (
@@ -34,7 +43,6 @@ from sklearn_llmrec.utils._threads import (
     slices_for_threads as slices_for_threads,
 )
 from sklearn_llmrec.utils._validation import (
-    canonical as canonical,
     check_candidates as check_candidates,
     check_k as check_k,
     check_matrix as check_matrix,
@@ -42,6 +50,16 @@ from sklearn_llmrec.utils._validation import (
     check_weights as check_weights,
     names_of_events as names_of_events,
     rows_without_entries as rows_without_entries,
+)
+from sklearn_llmrec.utils._values import (
+    as_csr as as_csr,
+    as_numeric as as_numeric,
+    canonical as canonical,
+    cast_values as cast_values,
+    narrowed_data as narrowed_data,
+    ready_to_sum as ready_to_sum,
+    refuse_triples as refuse_triples,
+    widened_data as widened_data,
 )
 
 if TYPE_CHECKING:

@@ -8,6 +8,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+from sklearn_llmrec.utils._ids import equal_ids
+from sklearn_llmrec.utils._values import canonical, ready_to_sum, refuse_triples
+
 _USERS = ("user", "customer", "visitor", "session")
 _EVENT_COLUMN = re.compile(
     r"(user|customer|visitor|session|item|product|movie|article)[ _]?(id|no)?$", re.IGNORECASE
@@ -17,18 +20,6 @@ _LARGEST = {4: 1e10, 8: 1e15}
 # A matrix whose largest value is smaller: its squares, and what they are divided by, vanish.
 _SMALLEST = 1e-15
 _SAME_COLUMNS = "Interactions.from_frame(..., items=model.item_ids_) builds a matrix with the columns of the fit."
-
-
-def canonical(X: sp.csr_array) -> sp.csr_array:
-    """`X` as plain `csr_array` with sorted indices, duplicates summed, no stored zeros; copied only where needed."""
-    X = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
-    if not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    if X.nnz and not X.data.all():
-        X = X.copy()
-        X.eliminate_zeros()
-    return X
 
 
 def rows_without_entries(X: sp.csr_array) -> NDArray[np.bool_]:
@@ -73,7 +64,7 @@ def check_matrix(
     try:
         X = validate_data(
             estimator,
-            X,
+            ready_to_sum(X),
             accept_sparse="csr",
             dtype=[np.float64, np.float32],
             reset=reset,
@@ -108,6 +99,7 @@ def check_matrix(
         X = sp.csr_array(X)
     if reset:
         _refuse_events(estimator)
+        refuse_triples(X)
     if reset and X.shape[1] < 2:
         raise ValueError(
             f"X has n_features = 1: {name} ranks the columns of a user-by-item matrix, and one column leaves nothing "
@@ -187,13 +179,13 @@ def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> 
     if reset:
         vars(estimator).pop("item_ids_", None)
         if ids is not None:
-            estimator.item_ids_ = ids
+            estimator.item_ids_ = ids.copy()
         return
     known = getattr(estimator, "item_ids_", None)
-    if ids is None or known is None or ids is known or np.array_equal(ids, known):
+    if ids is None or known is None or (same := equal_ids(ids, known)).all():
         return
-    pairs = enumerate(zip(ids.tolist(), known.tolist()))
-    column, (here, there) = next(pair for pair in pairs if pair[1][0] != pair[1][1])
+    column = int(np.argmin(same))
+    here, there = ids[[column]].tolist()[0], known[[column]].tolist()[0]
     raise ValueError(
         f"X carries other item ids than at fit: column {column} is {here!r}, and was {there!r} when "
         f"{type(estimator).__name__} was fitted. {_SAME_COLUMNS}"
@@ -294,4 +286,4 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
             f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
             f"columns 0 to {shape[1] - 1}."
         )
-    return np.unique(candidates)
+    return np.unique(candidates).astype(np.int64)
