@@ -39,6 +39,7 @@ from sklearn_llmrec.utils._validation import (
     names_of_events as names_of_events,
     rows_without_entries as rows_without_entries,
 )
+from sklearn_llmrec.utils._warnings import warn as warn
 
 if TYPE_CHECKING:
     from sklearn_llmrec.base import (
