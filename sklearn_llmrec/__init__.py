@@ -90,10 +90,10 @@ def _similar_name(name: str) -> str:
     """Say where a similar name is, in any subpackage."""
     from difflib import get_close_matches
 
-    places = {subpackage: __name__ for subpackage in _SUBPACKAGES}
+    places = dict.fromkeys(_SUBPACKAGES, __name__)
     for subpackage in _SUBPACKAGES:
         module = _import_module(f"{__name__}.{subpackage}")
-        places |= {public: module.__name__ for public in getattr(module, "__all__", ())}
+        places |= dict.fromkeys(getattr(module, "__all__", ()), module.__name__)
     places |= dict.fromkeys(_MODULE_OF, __name__)
     folded = {public.lower(): public for public in places}
     near = [folded[match] for match in get_close_matches(name.lower(), folded, n=1)]

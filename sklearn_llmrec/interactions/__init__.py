@@ -30,7 +30,9 @@ from sklearn_llmrec.interactions._sequences import (
     windows as windows,
 )
 from sklearn_llmrec.interactions._tables import (
+    as_ids as as_ids,
     column_names as column_names,
+    id_positions as id_positions,
     is_missing as is_missing,
     n_table_rows as n_table_rows,
     table_column as table_column,

@@ -219,7 +219,9 @@ def _how_to_read(log: Any) -> str:
     if isinstance(log, (str, bytes, PathLike)):
         return "A path names a file: read it first, for example with pandas.read_csv or pandas.read_parquet."
     if isinstance(log, (list, dict, np.ndarray)):
-        return "Turn it into a table with named columns first: pandas.DataFrame(data, columns=[...])."
+        return (
+            "Turn it into a table with named columns first: pandas.DataFrame(data, columns=[...])."
+        )
     if sp.issparse(log):
         return "A user-by-item matrix is no log: Interactions(matrix) takes it."
     return "A query result becomes one by pandas.read_sql."

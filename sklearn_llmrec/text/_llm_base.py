@@ -19,7 +19,7 @@ from sklearn_llmrec.interactions import event_sequences
 from sklearn_llmrec.text._llm_answers import UnreadableAnswer
 from sklearn_llmrec.text._llm_client import ChatFailed, Session
 from sklearn_llmrec.text._texts import texts_of_items
-from sklearn_llmrec.utils import Interval, canonical, warn
+from sklearn_llmrec.utils import Interval, canonical, check_arguments, warn
 
 # The sessions of the calls under way, by the estimator that asks (one may rerank what another has
 # reranked): the estimator itself changes in fit only.
@@ -137,7 +137,10 @@ class LanguageModelReranker(BaseReranker):
         with self._session():
             return super()._recommend(X, seen, k, candidates)
 
-    def rerank(self, X: Any, k: int = 10, *, exclude_seen: bool = True) -> RerankResult:
+    @check_arguments
+    def rerank(
+        self, X: Any, k: int = 10, *, exclude_seen: bool = True, ids: bool = False
+    ) -> RerankResult:
         """`recommend`, with what the model did.
 
         Parameters
@@ -148,6 +151,8 @@ class LanguageModelReranker(BaseReranker):
             Length of the lists.
         exclude_seen : bool, default=True
             Whether items of the row itself are left out.
+        ids : bool, default=False
+            Whether the items returned are item ids (those in `item_ids_`) instead of column numbers.
 
         Returns
         -------
@@ -160,7 +165,7 @@ class LanguageModelReranker(BaseReranker):
         check_is_fitted(self)
         start = time.monotonic()
         with self._session() as session:
-            items, scores = self.recommend(X, k, exclude_seen=exclude_seen)
+            items, scores = self.recommend(X, k, exclude_seen=exclude_seen, ids=ids)
         return RerankResult(
             items=items,
             scores=scores,

@@ -3,6 +3,7 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
+from sklearn_llmrec.utils._arguments import check_arguments as check_arguments
 from sklearn_llmrec.utils._atomic import restored_on_error as restored_on_error
 from sklearn_llmrec.utils._callbacks import (
     CallbackSupportMixin as CallbackSupportMixin,
@@ -14,6 +15,7 @@ from sklearn_llmrec.utils._callbacks import (
 )
 from sklearn_llmrec.utils._chunks import row_chunks as row_chunks, rows_between as rows_between
 from sklearn_llmrec.utils._documented import COMMON_TEXTS as COMMON_TEXTS, documented as documented
+from sklearn_llmrec.utils._input_errors import validated as validated
 from sklearn_llmrec.utils._memory import require_memory as require_memory
 from sklearn_llmrec.utils._optional import require as require
 from sklearn_llmrec.utils._sklearn import (
