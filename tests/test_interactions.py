@@ -653,7 +653,7 @@ def test_against_a_loop(seed, spread, texts):
         ({"user": "x"}, ValueError, r"no column \['x'\]; it has"),
         ({"value": "who"}, TypeError, "values must be numbers"),
         ({"timestamp": "who"}, TypeError, "times must be numbers or datetimes"),
-        ({"repeats": "mean"}, ValueError, "repeats must be one of"),
+        ({"repeats": "median"}, ValueError, "repeats must be one of"),
         ({"users": ["bob", "bob"]}, ValueError, "id twice"),
         ({"users": ["eve"]}, ValueError, "None of the ids given for column 'who' is in the log"),
         ({"items": ["9"]}, ValueError, r"given are \['9'\], and the log holds \[2, 7, 9\]"),

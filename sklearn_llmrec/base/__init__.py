@@ -4,6 +4,10 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from sklearn_llmrec.base._biases import Biases as Biases
+from sklearn_llmrec.base._by_id import (
+    candidates_of_ids as candidates_of_ids,
+    ids_of_columns as ids_of_columns,
+)
 from sklearn_llmrec.base._explain import (
     ExplainMixin,
     check_lists_to_explain as check_lists_to_explain,

@@ -9,28 +9,50 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_llmrec.base._by_id import columns_of_ids
+from sklearn_llmrec.utils import check_arguments
 
-def check_lists_to_explain(items: ArrayLike, n_rows: int, n_items: int) -> NDArray[np.int64]:
-    """Items to explain as an array of shape (n_rows, k), -1 for an empty place; one item per row is k = 1.
+
+def check_lists_to_explain(
+    estimator: Any, items: ArrayLike, shape: tuple[int, int], ids: bool = False
+) -> NDArray[np.int64]:
+    """Return columns of items to explain, of shape (n_rows, k), -1 for an empty place; one item per row is k = 1.
+
+    Parameters
+    ----------
+    estimator : BaseRecommender
+        The fitted model, which knows the item ids.
+    items : array-like of shape (n_rows,) or (n_rows, k)
+        Column numbers, or item ids.
+    shape : tuple of int
+        The shape of X.
+    ids : bool, default=False
+        Whether `items` are item ids.
 
     Raises
     ------
     TypeError
-        If they are no integers.
+        If column numbers are no integers.
     ValueError
-        If there is not one item, or one list of items, per row, or one of them is no column.
+        If there is not one item, or one list of items, per row, or one of them is no column, or no id of the fit.
     """
-    found = np.asarray(items)
+    n_rows, n_items = shape
+    found = (
+        columns_of_ids(estimator, items, "items", empty_places=True) if ids else np.asarray(items)
+    )
     if found.ndim not in (1, 2) or len(found) != n_rows:
         raise ValueError(
             f"items must hold one item per row of X, or one list of items as recommend returns them; got shape "
             f"{found.shape} and {n_rows} rows."
         )
     if not np.issubdtype(found.dtype, np.integer):
-        raise TypeError(f"items must be column numbers; got dtype {found.dtype}.")
+        raise TypeError(
+            f"items must be column numbers, and with ids=True item ids; got dtype {found.dtype}."
+        )
     if found.size and not (found.min() >= -1 and found.max() < n_items):
         raise ValueError(
-            f"items must lie between 0 and {n_items - 1}, or be -1 for an empty place; got {items!r}."
+            f"items must be column numbers between 0 and {n_items - 1}, or -1 for an empty place, and with ids=True "
+            f"item ids; got {items!r}."
         )
     return (found[:, None] if found.ndim == 1 else found).astype(np.int64)
 
@@ -42,16 +64,20 @@ class ExplainMixin:
         """What each item of each row adds to the score of the row's item."""
         raise NotImplementedError
 
-    def explain(self, X: Any, items: ArrayLike) -> sp.csr_array:
+    @check_arguments
+    def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
         """What each item of the history adds to the score of a recommended item.
 
         Parameters
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
             Histories; the rows need not be rows given to `fit`.
-        items : array-like of int of shape (n_users,) or (n_users, k)
+        items : array-like of shape (n_users,) or (n_users, k)
             Column numbers of the items to explain: one per row, or lists as `recommend` returns
-            them, with -1 for an empty place.
+            them, with -1 for an empty place. With ``ids=True`` item ids, with None for an empty place.
+        ids : bool, default=False
+            Whether `items` are item ids (those in `item_ids_`) instead of column numbers. Column j of
+            the result is the item ``item_ids_[j]``.
 
         Returns
         -------
@@ -63,11 +89,12 @@ class ExplainMixin:
         Raises
         ------
         ValueError
-            If there is not one item, or one list of items, per row.
+            If there is not one item, or one list of items, per row; with ``ids=True``, if the model
+            was fitted without item ids or does not know one of them.
         """
         check_is_fitted(self)
         X = self._prepared(self._check_X(X, reset=False))  # type: ignore[attr-defined]
-        lists = check_lists_to_explain(items, *X.shape)
+        lists = check_lists_to_explain(self, items, X.shape, ids)
         asked = lists.ravel()
         if lists.shape[1] != 1:
             X = X[np.repeat(np.arange(X.shape[0]), lists.shape[1])]

@@ -12,8 +12,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import best_of_block
+from sklearn_llmrec.base._by_id import candidates_of_ids, ids_of_columns
 from sklearn_llmrec.base._recommender import BaseRecommender
-from sklearn_llmrec.utils import as_csr, canonical, check_candidates, check_k, row_chunks
+from sklearn_llmrec.utils import (
+    as_csr,
+    canonical,
+    check_arguments,
+    check_candidates,
+    check_k,
+    row_chunks,
+)
 
 
 def _generic_recommend(
@@ -53,6 +61,41 @@ def _generic_recommend(
     return np.vstack(items), np.vstack(scores)
 
 
+def _best_columns(
+    estimator: Any, X: Any, k: int, exclude_seen: bool, candidates: Any
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return lists of column numbers from whatever estimator, through Pipelines and searches."""
+    if isinstance(estimator, BaseRecommender) or (
+        not isinstance(estimator, Pipeline) and callable(getattr(estimator, "recommend", None))
+    ):
+        result: tuple[NDArray[np.int64], NDArray[Any]] = estimator.recommend(
+            X, k, exclude_seen=exclude_seen, candidates=candidates
+        )
+        return result
+    if hasattr(estimator, "best_estimator_"):
+        return _best_columns(estimator.best_estimator_, X, k, exclude_seen, candidates)
+    if not hasattr(estimator, "predict"):
+        check_is_fitted(estimator)
+        raise TypeError(f"{type(estimator).__name__} has no predict: it scores no items.")
+    if not hasattr(X, "shape"):
+        X = np.asarray(X)
+    seen = as_csr(X) if exclude_seen else None
+    if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
+        last = estimator.steps[-1][1]
+        if isinstance(last, BaseRecommender):
+            check_is_fitted(last)
+            given = last._check_X(estimator[:-1].transform(X), reset=False)
+            return last._recommend(given, seen, k, candidates)
+        if hasattr(last, "best_estimator_"):
+            inner = copy.copy(estimator)
+            inner.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], last.best_estimator_)]
+            return _best_columns(inner, X, k, exclude_seen, candidates)
+    elif isinstance(estimator, Pipeline):
+        return _best_columns(estimator.steps[-1][1], X, k, exclude_seen, candidates)
+    return _generic_recommend(estimator, X, seen, k, candidates)
+
+
+@check_arguments
 def recommend(
     estimator: Any,
     X: Any,
@@ -60,12 +103,14 @@ def recommend(
     *,
     exclude_seen: bool = True,
     candidates: ArrayLike | sp.sparray | None = None,
-) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    ids: bool = False,
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """The k best items for every row, from any fitted estimator that scores items.
 
-    A `Pipeline` hides every method that scikit-learn does not know, and so does a fitted search; this function does
-    for them, and for any multi-output estimator of scikit-learn, what the method does for a recommender. What is seen
-    is read from `X` as given, before any step of a Pipeline.
+    A `Pipeline` hides every method that scikit-learn does not know, and so does a fitted search:
+    ``pipeline.recommend(X)`` and ``search.recommend(X)`` raise an AttributeError. Write ``recommend(pipeline, X)`` and
+    ``recommend(search, X)`` instead. The function does the same for any multi-output estimator of scikit-learn. What is
+    seen is read from `X` as given, before any step of a Pipeline.
 
     Parameters
     ----------
@@ -78,13 +123,17 @@ def recommend(
         Length of the lists.
     exclude_seen : bool, default=True
         Whether items of the row itself are left out.
-    candidates : array-like of int or bool, or boolean sparse of shape (n_users, n_items), default=None
-        What may be recommended: column numbers or a mask of the items for all rows, or a matrix row by row.
+    candidates : array-like or boolean sparse of shape (n_users, n_items), default=None
+        What may be recommended: column numbers or a mask of the items for all rows (with ``ids=True`` item ids), or
+        a matrix row by row.
+    ids : bool, default=False
+        Whether `candidates` and the items returned are item ids (those in `item_ids_`) instead of column numbers.
 
     Returns
     -------
-    items : ndarray of shape (n_users, k), int64
-        Column numbers, best first; -1 where fewer than k items are allowed.
+    items : ndarray of shape (n_users, k), int64 or the dtype of `item_ids_`
+        Column numbers, best first; -1 where fewer than k items are allowed. With ``ids=True`` item ids; a short list
+        ends with None (an object array then; dates have NaT).
     scores : ndarray of shape (n_users, k)
         Their scores; ``-inf`` beside item -1.
 
@@ -92,7 +141,7 @@ def recommend(
     ------
     ValueError
         If k is above the number of items, the estimator does not return one score per item, or a search was not
-        refitted.
+        refitted; with ``ids=True``, if the model was fitted without item ids or does not know one of them.
     TypeError
         If the estimator is none that predicts.
 
@@ -113,40 +162,11 @@ def recommend(
         raise TypeError(
             f"estimator must be a fitted recommender, a Pipeline or a search; got {estimator!r}."
         )
-    if isinstance(estimator, BaseRecommender) or (
-        not isinstance(estimator, Pipeline) and callable(getattr(estimator, "recommend", None))
-    ):
-        result: tuple[NDArray[np.int64], NDArray[Any]] = estimator.recommend(
-            X, k, exclude_seen=exclude_seen, candidates=candidates
-        )
-        return result
-    if hasattr(estimator, "best_estimator_"):
-        return recommend(
-            estimator.best_estimator_, X, k, exclude_seen=exclude_seen, candidates=candidates
-        )
     if getattr(estimator, "refit", True) is False and hasattr(estimator, "cv_results_"):
         raise ValueError(
             f"The {type(estimator).__name__} has no fitted model, since refit=False: fit the estimator with its "
             "best_params_ on all rows, and pass that."
         )
-    if not hasattr(estimator, "predict"):
-        check_is_fitted(estimator)
-        raise TypeError(f"{type(estimator).__name__} has no predict: it scores no items.")
-    if not hasattr(X, "shape"):
-        X = np.asarray(X)
-    seen = as_csr(X) if exclude_seen else None
-    if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
-        last = estimator.steps[-1][1]
-        if isinstance(last, BaseRecommender):
-            check_is_fitted(last)
-            given = last._check_X(estimator[:-1].transform(X), reset=False)
-            return last._recommend(given, seen, k, candidates)
-        if hasattr(last, "best_estimator_"):
-            inner = copy.copy(estimator)
-            inner.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], last.best_estimator_)]
-            return recommend(inner, X, k, exclude_seen=exclude_seen, candidates=candidates)
-    elif isinstance(estimator, Pipeline):
-        return recommend(
-            estimator.steps[-1][1], X, k, exclude_seen=exclude_seen, candidates=candidates
-        )
-    return _generic_recommend(estimator, X, seen, k, candidates)
+    candidates = candidates_of_ids(estimator, candidates) if ids else candidates
+    items, scores = _best_columns(estimator, X, k, exclude_seen, candidates)
+    return ids_of_columns(estimator, items) if ids else items, scores

@@ -17,10 +17,12 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import best_of_block, best_of_sparse, dense, fill_unknown
+from sklearn_llmrec.base._by_id import candidates_of_ids, ids_of_columns
 from sklearn_llmrec.utils import (
     CallbackSupportMixin,
     begin_fit,
     canonical,
+    check_arguments,
     check_candidates,
     check_k,
     check_matrix,
@@ -98,6 +100,11 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     # True: _topk_rows takes `candidates`, an array of columns.
     _ranks_candidates: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = check_arguments(cls.__init__)  # type: ignore[method-assign]
+
     # -- what a subclass writes -------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -156,6 +163,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         end_fit(self, X, y)
         return self
 
+    @check_arguments
     def predict(self, X: Any) -> NDArray[Any]:
         """Scores of all items for every row, seen items included.
 
@@ -189,6 +197,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             scores[rows] = self._scores(X[rows])
         return scores
 
+    @check_arguments
     def recommend(
         self,
         X: Any,
@@ -196,7 +205,8 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         *,
         exclude_seen: bool = True,
         candidates: ArrayLike | sp.sparray | None = None,
-    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        ids: bool = False,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """The k best items for every row.
 
         Parameters
@@ -207,24 +217,31 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             Length of the lists, at most `n_items`.
         exclude_seen : bool, default=True
             Whether items of the row itself are left out.
-        candidates : array-like of int or bool, or boolean sparse of shape (n_users, n_items), default=None
-            What may be recommended: column numbers or a mask of the items for all rows, or a matrix row by row.
+        candidates : array-like or boolean sparse of shape (n_users, n_items), default=None
+            What may be recommended: column numbers or a mask of the items for all rows (with ``ids=True`` item ids), or
+            a matrix row by row.
+        ids : bool, default=False
+            Whether `candidates` and the items returned are item ids (those in `item_ids_`) instead of column numbers.
 
         Returns
         -------
-        items : ndarray of shape (n_users, k), int64
-            Column numbers, best first; -1 where fewer than k items are allowed.
+        items : ndarray of shape (n_users, k), int64 or the dtype of `item_ids_`
+            Column numbers, best first; -1 where fewer than k items are allowed. With ``ids=True`` item ids; a short
+            list ends with None (an object array then; dates have NaT).
         scores : ndarray of shape (n_users, k), dtype of X
             Their scores; ``-inf`` beside item -1.
 
         Raises
         ------
         ValueError
-            If k is above `n_items`, X is not finite, or X has another number of columns than at fit.
+            If k is above `n_items`, X is not finite, or X has another number of columns than at fit; with
+            ``ids=True``, if the model was fitted without item ids or does not know one of them.
         """
         check_is_fitted(self)
+        candidates = candidates_of_ids(self, candidates) if ids else candidates
         X = self._check_X(X, reset=False)
-        return self._recommend(X, X if exclude_seen else None, k, candidates)
+        items, scores = self._recommend(X, X if exclude_seen else None, k, candidates)
+        return ids_of_columns(self, items) if ids else items, scores
 
     def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Mean nDCG@10 with binary relevance, seen items excluded.

@@ -1,18 +1,19 @@
 """From an event log to the parts of a sparse matrix, in one vectorised pass."""
 
-import warnings
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from os import PathLike
 from typing import Any
 
 import narwhals as nw
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions._entries import as_times, sorted_by_row_and_column
 from sklearn_llmrec.interactions._ids import factorize, missing_in, positions_in
 from sklearn_llmrec.interactions._tables import aligned_table
-from sklearn_llmrec.utils import as_ids, cast_values, id_positions, widened_data
+from sklearn_llmrec.utils import as_ids, cast_values, id_positions, warn, widened_data
 
 
 @dataclass
@@ -75,7 +76,7 @@ def build(
     dtype: Any,
 ) -> Parts:
     """The parts of the matrix; parameters as in `Interactions.from_frame`."""
-    _check_choice("repeats", repeats, ("sum", "count", "last", "keep"))
+    _check_choice("repeats", repeats, ("sum", "mean", "count", "last", "keep"))
     if nonpositive == "net" and repeats != "sum":
         raise ValueError(
             f"nonpositive='net' nets sums, so it needs repeats='sum'; got {repeats!r}."
@@ -162,7 +163,7 @@ def _axis(
     if len(found) and log.report[reason] == len(found):
         raise ValueError(
             f"None of the ids given for column {name!r} is in the log: given are {fixed[:3].tolist()}, and the log "
-            f"holds {ids[:3].tolist()}."
+            f"holds {ids[:3].tolist()}. Ids are equal only if their types are: convert one of them if they differ."
         )
     return found, fixed
 
@@ -189,11 +190,10 @@ def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) ->
     """The columns needed, without the events that lack one of them."""
     log = nw.from_native(frame, pass_through=True)
     if isinstance(log, nw.LazyFrame):
-        raise TypeError("The log is lazy: collect it first.")
+        raise TypeError("The log is lazy: collect it first, frame.collect().")
     if not isinstance(log, nw.DataFrame):
         raise TypeError(
-            f"The log must be a pandas, polars or pyarrow table, got {type(frame).__name__}. A query result becomes "
-            "one by pandas.read_sql."
+            f"The log must be a pandas, polars or pyarrow table, got {type(frame).__name__}. {_how_to_read(frame)}"
         )
     names = list(dict.fromkeys(id_columns + others))
     absent = [name for name in names if name not in log.columns]
@@ -215,6 +215,19 @@ def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) ->
     return result
 
 
+def _how_to_read(log: Any) -> str:
+    """Say how what was given instead of a table becomes one."""
+    if isinstance(log, (str, bytes, PathLike)):
+        return "A path names a file: read it first, for example with pandas.read_csv or pandas.read_parquet."
+    if isinstance(log, (list, dict, np.ndarray)):
+        return (
+            "Turn it into a table with named columns first: pandas.DataFrame(data, columns=[...])."
+        )
+    if sp.issparse(log):
+        return "A user-by-item matrix is no log: Interactions(matrix) takes it."
+    return "A query result becomes one by pandas.read_sql."
+
+
 def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
     """A column of times as numbers; time zones become UTC."""
     try:
@@ -230,7 +243,10 @@ def _read_values(log: _Log, name: str, missing: str) -> None:
     """Put the value column into the log as floats without NaN, or as integers of 64 bits."""
     dtype = log.frame[name].dtype
     if not (dtype.is_numeric() or dtype == nw.Boolean):
-        raise TypeError(f"Column {name!r} has type {dtype}: values must be numbers.")
+        raise TypeError(
+            f"Column {name!r} has type {dtype}: values must be numbers. Parse texts first, for "
+            "example with pandas.to_numeric."
+        )
     values = np.asarray(log.frame[name].to_numpy())
     if values.dtype.kind in "iu":
         log.values = values.astype("uint64" if values.dtype == np.uint64 else "int64", copy=False)
@@ -268,11 +284,9 @@ def _warn_of_misspelt(name: str, unused: list[str], dropped: list[str]) -> None:
     folded = {kind.casefold(): kind for kind in dropped}
     for kind in unused:
         for alike in get_close_matches(kind.casefold(), folded, n=1, cutoff=0.7):
-            warnings.warn(
+            warn(
                 f"event_weights has a weight for {kind!r}, of which column {name!r} has no event, and none for "
-                f"{folded[alike]!r}, whose events are dropped.",
-                UserWarning,
-                stacklevel=6,
+                f"{folded[alike]!r}, whose events are dropped."
             )
 
 
@@ -319,6 +333,12 @@ def _merge(
     last = np.append(starts[1:], len(first)) - 1
     if repeats == "last":
         entries.data = entries.data[last]
+    elif repeats == "mean" and values is not None:
+        # In float64: the mean of float32 ratings must not depend on how many there are.
+        sums = np.add.reduceat(entries.data.astype(np.float64, copy=False), starts)
+        entries.data = sums / (last - starts + 1)
+    elif repeats == "mean":
+        entries.data = entries.data[last]  # without values each event is worth 1
     else:
         wide = np.float64 if entries.data.dtype.kind == "f" else None
         entries.data = np.add.reduceat(widened_data(entries.data), starts, dtype=wide)

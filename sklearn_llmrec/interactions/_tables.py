@@ -115,6 +115,8 @@ def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
     ------
     TypeError
         If it is a table of events, or holds something else than numbers.
+    ValueError
+        If it holds NaN.
     """
     if isinstance(table, (tuple, np.ndarray)) or hasattr(table, "nnz"):
         return table, None, None  # at once: every selection of rows comes by
@@ -132,6 +134,11 @@ def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
         raise TypeError(
             "A table given to Interactions is the matrix itself, a row of numbers per user and a column per item; this "
             f"one has columns {names[:5]}. Interactions.from_frame(df, user=..., item=...) takes a table of events."
+        )
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise ValueError(
+            "The table given to Interactions holds NaN: in a pivot table it stands for a rating that nobody gave, so "
+            "fill it with 0, df.fillna(0). Interactions.from_frame(df, user=..., item=..., value=...) needs no pivot."
         )
     rows = None if index is None or hasattr(index, "step") else index  # a RangeIndex has a step
     labels = getattr(table, "columns", names) if index is not None else names

@@ -24,7 +24,7 @@ from sklearn_llmrec.neighbors._similarity import (
     weighting_of,
 )
 from sklearn_llmrec.neighbors._votes import means_of_nearest, weighted_means
-from sklearn_llmrec.utils import check_k, documented, row_chunks
+from sklearn_llmrec.utils import check_arguments, check_k, documented, row_chunks
 
 # What a neighbour found takes, while lists are made a matrix.
 _NEIGHBOR_BYTES = 32
@@ -173,6 +173,7 @@ class UserKNN(ExplainMixin, StackingMixin):
             self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs)
         )
 
+    @check_arguments
     def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """The k fitted users most similar to each row.
 

@@ -8,9 +8,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
+from sklearn.utils.validation import check_is_fitted, check_non_negative
 
-from sklearn_llmrec.utils import fit_context, ready_to_sum, refuse_triples, restored_on_error
+from sklearn_llmrec.utils import fit_context, refuse_triples, restored_on_error, validated
 
 
 def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False) -> Any:
@@ -21,13 +21,7 @@ def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
     X : ndarray, csr_array, csr_matrix or Interactions of shape (n_users, n_items)
         float32 or float64, possibly the caller's own object: not to be written to.
     """
-    X = validate_data(
-        estimator,
-        ready_to_sum(X),
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        reset=reset,
-    )
+    X = validated(estimator, X, reset=reset)
     if reset:
         refuse_triples(X)
     if nonnegative:

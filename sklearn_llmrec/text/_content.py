@@ -1,7 +1,6 @@
 """From what is known of items to one vector per item, shared by all models that read."""
 
 import os
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +16,7 @@ from sklearn.utils import get_tags
 from sklearn_llmrec.interactions import n_table_rows
 from sklearn_llmrec.text._encoder import SentenceEncoder
 from sklearn_llmrec.text._texts import as_texts, table_columns, texts_from_features
-from sklearn_llmrec.utils import HasMethods, canonical, is_missing, require_memory
+from sklearn_llmrec.utils import HasMethods, canonical, is_missing, require_memory, warn
 
 #: What `item_texts` and `encoder` may be, for `_parameter_constraints`.
 CONTENT_CONSTRAINTS: dict[str, Any] = {
@@ -72,11 +71,9 @@ class ContentMixin:
         content = item_content(self, X)
         if content is None or (isinstance(content, list) and not any(content)):
             name = type(self).__name__
-            warnings.warn(
+            warn(
                 f"{name} knows no text of any item, and {instead}. Pass item_texts, or an "
-                "Interactions with item_features, or a dataframe whose column names are texts.",
-                UserWarning,
-                stacklevel=4,
+                "Interactions with item_features, or a dataframe whose column names are texts."
             )
             return None
         if isinstance(content, list):

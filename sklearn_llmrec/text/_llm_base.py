@@ -1,7 +1,6 @@
 """What rerankers by a language model share: sessions, budgets, counts, and that only candidates come out."""
 
 import time
-import warnings
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from sklearn_llmrec.interactions import event_sequences
 from sklearn_llmrec.text._llm_answers import UnreadableAnswer
 from sklearn_llmrec.text._llm_client import ChatFailed, Session
 from sklearn_llmrec.text._texts import texts_of_items
-from sklearn_llmrec.utils import Interval, canonical
+from sklearn_llmrec.utils import Interval, canonical, check_arguments, warn
 
 # The sessions of the calls under way, by the estimator that asks (one may rerank what another has
 # reranked): the estimator itself changes in fit only.
@@ -110,11 +109,9 @@ class LanguageModelReranker(BaseReranker):
         if kept:
             why = ", ".join(f"{n} {reason}" for reason, n in sorted(session.reasons.items()))
             last = f" Last failure: {session.last_failure}." if session.last_failure else ""
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} kept the order of the base for {kept} of "
-                f"{session.counts['rows']} rows ({why}).{last}",
-                UserWarning,
-                stacklevel=3,
+                f"{session.counts['rows']} rows ({why}).{last}"
             )
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -140,7 +137,10 @@ class LanguageModelReranker(BaseReranker):
         with self._session():
             return super()._recommend(X, seen, k, candidates)
 
-    def rerank(self, X: Any, k: int = 10, *, exclude_seen: bool = True) -> RerankResult:
+    @check_arguments
+    def rerank(
+        self, X: Any, k: int = 10, *, exclude_seen: bool = True, ids: bool = False
+    ) -> RerankResult:
         """`recommend`, with what the model did.
 
         Parameters
@@ -151,6 +151,8 @@ class LanguageModelReranker(BaseReranker):
             Length of the lists.
         exclude_seen : bool, default=True
             Whether items of the row itself are left out.
+        ids : bool, default=False
+            Whether the items returned are item ids (those in `item_ids_`) instead of column numbers.
 
         Returns
         -------
@@ -163,7 +165,7 @@ class LanguageModelReranker(BaseReranker):
         check_is_fitted(self)
         start = time.monotonic()
         with self._session() as session:
-            items, scores = self.recommend(X, k, exclude_seen=exclude_seen)
+            items, scores = self.recommend(X, k, exclude_seen=exclude_seen, ids=ids)
         return RerankResult(
             items=items,
             scores=scores,

@@ -19,7 +19,7 @@ from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session, asked, function_name
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
-from sklearn_llmrec.utils import Interval, documented
+from sklearn_llmrec.utils import Interval, check_arguments, documented
 
 
 @documented(RERANKER_TEXTS)
@@ -199,16 +199,19 @@ class LLMReranker(LanguageModelReranker):
     def _read(self, answer: str, n: int) -> tuple[list[int], Counter[str]]:
         return read_ranking(answer, n)
 
-    def explain(self, X: Any, items: ArrayLike) -> list[list[Bunch]]:
+    @check_arguments
+    def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> list[list[Bunch]]:
         """A reason in words for every recommended item, written by the model.
 
         Parameters
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
             Histories.
-        items : array-like of int of shape (n_users,) or (n_users, k)
-            What was recommended: one item per row, or lists as `recommend` returns them; -1 is
-            nothing.
+        items : array-like of shape (n_users,) or (n_users, k)
+            What was recommended: one column number per row, or lists as `recommend` returns them; -1
+            is nothing. With ``ids=True`` item ids, with None for nothing.
+        ids : bool, default=False
+            Whether `items` and the `item` of every reason are item ids instead of column numbers.
 
         Returns
         -------
@@ -219,11 +222,12 @@ class LLMReranker(LanguageModelReranker):
         Raises
         ------
         ValueError
-            If there is not one item, or one list of items, per row.
+            If there is not one item, or one list of items, per row; with ``ids=True``, if the model
+            was fitted without item ids or does not know one of them.
         """
         check_is_fitted(self)
         X = self._check_X(X, reset=False)
-        given = check_lists_to_explain(items, *X.shape)
+        given = check_lists_to_explain(self, items, X.shape, ids)
         lists = [[int(item) for item in row if item >= 0] for row in given]
         histories = self._histories(X)
         filled = [row for row, line in enumerate(lists) if line]
@@ -232,9 +236,10 @@ class LLMReranker(LanguageModelReranker):
             chats = [explain_messages(histories[row], self._texts(lists[row])) for row in filled]
             for row, answer in zip(filled, self._asked(session, chats)):
                 read[row] = self._outcome(session, answer, len(lists[row]), read_reasons)
+        named = self.item_ids_.tolist() if ids else range(X.shape[1])
         return [
             [
-                Bunch(item=item, reason=reason, generated=True)
+                Bunch(item=named[item], reason=reason, generated=True)
                 for item, reason in zip(line, reasons or [None] * len(line))
             ]
             for line, reasons in zip(lists, read)

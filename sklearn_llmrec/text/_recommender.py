@@ -13,13 +13,25 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import best_of_groups, nearest, unit_rows
-from sklearn_llmrec.base import BaseRecommender, check_lists_to_explain
+from sklearn_llmrec.base import (
+    BaseRecommender,
+    candidates_of_ids,
+    check_lists_to_explain,
+    ids_of_columns,
+)
 from sklearn_llmrec.text import _profiles
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin, as_vectors
 from sklearn_llmrec.text._interests import Interest, contributions, interests_in_words
 from sklearn_llmrec.text._space import Space, smoothed
 from sklearn_llmrec.text._texts import as_texts
-from sklearn_llmrec.utils import Interval, StrOptions, canonical, check_candidates, check_k
+from sklearn_llmrec.utils import (
+    Interval,
+    StrOptions,
+    canonical,
+    check_arguments,
+    check_candidates,
+    check_k,
+)
 
 _ORDERED = ("recency", "last")
 
@@ -206,9 +218,15 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         V = self.item_embeddings_.astype(X.dtype, copy=False)
         return nearest(P, V, k, starts=starts, seen=seen)
 
+    @check_arguments
     def recommend_text(
-        self, queries: Sequence[str], k: int = 10, *, candidates: ArrayLike | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        candidates: ArrayLike | None = None,
+        ids: bool = False,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """The k items nearest to what is asked for in words.
 
         Parameters
@@ -217,23 +235,28 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
             Such as ``["gifts for a tea lover"]``.
         k : int, default=10
             Length of the lists, at most `n_items`.
-        candidates : array-like of int or bool, default=None
-            What may be recommended: column numbers, or a mask of the items.
+        candidates : array-like, default=None
+            What may be recommended: column numbers or a mask of the items, or with ``ids=True`` item ids.
+        ids : bool, default=False
+            Whether `candidates` and the items returned are item ids (those in `item_ids_`) instead of
+            column numbers.
 
         Returns
         -------
-        items : ndarray of shape (n_queries, k), int64
+        items : ndarray of shape (n_queries, k), int64 or the dtype of `item_ids_`
             Column numbers, best first; -1 where fewer have a vector, or the query says nothing to
-            the encoder.
+            the encoder. With ``ids=True`` item ids; a short list ends with None (NaT among dates).
         scores : ndarray of shape (n_queries, k)
             Cosines; ``-inf`` beside item -1.
 
         Raises
         ------
         ValueError
-            If the model knows no texts, or k is above `n_items`.
+            If the model knows no texts, or k is above `n_items`; with ``ids=True``, if the model was
+            fitted without item ids or does not know one of them.
         """
         check_is_fitted(self)
+        candidates = candidates_of_ids(self, candidates) if ids else candidates
         if self._space_ is None or self.item_texts_ is None or self.encoder_ is None:
             raise ValueError(
                 "recommend_text compares words with the texts of items, and this model was fitted "
@@ -246,12 +269,14 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         if sp.issparse(allowed):
             raise TypeError("candidates of recommend_text must be one array of column numbers.")
         if allowed is None:
-            return nearest(P, self.item_embeddings_, k)
-        width = min(k, len(allowed))
-        found, values = nearest(P, self.item_embeddings_[allowed], width)
-        items = np.where(found < 0, -1, allowed[found])
-        pad = ((0, 0), (0, k - width))
-        return np.pad(items, pad, constant_values=-1), np.pad(values, pad, constant_values=-np.inf)
+            items, scores = nearest(P, self.item_embeddings_, k)
+        else:
+            width = min(k, len(allowed))
+            items, scores = nearest(P, self.item_embeddings_[allowed], width)
+            pad = ((0, 0), (0, k - width))
+            items = np.pad(np.where(items < 0, -1, allowed[items]), pad, constant_values=-1)
+            scores = np.pad(scores, pad, constant_values=-np.inf)
+        return ids_of_columns(self, items) if ids else items, scores
 
     def user_interests(self, X: Any, *, n_items: int = 3, n_terms: int = 5) -> list[list[Interest]]:
         """What each user is interested in, in words.
@@ -291,16 +316,20 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
             histories, V, self.item_texts_, self.n_interests, n_items, n_terms
         )
 
-    def explain(self, X: Any, items: ArrayLike) -> sp.csr_array:
+    @check_arguments
+    def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
         """Which items of a history led to a recommendation.
 
         Parameters
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
             Histories.
-        items : array-like of int of shape (n_users,) or (n_users, k)
+        items : array-like of shape (n_users,) or (n_users, k)
             Column numbers of the items to explain: one per row, or lists as `recommend` returns
-            them, with -1 for an empty place.
+            them, with -1 for an empty place. With ``ids=True`` item ids, with None for an empty place.
+        ids : bool, default=False
+            Whether `items` are item ids (those in `item_ids_`) instead of column numbers. Column j of
+            the result is the item ``item_ids_[j]``.
 
         Returns
         -------
@@ -312,7 +341,8 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         ------
         ValueError
             If the scores are no sums over the history: with ``profile="last"``, or without texts;
-            or if there is not one item, or one list of items, per row.
+            or if there is not one item, or one list of items, per row; with ``ids=True``, if the
+            model was fitted without item ids or does not know one of them.
         """
         check_is_fitted(self)
         if self._space_ is None or self.profile == "last":
@@ -322,7 +352,7 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
                 '"last", which joins the texts.'
             )
         X = self._check_X(X, reset=False)
-        lists = check_lists_to_explain(items, *X.shape)
+        lists = check_lists_to_explain(self, items, X.shape, ids)
         if self.profile == "recency":
             _profiles.check_times(X, self.profile)
             weights = _profiles.recency_weighted(X, self.half_life)

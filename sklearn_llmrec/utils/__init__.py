@@ -3,6 +3,7 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
+from sklearn_llmrec.utils._arguments import check_arguments as check_arguments
 from sklearn_llmrec.utils._atomic import restored_on_error as restored_on_error
 from sklearn_llmrec.utils._callbacks import (
     CallbackSupportMixin as CallbackSupportMixin,
@@ -23,6 +24,7 @@ from sklearn_llmrec.utils._ids import (
     ids_of_column as ids_of_column,
     is_missing as is_missing,
 )
+from sklearn_llmrec.utils._input_errors import validated as validated
 from sklearn_llmrec.utils._memory import require_memory as require_memory
 from sklearn_llmrec.utils._optional import require as require
 from sklearn_llmrec.utils._sklearn import (
@@ -61,6 +63,7 @@ from sklearn_llmrec.utils._values import (
     refuse_triples as refuse_triples,
     widened_data as widened_data,
 )
+from sklearn_llmrec.utils._warnings import warn as warn
 
 if TYPE_CHECKING:
     from sklearn_llmrec.base import (

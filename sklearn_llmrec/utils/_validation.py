@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.utils.validation import validate_data
 
 from sklearn_llmrec.utils._ids import equal_ids
-from sklearn_llmrec.utils._values import canonical, ready_to_sum, refuse_triples
+from sklearn_llmrec.utils._input_errors import SAME_COLUMNS, validated
+from sklearn_llmrec.utils._values import canonical, refuse_triples
 
 _USERS = ("user", "customer", "visitor", "session")
 _EVENT_COLUMN = re.compile(
@@ -19,7 +19,6 @@ _EVENT_COLUMN = re.compile(
 _LARGEST = {4: 1e10, 8: 1e15}
 # A matrix whose largest value is smaller: its squares, and what they are divided by, vanish.
 _SMALLEST = 1e-15
-_SAME_COLUMNS = "Interactions.from_frame(..., items=model.item_ids_) builds a matrix with the columns of the fit."
 
 
 def rows_without_entries(X: sp.csr_array) -> NDArray[np.bool_]:
@@ -58,43 +57,12 @@ def check_matrix(
         If X is not a finite two-dimensional matrix of at least two columns, has another number of columns than at
         fit or other items, holds negative values where they are refused, values too large (or, at fit, all too small)
         to compute with, or, at fit, no interaction at all.
+    TypeError
+        If X is a path, or holds dates or other objects than numbers.
     """
     name = type(estimator).__name__
     ids = _item_ids(X)
-    try:
-        X = validate_data(
-            estimator,
-            ready_to_sum(X),
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            reset=reset,
-            ensure_min_samples=1,
-        )
-    except ValueError as error:
-        shape: tuple[int, ...] = getattr(X, "shape", ())
-        fitted = getattr(estimator, "n_features_in_", None)
-        if (
-            not reset
-            and len(shape) == 2
-            and shape[1] != fitted
-            and tuple(shape) == (fitted, estimator.n_users_fit_)
-        ):
-            raise ValueError(
-                f"{error} X has exactly the transposed shape of the matrix given to fit: rows are users and columns "
-                "are items, so pass X.T."
-            ) from error
-        if " features, but " in str(error) and ids is not None and hasattr(estimator, "item_ids_"):
-            raise ValueError(f"{error} {_SAME_COLUMNS}") from error
-        if "Expected 2D" in str(error):
-            raise ValueError(
-                f"{error} Rows are histories: X[[row]] is one row as a matrix, X[X.user_rows(ids)] those of user ids."
-            ) from error
-        if "could not convert string" in str(error):
-            raise ValueError(
-                f"{error}. {name} takes a numeric user-by-item matrix; build one from a table of events with "
-                "Interactions.from_frame(df, user=..., item=...)."
-            ) from error
-        raise
+    X = validated(estimator, X, reset=reset)
     if not sp.issparse(X) or not isinstance(X, sp.csr_array):
         X = sp.csr_array(X)
     if reset:
@@ -188,7 +156,7 @@ def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> 
     here, there = ids[[column]].tolist()[0], known[[column]].tolist()[0]
     raise ValueError(
         f"X carries other item ids than at fit: column {column} is {here!r}, and was {there!r} when "
-        f"{type(estimator).__name__} was fitted. {_SAME_COLUMNS}"
+        f"{type(estimator).__name__} was fitted. {SAME_COLUMNS}"
     )
 
 
@@ -278,12 +246,12 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
     if candidates.ndim != 1 or not np.issubdtype(candidates.dtype, np.integer):
         raise TypeError(
             "candidates must be column numbers for all rows (those of ids are X.item_columns(ids)), a boolean mask of "
-            f"the items, or a boolean sparse matrix of the shape of X; got an array of dtype {candidates.dtype} and "
-            f"{candidates.ndim} dimensions."
+            "the items, or a boolean sparse matrix of the shape of X; with ids=True they are item ids. Got an array of "
+            f"dtype {candidates.dtype} and {candidates.ndim} dimensions."
         )
     if candidates.size and not (candidates.min() >= 0 and candidates.max() < shape[1]):
         raise ValueError(
             f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
-            f"columns 0 to {shape[1] - 1}."
+            f"columns 0 to {shape[1] - 1}. With ids=True candidates are item ids."
         )
     return np.unique(candidates).astype(np.int64)
