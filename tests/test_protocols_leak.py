@@ -30,7 +30,11 @@ CUT = 1000
 class Memorises(BaseRecommender):
     """Recommends what rows of the fit hold beyond the given row, then what is popular; notes what it was given."""
 
-    _keeps_input = True
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.keeps_input = True
+        return tags
+
     given = []
 
     def _fit(self, X):

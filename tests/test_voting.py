@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_llmrec import Interactions, ItemKNN, UserKNN, VotingRecommender, recommend
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, needs_order
 from sklearn_llmrec.dummy import PopularityRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.preprocessing import BM25Transformer, RecencyDecayTransformer
@@ -204,11 +204,14 @@ def test_members_see_times():
 
 def test_order_of_a_member_is_order_of_the_vote():
     class Newest(PopularityRecommender):
-        _needs_order = True
+        def __sklearn_tags__(self):
+            tags = super().__sklearn_tags__()
+            tags.recommender_tags.needs_order = True
+            return tags
 
-    assert not voting()._needs_order
-    assert voting().set_params(knn=Newest())._needs_order
-    assert voting().set_params(knn=make_pipeline(BM25Transformer(), Newest()))._needs_order
+    assert not needs_order(voting())
+    assert needs_order(voting().set_params(knn=Newest()))
+    assert needs_order(voting().set_params(knn=make_pipeline(BM25Transformer(), Newest())))
 
 
 def test_rows_without_evidence_get_popular_items():

@@ -14,7 +14,7 @@ from sklearn_llmrec._networks._parameters import (
     STOPPING_CONSTRAINTS,
 )
 from sklearn_llmrec._networks._row_holdout import RowHoldout
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.utils import iterations, require
 
 #: For `documented`.
@@ -38,7 +38,6 @@ class RowNetworkRecommender(BaseRecommender):
         **NETWORK_CONSTRAINTS,
         **STOPPING_CONSTRAINTS,
     }
-    _nonnegative: ClassVar[bool] = True
     learning_rate: float
     max_iter: int
     early_stopping: bool
@@ -80,3 +79,8 @@ class RowNetworkRecommender(BaseRecommender):
         ).run(_loop.Progress(seed=seed), self.max_iter)
         _loop.keep_curves(self, progress, go_on)
         return _loop.to_numpy(network)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from sklearn_llmrec._networks._parameters import NETWORK_CONSTRAINTS, NETWORK_TEXTS
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import ORDER_CONSTRAINTS, ORDER_TEXTS, Sequences
 from sklearn_llmrec.utils import Interval, iterations
 
@@ -65,7 +65,6 @@ class TrainedOnSequences(BaseRecommender):
         "checkpoint": [str, Path, None],
         **ORDER_CONSTRAINTS,
     }
-    _needs_order: ClassVar[bool] = True
     n_components: int
     n_layers: int
     dropout: float
@@ -151,3 +150,8 @@ class TrainedOnSequences(BaseRecommender):
         from sklearn_llmrec._networks._loop import print_epoch
 
         print_epoch(self, progress)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.needs_order = True
+        return tags

@@ -18,10 +18,11 @@ from sklearn_llmrec.base._item_to_item import (
     ItemToItemRecommender,
 )
 from sklearn_llmrec.base._last_step import last_step as last_step, needs_order as needs_order
-from sklearn_llmrec.base._partial_fit import PartialFitMixin, StackingMixin as StackingMixin
+from sklearn_llmrec.base._partial_fit import KeepsRowsMixin as KeepsRowsMixin, PartialFitMixin
 from sklearn_llmrec.base._recommend import recommend
 from sklearn_llmrec.base._recommender import BaseRecommender
 from sklearn_llmrec.base._similar import SimilarItemsMixin
+from sklearn_llmrec.base._tags import RecommenderTags, Scores, Tags
 
 if TYPE_CHECKING:
     from sklearn_llmrec.base._discovery import (
@@ -35,7 +36,10 @@ __all__ = [
     "ExplainMixin",
     "ItemToItemRecommender",
     "PartialFitMixin",
+    "RecommenderTags",
+    "Scores",
     "SimilarItemsMixin",
+    "Tags",
     "recommend",
 ]
 

@@ -11,6 +11,7 @@ from sklearn_llmrec._kernels import compiled_topk, masked_topk, with_mask, witho
 from sklearn_llmrec.base._explain import ExplainMixin, columns_of
 from sklearn_llmrec.base._recommender import BaseRecommender
 from sklearn_llmrec.base._similar import SimilarItemsMixin
+from sklearn_llmrec.base._tags import Tags
 from sklearn_llmrec.utils import COMMON_TEXTS
 
 #: For `documented`.
@@ -27,7 +28,6 @@ class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):
     `_fit` calls `_set_weights(W)`, with row i of `W` what item i of a history adds to the score of every item.
     """
 
-    _zero_is_no_evidence: bool = True
     n_jobs: int | None = None
 
     def _set_weights(self, W: sp.csr_array) -> None:
@@ -61,3 +61,8 @@ class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):
             return compiled_topk(X, weights, seen, k, signed=True, n_threads=threads)
         masked = self._masked_weights_.astype(X.dtype, copy=False)
         return masked_topk(X, masked, seen, k, n_threads=effective_n_jobs(self.n_jobs))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.zero_is_unknown = True
+        return tags

@@ -3,6 +3,7 @@
 from typing import Any
 
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 
 
 def last_step(estimator: Any) -> Any:
@@ -19,5 +20,7 @@ def last_step(estimator: Any) -> Any:
 
 
 def needs_order(estimator: Any) -> bool:
-    """Whether it is a model of order, whose `score` hides the latest."""
-    return bool(getattr(last_step(estimator), "_needs_order", False))
+    """Return whether it is a sequential model, whose `score` hides the latest events."""
+    model = last_step(estimator)
+    tags = get_tags(model) if hasattr(model, "__sklearn_tags__") else None
+    return bool(getattr(getattr(tags, "recommender_tags", None), "needs_order", False))

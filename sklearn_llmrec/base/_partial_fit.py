@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -12,26 +13,28 @@ from sklearn_llmrec.utils import canonical, check_targets, restored_on_error
 
 
 class PartialFitMixin(BaseRecommender):
-    """Adds `partial_fit` to a recommender that implements `_learn(X, first)`.
+    """Adds `partial_fit` to a recommender that implements `_fit(X)` and `_partial_fit(X)`.
 
-    Fitting part after part equals one fit on all rows; `_fit` is the first part.
+    The first call of `partial_fit` runs `_fit`, each later one `_partial_fit`. Fitting part after part should equal one
+    fit on all rows.
     """
 
     # Dtype of the matrix given to the first fit; later parts are cast to it.
     _dtype_: np.dtype[Any]
 
-    def _learn(self, X: sp.csr_array, first: bool) -> None:
-        """Learn from more rows; `first` forgets what was learned before."""
-        raise NotImplementedError
+    def _fit_first_part(self, X: sp.csr_array) -> None:
+        """Fit the first part: `_fit`, and what only later parts need."""
+        self._fit(X)
+
+    @abstractmethod
+    def _partial_fit(self, X: sp.csr_array) -> None:
+        """Learn from the rows of further users; `item_popularity_` and `n_users_fit_` count them already."""
 
     def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
         X = super()._check_X(X, reset=reset)
         if reset:
             self._dtype_ = X.dtype
         return X
-
-    def _fit(self, X: sp.csr_array) -> None:
-        self._learn(X, True)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from more users; part after part gives what one fit on all of them gives.
@@ -69,27 +72,23 @@ class PartialFitMixin(BaseRecommender):
             counts = np.bincount(X.indices, minlength=X.shape[1]).astype(np.float64)
             self.item_popularity_ = counts if first else self.item_popularity_ + counts
             self.n_users_fit_ = X.shape[0] + (0 if first else self.n_users_fit_)
-            self._learn(X, first)
+            learn = self._fit_first_part if first else self._partial_fit
+            learn(X)
         return self
 
 
-class StackingMixin(PartialFitMixin):
-    """Adds `partial_fit` to a recommender that implements `_fit_all(X)`, by keeping the rows.
+class KeepsRowsMixin(PartialFitMixin):
+    """Adds `partial_fit` to a recommender whose `_fit` keeps its rows by `_keep_rows(X)`.
 
-    `fit` keeps them too, as they were given: what a part adds (document frequencies, norms, means)
-    changes every similarity.
+    A part changes what every similarity rests on (document frequencies, norms, means), so the model is fitted again on
+    the kept rows and the new ones.
     """
 
     _rows_: sp.csr_array
 
-    def _fit_all(self, X: sp.csr_array) -> None:
-        """Learn from all rows at once."""
-        raise NotImplementedError
+    def _keep_rows(self, X: sp.csr_array) -> None:
+        """Keep the rows of a fit; a copy, since the arrays may be the caller's."""
+        self._rows_ = X.copy()
 
-    def _learn(self, X: sp.csr_array, first: bool) -> None:
-        if first:
-            X = X.copy()  # the rows are kept, and the arrays may be the caller's
-        else:
-            X = sp.csr_array(sp.vstack([self._rows_, X], format="csr"))
-        self._rows_ = X
-        self._fit_all(X)
+    def _partial_fit(self, X: sp.csr_array) -> None:
+        self._fit(sp.csr_array(sp.vstack([self._rows_, X], format="csr")))

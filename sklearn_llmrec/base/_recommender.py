@@ -13,11 +13,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import best_of_block, best_of_sparse, dense, fill_unknown
 from sklearn_llmrec.base._by_id import candidates_of_ids, ids_of_columns
+from sklearn_llmrec.base._tags import RecommenderTags, Scores, Tags
 from sklearn_llmrec.utils import (
     CallbackSupportMixin,
     begin_fit,
@@ -63,12 +63,19 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     Notes
     -----
-    `_fit(X)` gets a canonical `csr_array` of float32 or float64 (X as given where `_keeps_input` or `_needs_order`)
-    and sets attributes that end with an underscore; it never changes arrays of an earlier fit in place.
-    `_score_rows(X)` returns finite scores `(n_rows, n_items)` for a chunk of rows: an array, which is copied before
-    anything is written, so it may be a view of the model's arrays or read-only; a
-    `csr_array` where zero says that nothing is known and most is zero, which makes lists without dense scores.
-    `_topk_rows(X, k, seen)` returns `(items, scores)` without seen items, -1 where it knows no more, or None.
+    A subclass writes these hooks; everything else is here:
+
+    - `_fit(X)` gets a canonical `csr_array` of float32 or float64 and sets attributes that end with an underscore. It
+      never changes arrays of an earlier fit in place.
+    - `_score_rows(X)` returns finite scores of shape `(n_rows, n_items)` for a chunk of rows. An array is copied before
+      anything is written, so it may be a view of the model's arrays or read-only. A `csr_array` says by zero that
+      nothing is known; lists are then made without dense scores. `Scores` says it by a mask.
+    - `_topk_rows(X, k, seen)`, optional, returns `(items, scores)` of the best unseen items, with -1 where it knows no
+      more, or None where it cannot.
+    - `_partial_fit(X)`, with `PartialFitMixin`, learns from further users.
+
+    How X is prepared and scores are read is declared by ``__sklearn_tags__().recommender_tags``, see
+    `sklearn_llmrec.base.RecommenderTags`.
 
     Examples
     --------
@@ -89,16 +96,8 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
-    # True: _fit and _score_rows get X as given (an Interactions with its tables and times, repeats not summed).
-    _keeps_input: ClassVar[bool] = False
-    # True: the same, and score hides the latest events instead of any.
-    _needs_order: ClassVar[bool] = False
-    # True: a score of exactly 0 says that nothing is known about the item; see fill_unknown.
-    _zero_is_no_evidence: bool = False
-    # True: negative values are refused.
-    _nonnegative: ClassVar[bool] = False
-    # True: _topk_rows takes `candidates`, an array of columns.
-    _ranks_candidates: ClassVar[bool] = False
+    _tags_: RecommenderTags
+    _positive_only_: bool
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -112,7 +111,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """Learn from the validated matrix."""
 
     @abstractmethod
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array | Scores:
         """Scores of all items for a chunk of rows."""
 
     def _topk_rows(
@@ -154,12 +153,11 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             self._validate_params()
             X = self._check_X(X, reset=True)
             check_targets(y, X.shape)
-            pattern = canonical(X)
             self.n_users_fit_ = X.shape[0]
-            self.item_popularity_ = np.bincount(pattern.indices, minlength=X.shape[1]).astype(
+            self.item_popularity_ = np.bincount(canonical(X).indices, minlength=X.shape[1]).astype(
                 np.float64
             )
-            self._fit(X if self._keeps_input or self._needs_order else pattern)
+            self._fit(self._prepared(X))
         end_fit(self, X, y)
         return self
 
@@ -194,7 +192,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         X = self._prepared(X)
         scores = np.empty(X.shape, dtype=X.dtype)
         for rows in row_chunks(X.shape[0], X.shape[1] * X.dtype.itemsize):
-            scores[rows] = self._scores(X[rows])
+            scores[rows] = self._scored(X[rows]).values
         return scores
 
     @check_arguments
@@ -275,7 +273,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         X = self._check_X(X, reset=False)
         y = check_targets(y, X.shape)
         if y is None:
-            X, y = hide_latest(X) if self._needs_order else hide_by_hash(X)
+            X, y = hide_latest(X) if self._tags_.needs_order else hide_by_hash(X)
         items, _ = self._recommend(X, X, min(10, X.shape[1]), None)
         values = ndcg_at_k(y, items, k=items.shape[1], seen=X, per_user=True)
         defined = ~np.isnan(values)
@@ -287,47 +285,64 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return float(np.average(values[defined], weights=weights))
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
+        tags = Tags.extending(super().__sklearn_tags__())
         tags.input_tags.sparse = True
-        tags.input_tags.positive_only = self._nonnegative
         tags.target_tags.required = False
         return tags
 
     # -- how it works -----------------------------------------------------------------------------------------------
 
     def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
+        """Validate X; at fit also keep the tags that later calls go by."""
+        if reset:
+            tags = self.__sklearn_tags__()
+            self._tags_ = tags.recommender_tags
+            self._positive_only_ = tags.input_tags.positive_only
         return check_matrix(
-            self, X, reset=reset, nonnegative=self._nonnegative, weights=not self._needs_order
+            self,
+            X,
+            reset=reset,
+            nonnegative=self._positive_only_,
+            weights=not self._tags_.needs_order,
         )
 
     def _prepared(self, X: sp.csr_array) -> sp.csr_array:
         """Validated X as `_score_rows` wants it."""
-        return X if self._keeps_input or self._needs_order else canonical(X)
+        return X if self._tags_.keeps_input or self._tags_.needs_order else canonical(X)
 
-    def _scores(self, X: sp.csr_array) -> NDArray[Any]:
-        """Scores of a chunk with rows and items without evidence filled in."""
+    def _scored(self, X: sp.csr_array) -> Scores:
+        """Score prepared rows once: scores with what is unknown filled in, and what is known."""
         return self._filled(self._score_rows(X), X)
 
-    def _filled(self, scores: Any, X: sp.csr_array) -> NDArray[Any]:
-        scores = dense(scores, X.dtype)
+    def _filled(self, given: Any, X: sp.csr_array) -> Scores:
+        """Fill in what `_score_rows` does not know: items by popularity, whole rows by the fallback."""
+        complete = isinstance(given, Scores)
+        scores = dense(given.values if complete else given, X.dtype)
+        if complete:
+            known = given.known
+        elif sp.issparse(given) or self._tags_.zero_is_unknown:
+            known = scores != 0
+        else:
+            known = np.ones(scores.shape, dtype=bool)
         flat = np.flatnonzero(
             (scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2])
         )
         flat = flat[np.ptp(scores[flat], axis=1) == 0] if len(flat) else flat
         flat = np.union1d(flat, np.flatnonzero(rows_without_entries(X)))
-        if self._zero_is_no_evidence:
+        if not complete and not known.all():
             fill_unknown(scores, self.item_popularity_)
         if len(flat):
-            scores[flat] = self._fallback_scores().astype(X.dtype)
-        return scores
+            scores[flat], known[flat] = self._fallback_scores().astype(X.dtype), False
+        return Scores(scores, known)
 
     def _best(
         self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any, n_scores: int
     ) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Lists of a chunk from its scores; `n_scores` are asked for in all."""
         scores = self._score_rows(X)
-        if candidates is not None or not sp.issparse(scores):
-            return best_of_block(self._filled(scores, X), k, seen, candidates, n_scores=n_scores)
+        if candidates is not None or isinstance(scores, Scores) or not sp.issparse(scores):
+            filled = self._filled(scores, X).values
+            return best_of_block(filled, k, seen, candidates, n_scores=n_scores)
         items, values, done = best_of_sparse(
             scores.astype(X.dtype, copy=False),
             k,
@@ -338,8 +353,11 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         )
         late = np.flatnonzero(~done)
         if len(late):
-            block, own = self._filled(scores[late], X[late]), None if seen is None else seen[late]
-            items[late], values[late] = best_of_block(block, k, own, None, n_scores=n_scores)
+            block, late_seen = (
+                self._filled(scores[late], X[late]).values,
+                None if seen is None else seen[late],
+            )
+            items[late], values[late] = best_of_block(block, k, late_seen, None, n_scores=n_scores)
         return items, values
 
     def _recommend(
@@ -354,7 +372,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
         left = np.arange(X.shape[0])
         among: dict[str, Any] = {} if candidates is None else {"candidates": candidates}
-        served = not among or (self._ranks_candidates and not sp.issparse(candidates))
+        served = not among or (self._tags_.ranks_candidates and not sp.issparse(candidates))
         if served and type(self)._topk_rows is not BaseRecommender._topk_rows:
             # Two at least, so that equal scores all over a list are rare: the row may hold no others, and no evidence.
             width, equal = max(k, min(2, X.shape[1])), np.zeros(X.shape[0], dtype=bool)

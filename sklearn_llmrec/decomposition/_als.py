@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from sklearn_llmrec._kernels import RowSystems, blas_threads, entry_rows, with_data
-from sklearn_llmrec.base import ExplainMixin
+from sklearn_llmrec.base import ExplainMixin, Tags
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
 from sklearn_llmrec.decomposition._factors import FactorRecommender
 from sklearn_llmrec.utils import Interval, StrOptions, iterations, tell
@@ -161,7 +161,6 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
     }
-    _nonnegative: ClassVar[bool] = True
     _past_: _Past
 
     def __init__(
@@ -225,15 +224,13 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
             gram: NDArray[Any] = self.unobserved_weight * (factors.T @ factors)
         return gram
 
-    def _sweep(
-        self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
-    ) -> None:
-        super()._sweep(X, go_on, kept)
+    def _add_to_past(self, X: sp.csr_array, *, first: bool) -> None:
+        """Summarise the rows of a fit, which holds the items in a later `partial_fit`."""
         P = self._known_rows_.values  # type: ignore[union-attr]
         by_user, by_item = (self.confidence * X.sum(axis=axis) for axis in (1, 0))
         curvature = by_user @ np.einsum("ud,ud->u", P, P) / (self.n_components * by_user.sum())
         past = _Past(self._gram(P).astype(np.float64), by_item.astype(np.float64), float(curvature))
-        self._past_ = past if kept is None else self._past_ + past
+        self._past_ = past if first else self._past_ + past
 
     def _item_systems(self, X: sp.csr_array, Q: NDArray[Any]) -> tuple[RowSystems, NDArray[Any]]:
         """The regressions of items on new rows and on what earlier ones say, and what is added to their right sides.
@@ -258,9 +255,10 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         systems = RowSystems(both, values[0], values[1], penalties, n_threads=threads)
         return systems, right.astype(X.dtype)
 
-    def _fit_factors(
+    def _sweep(
         self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
+        self._known_rows_ = None  # of an earlier fit
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         P = 0.01 * rng.random((X.shape[0], self.n_components), dtype=X.dtype)
         Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)
@@ -290,6 +288,8 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
             Q = held(new, Q, kept)
             tell(self, f"sweep {sweep + 1} of {self.max_iter}")
         self.components_ = np.ascontiguousarray(Q.T)
+        self._remember(X)
+        self._add_to_past(X, first=kept is None)
 
     def _prepare_fold_in(self) -> None:
         self._item_gram_ = self._gram(self.components_.T)
@@ -313,3 +313,8 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
             normal[np.diag_indices(len(normal))] += penalties[row]
             values[start:stop] = C[start:stop] * (own @ np.linalg.solve(normal, Q[items[row]]))
         return with_data(X, values)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags

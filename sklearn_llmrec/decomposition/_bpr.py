@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from sklearn_llmrec._kernels import RowSystems, columns_in_use, entry_rows, kernel_csr
+from sklearn_llmrec.base import Tags
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin
 from sklearn_llmrec.decomposition._factors import FactorRecommender
 from sklearn_llmrec.utils import Interval
@@ -104,7 +105,6 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-    _nonnegative: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -127,9 +127,10 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_factors(
+    def _sweep(
         self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
+        self._known_rows_ = None  # of an earlier fit
         # What `kept` asks for the kernel does by itself: it draws no item that nobody in X has.
         kernel = BayesianPersonalizedRanking(
             factors=self.n_components,
@@ -150,6 +151,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         self.components_ = np.ascontiguousarray(factors[:, :-1].T)
         self.item_bias_ = factors[:, -1].copy()
         self.n_iter_ = self.max_iter
+        self._remember(X)
 
     def _prepare_fold_in(self) -> None:
         Q = self.components_.T
@@ -166,3 +168,8 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         systems = RowSystems(held, share, 2 * share, 4 * self.user_regularization)
         factors = systems.solve_fully(Q, self._item_gram_)
         return factors.astype(X.dtype, copy=False)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags

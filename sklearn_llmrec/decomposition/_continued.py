@@ -28,10 +28,7 @@ class ContinuedFitMixin(PartialFitMixin):
             self._check_continuable(X)
         self._sweep(X, go_on, None)
 
-    def _learn(self, X: sp.csr_array, first: bool) -> None:
-        if first:
-            self._sweep(X, False, None)
-            return
+    def _partial_fit(self, X: sp.csr_array) -> None:
         self._check_continuable(X)
         if X.nnz:  # users without interactions would be regressions on nothing
             self._sweep(X, True, np.setdiff1d(np.arange(X.shape[1]), X.indices))

@@ -22,7 +22,9 @@ from sklearn_llmrec.utils import check_arguments, check_k, row_chunks
 class FactorRecommender(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, SimilarItemsMixin, BaseRecommender
 ):
-    """Base of factor models: `_fit_factors` sets `components_`, `_fold_in` gives the factors of rows.
+    """Base of factor models.
+
+    `_fit` sets `components_` and ends with `_remember(X)`; `_fold_in` gives the factors of rows.
 
     Similar items are those of the highest cosine of their factors. Where folding in costs more than a product, the
     rows given to `fit` are folded in at its end, and looked up from then on: by the same code, so that what a row
@@ -36,10 +38,6 @@ class FactorRecommender(
     _remembers_rows: ClassVar[bool] = True
     _known_rows_: KnownRows | None
 
-    @abstractmethod
-    def _fit_factors(self, X: sp.csr_array) -> None:
-        """Learn `components_`."""
-
     def _prepare_fold_in(self) -> None:
         """Keep what `_fold_in` needs of the factors of all items, which a single row should not wait for."""
 
@@ -47,16 +45,10 @@ class FactorRecommender(
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         """Factors of rows, whether or not they were fitted."""
 
-    def _fit(self, X: sp.csr_array) -> None:
-        self._sweep(X)
-
-    def _sweep(self, X: sp.csr_array, *how: Any) -> None:
-        """`_fit_factors`, which may take more arguments, and then remember the rows."""
-        self._known_rows_ = None  # of an earlier fit
-        self._fit_factors(X, *how)
+    def _remember(self, X: sp.csr_array) -> None:
+        """End a fit: prepare the fold-in, and keep the factors of the rows of X."""
         self._prepare_fold_in()
-        if self._remembers_rows:
-            self._known_rows_ = KnownRows(X, self._fold_in(X))
+        self._known_rows_ = KnownRows(X, self._fold_in(X)) if self._remembers_rows else None
 
     def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
         """Factors of rows: looked up where the row is known, else folded in."""

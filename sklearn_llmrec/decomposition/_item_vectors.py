@@ -54,9 +54,6 @@ def cooccurrences(X: Any, window: int | None) -> sp.csr_array:
 class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRecommender):
     """A user is the weighted mean of the unit vectors of the history; items score by the cosine to it."""
 
-    _keeps_input: ClassVar[bool] = True
-    _zero_is_no_evidence = True
-
     item_embeddings_: NDArray[Any]
 
     def _users(self, X: Any) -> NDArray[Any]:
@@ -92,6 +89,8 @@ class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.recommender_tags.keeps_input = True
+        tags.recommender_tags.zero_is_unknown = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

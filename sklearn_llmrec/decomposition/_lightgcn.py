@@ -112,7 +112,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_factors(self, X: sp.csr_array) -> None:
+    def _fit(self, X: sp.csr_array) -> None:
         seed, learned, holdout = self._split(X)
         from sklearn_llmrec.decomposition import _graph as graph
 
@@ -130,6 +130,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
         senders, vectors = item_layers(X, weights["users"], weights["items"], self.n_layers)
         self._senders_ = senders.astype(X.dtype)
         self.components_ = np.ascontiguousarray(vectors.T.astype(X.dtype))
+        self._remember(X)
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         return fold_in(X, self._senders_.astype(X.dtype, copy=False))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import NMF
 from sklearn.utils import check_random_state
 
+from sklearn_llmrec.base import Tags
 from sklearn_llmrec.decomposition._factors import FactorRecommender
 from sklearn_llmrec.linear_model import coordinate_descent
 from sklearn_llmrec.utils import Interval, row_chunks
@@ -81,7 +82,6 @@ class NMFRecommender(FactorRecommender):
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
-    _nonnegative: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class NMFRecommender(FactorRecommender):
         self.tol = tol
         self.random_state = random_state
 
-    def _fit_factors(self, X: sp.csr_array) -> None:
+    def _fit(self, X: sp.csr_array) -> None:
         nmf = NMF(
             min(self.n_components, *X.shape),
             init="random",
@@ -113,6 +113,7 @@ class NMFRecommender(FactorRecommender):
             nmf.fit(X)
         self.components_ = np.ascontiguousarray(nmf.components_.astype(X.dtype, copy=False))
         self.n_iter_ = nmf.n_iter_
+        self._remember(X)
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         Q = self.components_.astype(np.float64)
@@ -135,3 +136,8 @@ class NMFRecommender(FactorRecommender):
                 tol=_TOLERANCE * scale[rows],
             ).T
         return factors
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags

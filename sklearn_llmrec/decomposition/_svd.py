@@ -84,7 +84,7 @@ class PureSVD(FactorRecommender):
         self.n_iter = n_iter
         self.random_state = random_state
 
-    def _fit_factors(self, X: sp.csr_array) -> None:
+    def _fit(self, X: sp.csr_array) -> None:
         svd = TruncatedSVD(
             min(self.n_components, *X.shape),
             n_iter=self.n_iter,
@@ -95,6 +95,7 @@ class PureSVD(FactorRecommender):
             svd.fit(X)
         self.components_ = np.ascontiguousarray(svd.components_.astype(X.dtype, copy=False))
         self.singular_values_ = svd.singular_values_
+        self._remember(X)
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         return X @ self.components_.T.astype(X.dtype, copy=False)

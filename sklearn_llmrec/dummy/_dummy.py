@@ -58,10 +58,15 @@ class PopularityRecommender(PartialFitMixin):
     def __init__(self, weighting: str = "users") -> None:
         self.weighting = weighting
 
-    def _learn(self, X: sp.csr_array, first: bool) -> None:
+    def _sums(self, X: sp.csr_array) -> NDArray[np.float64]:
         weights = None if self.weighting == "users" else X.data
-        sums = np.bincount(X.indices, weights, minlength=X.shape[1]).astype(np.float64)
-        self.item_scores_ = sums if first else self.item_scores_ + sums
+        return np.bincount(X.indices, weights, minlength=X.shape[1]).astype(np.float64)
+
+    def _fit(self, X: sp.csr_array) -> None:
+        self.item_scores_ = self._sums(X)
+
+    def _partial_fit(self, X: sp.csr_array) -> None:
+        self.item_scores_ = self.item_scores_ + self._sums(X)
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return np.tile(self.item_scores_.astype(X.dtype), (X.shape[0], 1))

@@ -118,11 +118,12 @@ class BanditReranker(BaseReranker):
         self.include_seen = include_seen
         self.random_state = random_state
 
-    def _fit_reranker(self, X: Any) -> None:
+    def _fit(self, X: Any) -> None:
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         self.n_shown_ = np.zeros(X.shape[1])
         self.n_rewards_ = np.zeros(X.shape[1])
         self.n_updates_ = 0
+        super()._fit(X)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from feedback on what was shown. The base stays as it is.

@@ -100,10 +100,11 @@ class CalibratedReranker(BaseReranker):
         self.n_candidates = n_candidates
         self.include_seen = include_seen
 
-    def _fit_reranker(self, X: Any) -> None:
+    def _fit(self, X: Any) -> None:
         self._weights_, self.categories_ = category_matrix(
             self.categories, X, self.item_popularity_
         )
+        super()._fit(X)
 
     def _profile(self, X: Any) -> NDArray[np.float64]:
         """Shares of the categories in the histories; zeros where there are none."""

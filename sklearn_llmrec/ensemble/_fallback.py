@@ -6,32 +6,24 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import dense
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Scores
 from sklearn_llmrec.ensemble._members import BaseMembers, member_scores
 from sklearn_llmrec.ensemble._reranker import unit_interval
-from sklearn_llmrec.utils import rows_without_entries
 
 
-def evidence(member: Any, X: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Scores of a fitted member and which of them rest on evidence about the row and the item."""
+def evidence(member: Any, X: Any) -> Scores:
+    """Score rows by a fitted member, once; also say which scores rest on evidence about the row and the item."""
     inner, given = member, X
     if isinstance(member, Pipeline):
         given, inner = member[:-1].transform(X) if len(member.steps) > 1 else X, member[-1]
-    if isinstance(inner, FallbackRecommender):
-        return inner._levels(inner._check_X(given, reset=False))
-    scores = member_scores(member, X)
     if isinstance(inner, BaseRecommender):
-        prepared = inner._prepared(inner._check_X(given, reset=False))
-        raw = dense(inner._score_rows(prepared), prepared.dtype)
-        known = np.full(X.shape, True)
-        if inner._zero_is_no_evidence:
-            known = raw != 0
-        known[(np.ptp(raw, axis=1) == 0) | rows_without_entries(prepared)] = False
-        return scores, known
+        check_is_fitted(inner)
+        return inner._scored(inner._prepared(inner._check_X(given, reset=False)))
+    scores = member_scores(member, X)
     informed = np.ptp(scores, axis=1) > 0
-    return scores, np.repeat(informed[:, None], X.shape[1], axis=1)
+    return Scores(scores, np.repeat(informed[:, None], X.shape[1], axis=1))
 
 
 class FallbackRecommender(BaseMembers):
@@ -109,13 +101,12 @@ class FallbackRecommender(BaseMembers):
     def _fit(self, X: Any) -> None:
         self._fit_members(X, n_jobs=self.n_jobs, verbose=self.verbose)
         empty = sp.csr_array((1, X.shape[1]), dtype=X.dtype)
-        self._empty_row_scores_ = self._score_rows(empty)[0]
+        self._empty_row_scores_ = self._score_rows(empty).values[0]
 
     def _fallback_scores(self) -> NDArray[Any]:
         return self._empty_row_scores_
 
-    def _levels(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Scores by level, and which rest on evidence of any member."""
+    def _score_rows(self, X: Any) -> Scores:
         n_members = len(self.estimators_)
         result = np.zeros(X.shape)
         left = np.full(X.shape, True)
@@ -128,7 +119,4 @@ class FallbackRecommender(BaseMembers):
             scaled = np.round(unit_interval(np.where(mine, scores.astype(np.float64), -np.inf)), 9)
             result = np.where(mine, n_members - level - 1 + 0.5 * scaled, result)
             left &= ~mine
-        return result, known_at_all
-
-    def _score_rows(self, X: Any) -> NDArray[Any]:
-        return self._levels(X)[0]
+        return Scores(result, known_at_all)

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_llmrec._kernels import topk
+from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._members import member_scores
 from sklearn_llmrec.interactions import hide_by_hash, hide_latest
 from sklearn_llmrec.utils import COMMON_TEXTS, Interval, StrOptions, canonical, row_chunks
@@ -68,7 +69,7 @@ def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_
         If no row has two interactions, so that nothing can be hidden.
     """
     names, members = composed._kept_members()
-    latest = composed._needs_order if composed.holdout == "auto" else composed.holdout == "latest"
+    latest = needs_order(composed) if composed.holdout == "auto" else composed.holdout == "latest"
     share, visible = composed.hidden_share, X
     for turn in range(composed.n_hidings):
         if latest:

@@ -44,7 +44,6 @@ class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
     """A recommender made of named recommenders, in the manner of `sklearn.ensemble.VotingClassifier`."""
 
     estimators: list[tuple[str, Any]]
-    _keeps_input = True
 
     @property
     def named_estimators(self) -> Bunch:
@@ -157,13 +156,11 @@ class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
         members = self._routed_members().values()
         return [member for member in members if isinstance(member, BaseEstimator)]
 
-    @property
-    def _needs_order(self) -> bool:  # type: ignore[override]
-        """Whether a member is a model of order, so that `score` hides the latest events."""
-        return any(needs_order(member) for member in self._voters())
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.recommender_tags.keeps_input = True
+        # `score` hides the latest events if one member is a sequential model.
+        tags.recommender_tags.needs_order = any(needs_order(member) for member in self._voters())
         # What one member refuses, the whole cannot take.
         tags.input_tags.positive_only = any(needs_nonnegative(member) for member in self._voters())
         return tags

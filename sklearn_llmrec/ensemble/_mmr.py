@@ -33,8 +33,9 @@ class DiversityReranker(BaseReranker):
     diversity: float
     item_features: Any
 
-    def _fit_reranker(self, X: Any) -> None:
+    def _fit(self, X: Any) -> None:
         self._fit_items(items_by_features(self.item_features, X))
+        super()._fit(X)
 
     @abstractmethod
     def _fit_items(self, items: Any) -> None:

@@ -90,9 +90,9 @@ def ladder(values: NDArray[np.float64]) -> NDArray[np.float64]:
 class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     """Base class of estimators that reorder the first `n_candidates` items of a recommender.
 
-    A subclass implements `_rerank`, and `_fit_reranker` where it learns something. Candidates are
-    the best items that the row does not hold; they get evenly spaced scores above those of all
-    other items, which keep the order of the base.
+    A subclass implements `_rerank`. Where it learns something, it does so in `_fit` and then calls
+    ``super()._fit(X)``. Candidates are the best items that the row does not hold. They get evenly
+    spaced scores above those of all other items, which keep the order of the base.
 
     Attributes
     ----------
@@ -108,7 +108,6 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         "n_candidates": [Interval(Integral, 1, None, closed="left")],
         "include_seen": ["boolean"],
     }
-    _keeps_input = True
 
     # -- what a subclass writes -------------------------------------------------------------------
 
@@ -123,9 +122,6 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         will be read, and they must not depend on `depth`.
         """
 
-    def _fit_reranker(self, X: Any) -> None:
-        """Learn what the rerank needs; the base is fitted already."""
-
     # -- how it works -----------------------------------------------------------------------------
 
     def _routed_members(self) -> dict[str, Any]:
@@ -133,7 +129,6 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
 
     def _fit(self, X: Any) -> None:
         self.estimator_ = clone(self.estimator).fit(X, **self._params_for("estimator", X))
-        self._fit_reranker(X)
         self._remember_empty_row(X)
 
     def _remember_empty_row(self, X: Any) -> None:
@@ -190,13 +185,10 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         order = np.where(unfinished[:, None], -1, order)
         return order, np.where(order < 0, -np.inf, steps).astype(X.dtype)
 
-    @property
-    def _needs_order(self) -> bool:  # type: ignore[override]
-        """Whether the base is a model of order, so that `score` hides the latest events."""
-        return needs_order(self.estimator)
-
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.recommender_tags.keeps_input = True
+        tags.recommender_tags.needs_order = needs_order(self.estimator)
         tags.input_tags.positive_only = needs_nonnegative(self.estimator)
         return tags
 

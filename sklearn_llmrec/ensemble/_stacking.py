@@ -13,6 +13,7 @@ from sklearn.base import clone, is_regressor
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sklearn_llmrec._kernels import dense
+from sklearn_llmrec.base import Scores
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
     HIDING_TEXTS,
@@ -27,7 +28,14 @@ from sklearn_llmrec.ensemble._members import BaseMembers
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._reranker import ladder, lifted
 from sklearn_llmrec.interactions import table_column
-from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical, documented
+from sklearn_llmrec.utils import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    canonical,
+    documented,
+    rows_without_entries,
+)
 
 
 def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:
@@ -297,9 +305,10 @@ class StackingRecommender(BaseMembers):
             return np.asarray(final.decision_function(features), dtype=np.float64)
         return np.asarray(final.predict(features), dtype=np.float64).ravel()
 
-    def _filled(self, scores: Any, X: Any) -> NDArray[Any]:
+    def _filled(self, scores: Any, X: Any) -> Scores:
         # Members have filled rows without history; features of users rank for those too.
-        return dense(scores, X.dtype)
+        known = np.broadcast_to(~rows_without_entries(X)[:, None], X.shape)
+        return Scores(dense(scores, X.dtype), known)
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         pool, scores = pool_rows(

@@ -11,11 +11,11 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec._kernels import dense
-from sklearn_llmrec.base import recommend
+from sklearn_llmrec.base import Scores, recommend
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._reranker import same_pattern
 from sklearn_llmrec.interactions import table_column
-from sklearn_llmrec.utils import StrOptions, canonical
+from sklearn_llmrec.utils import StrOptions, canonical, rows_without_entries
 
 
 class SwitchRecommender(BaseMembers):
@@ -213,9 +213,10 @@ class SwitchRecommender(BaseMembers):
     def _fallback_scores(self) -> NDArray[Any]:
         return self._empty_row_scores_
 
-    def _filled(self, scores: Any, X: Any) -> NDArray[Any]:
+    def _filled(self, scores: Any, X: Any) -> Scores:
         # The member in charge has filled rows without evidence in its own way.
-        return dense(scores, X.dtype)
+        known = np.broadcast_to(~rows_without_entries(X)[:, None], X.shape)
+        return Scores(dense(scores, X.dtype), known)
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         scores = np.empty(X.shape, dtype=X.dtype)

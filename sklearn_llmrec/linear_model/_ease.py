@@ -192,12 +192,18 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         self._gram_ = None
         self._solve(self._allocated_gram(X))
 
-    def _learn(self, X: sp.csr_array, first: bool) -> None:
-        if not (first or X.nnz):
+    def _fit_first_part(self, X: sp.csr_array) -> None:
+        self._solve_and_keep(self._allocated_gram(X))
+
+    def _partial_fit(self, X: sp.csr_array) -> None:
+        if not X.nnz:
             return  # the Gram matrix of no interactions is zero: an inverse would add rounding only
         G = self._allocated_gram(X)
-        if not first:
-            G += self._gram_of_weights() if self._gram_ is None else self._gram_
+        G += self._gram_of_weights() if self._gram_ is None else self._gram_
+        self._solve_and_keep(G)
+
+    def _solve_and_keep(self, G: NDArray[Any]) -> None:
+        """Solve, and keep the Gram matrix for the next part."""
         self._gram_ = G
         self._solve(G.copy(order="F"))
 

@@ -72,10 +72,14 @@ class NaiveBayesRecommender(PartialFitMixin):
     def __init__(self, smoothing: float = 1.0) -> None:
         self.smoothing = smoothing
 
-    def _learn(self, X: sp.csr_array, first: bool) -> None:
-        pattern = with_data(X, np.ones(X.nnz))
-        counts = sp.csr_array(pattern.T.tocsr() @ pattern)
-        counts = counts if first else sp.csr_array(self.counts_ + counts)
+    def _fit(self, X: sp.csr_array) -> None:
+        self._set_counts(_pair_counts(X))
+
+    def _partial_fit(self, X: sp.csr_array) -> None:
+        self._set_counts(sp.csr_array(self.counts_ + _pair_counts(X)))
+
+    def _set_counts(self, counts: sp.csr_array) -> None:
+        """Derive the weights from how many users have each pair of items."""
         counts.sort_indices()
         self.counts_ = counts
         met = counts.copy()
@@ -95,3 +99,9 @@ class NaiveBayesRecommender(PartialFitMixin):
         scores += np.diff(X.indptr)[:, None] * self._never_met_
         scores += self._prior_
         return scores
+
+
+def _pair_counts(X: sp.csr_array) -> sp.csr_array:
+    """Count the users of each pair of items."""
+    pattern = with_data(X, np.ones(X.nnz))
+    return sp.csr_array(pattern.T.tocsr() @ pattern)

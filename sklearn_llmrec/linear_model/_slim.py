@@ -10,7 +10,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import WORTH_COMPILING, compiled
-from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, StackingMixin
+from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, KeepsRowsMixin
 from sklearn_llmrec.linear_model._ease import gram
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
 from sklearn_llmrec.utils import Interval, documented, in_threads, require_memory
@@ -94,7 +94,7 @@ def coordinate_descent(
 
 
 @documented(ITEM_TO_ITEM_TEXTS)
-class SLIM(StackingMixin, ItemToItemRecommender):
+class SLIM(KeepsRowsMixin, ItemToItemRecommender):
     r"""Sparse linear method: every item is regressed on the others.
 
     The weights of candidate j solve
@@ -184,7 +184,8 @@ class SLIM(StackingMixin, ItemToItemRecommender):
         self.tol = tol
         self.n_jobs = n_jobs
 
-    def _fit_all(self, X: sp.csr_array) -> None:
+    def _fit(self, X: sp.csr_array) -> None:
+        self._keep_rows(X)
         n_items, threads = X.shape[1], effective_n_jobs(self.n_jobs)
         if self.n_neighbors is not None and self.n_neighbors < n_items - 1:
             worth = n_items * self.n_neighbors**2 >= WORTH_COMPILING

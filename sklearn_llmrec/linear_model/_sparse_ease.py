@@ -9,13 +9,13 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
-from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, StackingMixin
+from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, KeepsRowsMixin
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
 from sklearn_llmrec.utils import Interval, documented
 
 
 @documented(ITEM_TO_ITEM_TEXTS)
-class SparseEASE(StackingMixin, ItemToItemRecommender):
+class SparseEASE(KeepsRowsMixin, ItemToItemRecommender):
     r"""EASE with sparse weights, for catalogues whose dense weight matrix does not fit.
 
     With :math:`N_j` the `n_neighbors` items of the highest cosine with item j, the weights of candidate j are those of
@@ -84,7 +84,8 @@ class SparseEASE(StackingMixin, ItemToItemRecommender):
         self.n_neighbors = n_neighbors
         self.n_jobs = n_jobs
 
-    def _fit_all(self, X: sp.csr_array) -> None:
+    def _fit(self, X: sp.csr_array) -> None:
+        self._keep_rows(X)
         threads = effective_n_jobs(self.n_jobs)
         self._set_weights(regress_on_nearest(X, self.n_neighbors, self._solve, n_threads=threads))
 

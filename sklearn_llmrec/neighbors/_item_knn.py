@@ -8,7 +8,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import entry_rows, with_data
-from sklearn_llmrec.base import Biases, ItemToItemRecommender, StackingMixin, columns_of
+from sklearn_llmrec.base import Biases, ItemToItemRecommender, KeepsRowsMixin, Tags, columns_of
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
@@ -29,7 +29,7 @@ from sklearn_llmrec.utils import documented
 @documented(
     neighbor_texts("candidate", "user", "columns", "scores sum", "items that the row rated")
 )
-class ItemKNN(StackingMixin, ItemToItemRecommender):
+class ItemKNN(KeepsRowsMixin, ItemToItemRecommender):
     r"""Item-based nearest neighbours: an item scores by how similar its neighbours in the history are.
 
     With :math:`s_{ij}` the similarity of the columns i and j of X, the score of item j for a row x is
@@ -125,7 +125,8 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         self.regularization = regularization
         self.n_jobs = n_jobs
 
-    def _fit_all(self, X: sp.csr_array) -> None:
+    def _fit(self, X: sp.csr_array) -> None:
+        self._keep_rows(X)
         check_max_neighbors(self.max_neighbors, self.center)
         weighting = weighting_of(X, self.weighting, self.metric, self.center)
         V = compared_values(X, self.metric, weighting)
@@ -143,7 +144,6 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
         # Best first, where the order is asked for; a row per candidate.
         self._nearest_ = None if self.max_neighbors is None else nearest
         self._biases_ = None if self.center is None else Biases(X, self.center)
-        self._zero_is_no_evidence = self._biases_ is None
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
         if self._biases_ is None:
@@ -194,3 +194,9 @@ class ItemKNN(StackingMixin, ItemToItemRecommender):
 
     def _fallback_scores(self) -> NDArray[Any]:
         return super()._fallback_scores() if self._biases_ is None else self._biases_.fallback
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # A rating of exactly zero is a rating.
+        tags.recommender_tags.zero_is_unknown = self.center is None
+        return tags

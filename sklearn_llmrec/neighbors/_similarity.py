@@ -68,7 +68,7 @@ def weighting_of(
             "weighting='bm25' saturates counts and X holds negative values: use 'tfidf' or None."
         )
     transformer = TFIDFTransformer() if weighting == "tfidf" else BM25Transformer()
-    transformer._learn(X)
+    transformer._fit(X)
     return transformer
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import entry_rows, masked_topk, with_data, with_mask, without_mask
-from sklearn_llmrec.base import Biases, ExplainMixin, StackingMixin
+from sklearn_llmrec.base import Biases, ExplainMixin, KeepsRowsMixin, Tags
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
@@ -31,7 +31,7 @@ _NEIGHBOR_BYTES = 32
 
 
 @documented(neighbor_texts("user", "item", "rows", "votes are", "users who rated the item"))
-class UserKNN(ExplainMixin, StackingMixin):
+class UserKNN(ExplainMixin, KeepsRowsMixin):
     r"""User-based nearest neighbours: an item scores by how similar the users are who had it.
 
     With :math:`s_{uv}` the similarity of the row u and the row v of the fitted matrix, the score of
@@ -111,7 +111,8 @@ class UserKNN(ExplainMixin, StackingMixin):
         self.regularization = regularization
         self.n_jobs = n_jobs
 
-    def _fit_all(self, X: sp.csr_array) -> None:
+    def _fit(self, X: sp.csr_array) -> None:
+        self._keep_rows(X)
         check_max_neighbors(self.max_neighbors, self.center)
         self._weighting_ = weighting_of(X, self.weighting, self.metric, self.center)
         self._item_means_ = row_means(X.T.tocsr()) if self.metric == "adjusted_cosine" else None
@@ -121,7 +122,6 @@ class UserKNN(ExplainMixin, StackingMixin):
         votes = X if self._biases_ is None else with_data(X, self._biases_.residuals(X))
         self._masked_votes_ = with_mask(votes)
         self._nonnegative_ = not (self._index_.signed or votes.data.min() < 0)
-        self._zero_is_no_evidence = self._biases_ is None
 
     @property
     def fitted_users_(self) -> sp.csr_array:
@@ -226,3 +226,9 @@ class UserKNN(ExplainMixin, StackingMixin):
 
     def _fallback_scores(self) -> NDArray[Any]:
         return super()._fallback_scores() if self._biases_ is None else self._biases_.fallback
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # A rating of exactly zero is a rating.
+        tags.recommender_tags.zero_is_unknown = self.center is None
+        return tags

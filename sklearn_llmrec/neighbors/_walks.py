@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 
 from sklearn_llmrec._kernels import entry_rows, matmul_topn, with_data
-from sklearn_llmrec.base import ItemToItemRecommender, StackingMixin
+from sklearn_llmrec.base import ItemToItemRecommender, KeepsRowsMixin, Tags
 from sklearn_llmrec.neighbors._similarity import without_diagonal
 from sklearn_llmrec.utils import Interval
 
@@ -32,7 +32,7 @@ def walk_weights(
     return sp.csr_array(into.T.tocsr())
 
 
-class P3alpha(StackingMixin, ItemToItemRecommender):
+class P3alpha(KeepsRowsMixin, ItemToItemRecommender):
     r"""Random walk of three steps: from the user to an item, to another user, to the candidate.
 
     With :math:`P_{ui} = (x_{ui} / \sum_j x_{uj})^\alpha` and
@@ -89,7 +89,6 @@ class P3alpha(StackingMixin, ItemToItemRecommender):
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "n_jobs": [None, Integral],
     }
-    _nonnegative: ClassVar[bool] = True
 
     def __init__(
         self, n_neighbors: int = 100, *, alpha: float = 0.8, n_jobs: int | None = None
@@ -98,7 +97,8 @@ class P3alpha(StackingMixin, ItemToItemRecommender):
         self.alpha = alpha
         self.n_jobs = n_jobs
 
-    def _fit_all(self, X: sp.csr_array) -> None:
+    def _fit(self, X: sp.csr_array) -> None:
+        self._keep_rows(X)
         self._set_weights(
             walk_weights(
                 X,
@@ -109,6 +109,11 @@ class P3alpha(StackingMixin, ItemToItemRecommender):
                 n_threads=effective_n_jobs(self.n_jobs),
             )
         )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
 
 
 class RP3beta(P3alpha):

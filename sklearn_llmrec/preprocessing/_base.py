@@ -62,7 +62,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
     """New values for the same interactions.
 
     A subclass computes the values of a matrix in canonical format (`_values`) and, where it learns
-    something, does so in `_learn`. This class keeps what the matrix is: dense stays dense,
+    something, does so in `_fit`. This class keeps what the matrix is: dense stays dense,
     `csr_array`, `csr_matrix` and :class:`~sklearn_llmrec.Interactions` stay what they are (times,
     ids and features included), float32 stays float32, and an event stays an event: a value that
     comes out as exactly 0 becomes the smallest positive number of its dtype, so that neither
@@ -96,7 +96,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
             self._check_parameters()
             X = check_events(self, X, reset=True, nonnegative=self._nonnegative)
             X = X if sp.issparse(X) else sp.csr_array(X)
-            self._learn(X if self._per_event or X.has_canonical_format else _sum_repeats(X)[0])
+            self._fit(X if self._per_event or X.has_canonical_format else _sum_repeats(X)[0])
         return self
 
     def transform(self, X: Any) -> Any:
@@ -143,7 +143,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
     def _check_parameters(self) -> None:
         """Refuse values that `_parameter_constraints` cannot express."""
 
-    def _learn(self, X: Any) -> None:
+    def _fit(self, X: Any) -> None:
         """Learn from a validated csr matrix (canonical unless `_per_event`)."""
 
     @abstractmethod

@@ -81,7 +81,7 @@ class RecencyDecayTransformer(InteractionTransformer):
         self.reference = reference
         self.order = order
 
-    def _learn(self, X: Any) -> None:
+    def _fit(self, X: Any) -> None:
         times = self._times(X)
         if self.reference == "latest":
             self.reference_ = times.max() if len(times) else 0

@@ -74,7 +74,7 @@ class TFIDFTransformer(InteractionTransformer):
         self.norm = norm
         self.sublinear_tf = sublinear_tf
 
-    def _learn(self, X: Any) -> None:
+    def _fit(self, X: Any) -> None:
         frequency = np.bincount(X.indices, minlength=X.shape[1])
         self.idf_ = np.log((1 + X.shape[0]) / (1 + frequency)) + 1
 
@@ -156,7 +156,7 @@ class BM25Transformer(InteractionTransformer):
         self.k1 = k1
         self.b = b
 
-    def _learn(self, X: Any) -> None:
+    def _fit(self, X: Any) -> None:
         frequency = np.bincount(X.indices, minlength=X.shape[1])
         self.idf_ = np.log1p((X.shape[0] - frequency + 0.5) / (frequency + 0.5))
         # A matrix without events has no mean length; any positive number serves rows that come

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
     ORDER_TEXTS,
@@ -185,7 +185,6 @@ class HMMRecommender(BaseRecommender):
         **ORDER_CONSTRAINTS,
         "random_state": ["random_state"],
     }
-    _needs_order: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -280,3 +279,8 @@ class HMMRecommender(BaseRecommender):
                 states[steps.bounds[n_steps[rows] - 1] + rows] @ self.transitions_
             )
         return following @ self.components_
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.needs_order = True
+        return tags

@@ -10,7 +10,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import masked_topk, matmul_topn, with_data, with_mask, without_mask
-from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender
+from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
     ORDER_TEXTS,
@@ -81,7 +81,6 @@ class SequenceKNN(ItemToItemRecommender):
         **ORDER_CONSTRAINTS,
         "n_jobs": [None, Integral],
     }
-    _needs_order: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -125,6 +124,11 @@ class SequenceKNN(ItemToItemRecommender):
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         return super()._topk_rows(self._history(X), k, seen)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.needs_order = True
+        return tags
 
 
 def _pair_blocks(
@@ -221,8 +225,6 @@ class SessionKNN(BaseRecommender):
         **ORDER_CONSTRAINTS,
         "n_jobs": [None, Integral],
     }
-    _needs_order: ClassVar[bool] = True
-    _zero_is_no_evidence: bool = True
 
     def __init__(
         self,
@@ -278,3 +280,9 @@ class SessionKNN(BaseRecommender):
         return masked_topk(
             self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs)
         )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.needs_order = True
+        tags.recommender_tags.zero_is_unknown = True
+        return tags

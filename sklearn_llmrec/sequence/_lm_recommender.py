@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec._networks import SEQUENCE_TEXTS, TrainedOnSequences
+from sklearn_llmrec.base import Tags
 from sklearn_llmrec.interactions import Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.sequence._item_tokens import numbered, of_codes, of_titles, prefixes
 from sklearn_llmrec.sequence._semantic_ids import residual_codes
@@ -134,7 +135,6 @@ class LMRecommender(TrainedOnSequences):
         "max_tokens": [Interval(Integral, 1, None, closed="left")],
         "beam_size": [Interval(Integral, 1, None, closed="left"), None],
     }
-    _ranks_candidates: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -317,3 +317,8 @@ class LMRecommender(TrainedOnSequences):
                     items[row, : len(search.items)] = search.items
                     scores[row, : len(search.items)] = search.values
         return items, scores
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.ranks_candidates = True
+        return tags

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
     ORDER_TEXTS,
@@ -72,7 +72,6 @@ class MarkovRecommender(BaseRecommender):
         "smoothing": [Interval(Real, 0, None, closed="neither")],
         **ORDER_CONSTRAINTS,
     }
-    _needs_order: ClassVar[bool] = True
 
     def __init__(
         self, n_previous: int = 2, *, smoothing: float = 10.0, order: str = "auto"
@@ -130,3 +129,8 @@ class MarkovRecommender(BaseRecommender):
             where = np.repeat(rows, np.diff(counts.indptr))
             scores[where, counts.indices] += counts.data / np.repeat(total, np.diff(counts.indptr))
         return scores
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.needs_order = True
+        return tags

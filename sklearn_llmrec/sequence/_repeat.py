@@ -8,7 +8,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import normalize_rows
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
     ORDER_TEXTS,
@@ -88,8 +88,6 @@ class RepeatRecommender(BaseRecommender):
         **ORDER_CONSTRAINTS,
         "n_jobs": [None, Integral],
     }
-    _needs_order: ClassVar[bool] = True
-    _zero_is_no_evidence: bool = True
 
     def __init__(
         self,
@@ -123,3 +121,9 @@ class RepeatRecommender(BaseRecommender):
             votes = (near @ self.vectors_.astype(X.dtype, copy=False)).toarray()
             scores += self.neighbor_weight * votes / mass[:, None]
         return scores
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.needs_order = True
+        tags.recommender_tags.zero_is_unknown = True
+        return tags

@@ -9,7 +9,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import dense_product, with_data
-from sklearn_llmrec.base import BaseRecommender, ExplainMixin, SimilarItemsMixin, columns_of
+from sklearn_llmrec.base import BaseRecommender, ExplainMixin, SimilarItemsMixin, Tags, columns_of
 from sklearn_llmrec.interactions import ORDERS, Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.linear_model import gram, require_gram_memory, weights_of_gram
 from sklearn_llmrec.utils import Interval, StrOptions
@@ -91,7 +91,6 @@ class SequenceEASE(SimilarItemsMixin, ExplainMixin, BaseRecommender):
         "order": [StrOptions(set(ORDERS))],
         "n_jobs": [None, Integral],
     }
-    _needs_order: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -134,6 +133,11 @@ class SequenceEASE(SimilarItemsMixin, ExplainMixin, BaseRecommender):
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
         return dense_product(self._history(X), self.coef_, n_threads=effective_n_jobs(self.n_jobs))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.needs_order = True
+        return tags
 
 
 def _add_neighbours(

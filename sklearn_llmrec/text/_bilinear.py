@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import nearest
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
 from sklearn_llmrec.text._space import Space
 from sklearn_llmrec.utils import Interval, canonical
@@ -104,7 +104,6 @@ class BilinearContentRecommender(ContentMixin, BaseRecommender):
         "exclude_self": ["boolean"],
         "center": ["boolean"],
     }
-    _zero_is_no_evidence = True
 
     def __init__(
         self,
@@ -149,6 +148,11 @@ class BilinearContentRecommender(ContentMixin, BaseRecommender):
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         V = self.item_embeddings_.astype(X.dtype, copy=False)
         return nearest(self._users(X), V, k, seen=seen)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.zero_is_unknown = True
+        return tags
 
 
 def closed_form_map(

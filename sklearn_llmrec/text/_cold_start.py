@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import Tags, get_tags
 
-from sklearn_llmrec._kernels import dense, fill_unknown, unit_rows
+from sklearn_llmrec._kernels import unit_rows
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
 from sklearn_llmrec.utils import HasMethods, Interval
@@ -137,12 +137,13 @@ class ContentColdStart(ContentMixin, BaseRecommender):
         model = self.estimator_
         if not isinstance(model, BaseRecommender):
             scores = np.array(model.predict(X), dtype=X.dtype)
+            known = scores
         else:
-            scores = dense(model._score_rows(model._prepared(X)), X.dtype)
+            scores, is_known = model._scored(model._prepared(X))
+            # What the model does not know is no target of the regression.
+            known = np.where(is_known, scores, 0)
         if len(self.new_items_):
-            targets = scores[:, self._known_items_] @ self._from_known_.astype(X.dtype, copy=False)
-        if isinstance(model, BaseRecommender) and model._zero_is_no_evidence:
-            fill_unknown(scores, model.item_popularity_)
+            targets = known[:, self._known_items_] @ self._from_known_.astype(X.dtype, copy=False)
         if len(self.new_items_):
             scores[:, self.new_items_] = targets @ self._to_new_.astype(X.dtype, copy=False)
         return scores

@@ -1,7 +1,7 @@
 """From what is known of items to one vector per item, shared by all models that read."""
 
 import os
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
+from sklearn_llmrec.base import Tags
 from sklearn_llmrec.interactions import n_table_rows
 from sklearn_llmrec.text._encoder import SentenceEncoder
 from sklearn_llmrec.text._texts import as_texts, table_columns, texts_from_features
@@ -56,7 +57,6 @@ class _LatentWords(TransformerMixin, BaseEstimator):
 class ContentMixin:
     """What models with the parameters `item_texts` and `encoder` share."""
 
-    _keeps_input: ClassVar[bool] = True
     item_texts: Any
     encoder: Any
 
@@ -84,6 +84,11 @@ class ContentMixin:
             self.encoder_ = unfitted(self.encoder)
             vectors = embedded(self.encoder_, content, X)
         return as_vectors(vectors, X.shape[1])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.recommender_tags.keeps_input = True
+        return tags
 
 
 def embedded(encoder: Any, content: Any, X: Any) -> Any:

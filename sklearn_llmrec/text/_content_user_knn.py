@@ -8,6 +8,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import masked_topk, normalize_rows, unit_rows, with_mask, without_mask
+from sklearn_llmrec.base import Tags
 from sklearn_llmrec.neighbors import weighted, weighting_of
 from sklearn_llmrec.text._content_neighbors import ContentNeighbors, mixed_nearest
 from sklearn_llmrec.utils import canonical
@@ -78,7 +79,6 @@ class ContentUserKNN(ContentNeighbors):
     """
 
     _compares = "rows"
-    _zero_is_no_evidence = True
 
     def _fit_neighbors(self, X: sp.csr_array, texts: NDArray[Any], share: float) -> None:
         self._share_ = share
@@ -124,3 +124,8 @@ class ContentUserKNN(ContentNeighbors):
             k,
             n_threads=effective_n_jobs(self.n_jobs),
         )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.zero_is_unknown = True
+        return tags

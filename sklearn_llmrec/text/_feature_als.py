@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import OneHotEncoder
 
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.decomposition import ALSRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, embedded, item_content, unfitted
 from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical
@@ -112,8 +112,6 @@ class FeatureALSRecommender(BaseRecommender):
         "random_state": ["random_state"],
         "n_jobs": [None, Integral],
     }
-    _keeps_input: ClassVar[bool] = True
-    _nonnegative: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -198,6 +196,12 @@ class FeatureALSRecommender(BaseRecommender):
         )
         factors = self.als_.transform(sp.csr_array(joint))
         return np.asarray(factors @ self.components_)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.keeps_input = True
+        tags.input_tags.positive_only = True
+        return tags
 
 
 def _user_table(X: Any) -> Any:

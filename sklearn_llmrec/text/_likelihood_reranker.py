@@ -152,9 +152,9 @@ class LikelihoodReranker(LanguageModelReranker):
         self.n_candidates = n_candidates
         self.include_seen = include_seen
 
-    def _fit_reranker(self, X: Any) -> None:
-        super()._fit_reranker(X)
+    def _fit(self, X: Any) -> None:
         self._scorer()  # what cannot be loaded is said now
+        super()._fit(X)
 
     def _scorer(self) -> Any:
         """What finds the gains of texts.

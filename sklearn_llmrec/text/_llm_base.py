@@ -87,8 +87,9 @@ class LanguageModelReranker(BaseReranker):
 
     # -- the call under way -----------------------------------------------------------------------
 
-    def _fit_reranker(self, X: Any) -> None:
+    def _fit(self, X: Any) -> None:
         self.item_texts_ = texts_of_items(self.item_texts, X)
+        super()._fit(X)
 
     @contextmanager
     def _session(self) -> Iterator[Session]:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_llmrec._kernels import best_of_groups, nearest, unit_rows
 from sklearn_llmrec.base import (
     BaseRecommender,
+    Tags,
     candidates_of_ids,
     check_lists_to_explain,
     ids_of_columns,
@@ -139,7 +140,6 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         "whiten": ["boolean"],
         "smoothing": [Interval(Real, 0, 1, closed="left")],
     }
-    _zero_is_no_evidence = True
 
     def __init__(
         self,
@@ -361,3 +361,8 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         V = self.item_embeddings_.astype(X.dtype, copy=False)
         clustered = self.n_interests if self.profile == "interests" else None
         return contributions(weights, V, lists, clustered)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.recommender_tags.zero_is_unknown = True
+        return tags
