@@ -1,6 +1,7 @@
 """What the base class promises beyond the common checks."""
 
 import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -301,3 +302,27 @@ def test_an_estimator_without_its_extra_says_so_at_fit(X, monkeypatch):
     times = sp.csr_array(X * np.arange(1, 41))
     with pytest.raises(ImportError, match=r"torch is needed here.*sklearn-llmrec\[deep\]"):
         SASRec().fit(times)
+
+
+@pytest.mark.parametrize("through", [lambda m: m.recommend, lambda m: partial(recommend, m)])
+def test_seen_items_can_be_given_apart_from_the_history(through):
+    rng = np.random.default_rng(0)
+    X = (rng.random((30, 12)) < 0.4).astype(float)
+    seen = (rng.random((30, 12)) < 0.3).astype(float)
+    model = ItemKNN().fit(X)
+    scores = model.predict(X)
+    items, values = through(model)(X, 3, seen=sp.csr_array(seen))
+    for row in range(30):
+        allowed = np.where(seen[row] == 0, scores[row], -np.inf)
+        best = np.argsort(-allowed, kind="stable")[:3]
+        np.testing.assert_allclose(values[row], allowed[best])
+        assert not seen[row, items[row]].any()
+
+
+def test_seen_items_of_another_shape_or_beside_all_items_are_refused():
+    X = np.eye(4)[:, :3] + np.eye(4, 3, 1)
+    model = ItemKNN().fit(X)
+    with pytest.raises(ValueError, match="one row per row of X"):
+        model.recommend(X[:2], 1, seen=X)
+    with pytest.raises(ValueError, match="exclude_seen=False"):
+        model.recommend(X, 1, seen=X, exclude_seen=False)

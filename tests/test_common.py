@@ -11,8 +11,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.base._check_tools import fitted
-from sklearn_llmrec.base._estimator_checks import EXPECTED_FAILED_CHECKS, recommender_checks
 from sklearn_llmrec.sequence import LMRecommender
+from sklearn_llmrec.utils import EXPECTED_FAILED_CHECKS, parametrize_with_recommender_checks
 
 # What the checks make has no texts, and models that read say so.
 pytestmark = pytest.mark.filterwarnings("ignore:.* knows no text of any item:UserWarning")
@@ -32,8 +32,7 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("check", list(recommender_checks()), ids=lambda check: check.__name__)
-@pytest.mark.parametrize("estimator", RECOMMENDERS, ids=lambda estimator: type(estimator).__name__)
+@parametrize_with_recommender_checks(RECOMMENDERS)
 def test_recommender_contract(estimator, check):
     check(estimator)
 

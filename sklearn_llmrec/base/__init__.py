@@ -29,7 +29,11 @@ if TYPE_CHECKING:
         all_estimators as all_estimators,
         all_recommenders as all_recommenders,
     )
-    from sklearn_llmrec.base._estimator_checks import check_recommender as check_recommender
+    from sklearn_llmrec.base._estimator_checks import (
+        EXPECTED_FAILED_CHECKS as EXPECTED_FAILED_CHECKS,
+        check_recommender as check_recommender,
+        parametrize_with_recommender_checks as parametrize_with_recommender_checks,
+    )
 
 __all__ = [
     "BaseRecommender",
@@ -44,9 +48,11 @@ __all__ = [
 ]
 
 _LAZY = {
+    "EXPECTED_FAILED_CHECKS": "_estimator_checks",
     "all_estimators": "_discovery",
     "all_recommenders": "_discovery",
     "check_recommender": "_estimator_checks",
+    "parametrize_with_recommender_checks": "_estimator_checks",
 }
 
 

@@ -27,7 +27,12 @@ from sklearn_llmrec.base._check_tools import (
 )
 from sklearn_llmrec.base._recommend import recommend
 
-__all__ = ["EXPECTED_FAILED_CHECKS", "check_recommender", "recommender_checks"]
+__all__ = [
+    "EXPECTED_FAILED_CHECKS",
+    "check_recommender",
+    "parametrize_with_recommender_checks",
+    "recommender_checks",
+]
 
 _ONE_PER_ITEM = (
     "demands one predicted value per row; a recommender predicts one per item. check_recommender repeats the check "
@@ -391,3 +396,46 @@ def check_recommender(estimator: Any) -> None:
     """
     for check in recommender_checks():
         check(estimator)
+
+
+def parametrize_with_recommender_checks(
+    estimators: list[Any],
+    *,
+    expected_failed_checks: Callable[[Any], dict[str, str]] | None = None,
+) -> Any:
+    """Return a pytest decorator that runs each check of the contract on each estimator.
+
+    It is to `check_recommender` what scikit-learn's `parametrize_with_checks` is to `check_estimator`. Run both.
+
+    Parameters
+    ----------
+    estimators : list of estimators
+        Unfitted recommenders.
+    expected_failed_checks : callable, default=None
+        Takes an estimator and returns a dict from the names of checks that it fails to the reasons. They are marked as
+        expected failures, strictly: a check that passes nevertheless fails.
+
+    Returns
+    -------
+    decorator : pytest.mark.parametrize
+        For a test with the arguments `estimator` and `check`, which calls ``check(estimator)``.
+
+    Examples
+    --------
+    >>> from sklearn_llmrec.dummy import PopularityRecommender
+    >>> from sklearn_llmrec.utils import parametrize_with_recommender_checks
+    >>> @parametrize_with_recommender_checks([PopularityRecommender()])
+    ... def test_contract(estimator, check):
+    ...     check(estimator)
+    """
+    import pytest
+
+    cases = []
+    for estimator in estimators:
+        reasons = {} if expected_failed_checks is None else expected_failed_checks(estimator)
+        for check in recommender_checks():
+            reason = reasons.get(check.__name__)
+            marks = [] if reason is None else [pytest.mark.xfail(reason=reason, strict=True)]
+            name = f"{type(estimator).__name__}-{check.__name__}"
+            cases.append(pytest.param(estimator, check, marks=marks, id=name))
+    return pytest.mark.parametrize(("estimator", "check"), cases)

@@ -20,6 +20,7 @@ from sklearn_llmrec.utils import (
     check_arguments,
     check_candidates,
     check_k,
+    check_seen,
     row_chunks,
 )
 
@@ -62,24 +63,27 @@ def _generic_recommend(
 
 
 def _best_columns(
-    estimator: Any, X: Any, k: int, exclude_seen: bool, candidates: Any
+    estimator: Any, X: Any, k: int, exclude_seen: bool, candidates: Any, seen: Any
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return lists of column numbers from whatever estimator, through Pipelines and searches."""
     if isinstance(estimator, BaseRecommender) or (
         not isinstance(estimator, Pipeline) and callable(getattr(estimator, "recommend", None))
     ):
+        # Other libraries' estimators need not know the argument.
+        given = {} if seen is None else {"seen": seen}
         result: tuple[NDArray[np.int64], NDArray[Any]] = estimator.recommend(
-            X, k, exclude_seen=exclude_seen, candidates=candidates
+            X, k, exclude_seen=exclude_seen, candidates=candidates, **given
         )
         return result
     if hasattr(estimator, "best_estimator_"):
-        return _best_columns(estimator.best_estimator_, X, k, exclude_seen, candidates)
+        return _best_columns(estimator.best_estimator_, X, k, exclude_seen, candidates, seen)
     if not hasattr(estimator, "predict"):
         check_is_fitted(estimator)
         raise TypeError(f"{type(estimator).__name__} has no predict: it scores no items.")
     if not hasattr(X, "shape"):
         X = np.asarray(X)
-    seen = as_csr(X) if exclude_seen else None
+    seen = check_seen(seen, X.shape, exclude_seen=exclude_seen)
+    seen = as_csr(X) if seen is None and exclude_seen else seen
     if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
         last = estimator.steps[-1][1]
         if isinstance(last, BaseRecommender):
@@ -89,9 +93,9 @@ def _best_columns(
         if hasattr(last, "best_estimator_"):
             inner = copy.copy(estimator)
             inner.steps = [*estimator.steps[:-1], (estimator.steps[-1][0], last.best_estimator_)]
-            return _best_columns(inner, X, k, exclude_seen, candidates)
+            return _best_columns(inner, X, k, exclude_seen, candidates, seen)
     elif isinstance(estimator, Pipeline):
-        return _best_columns(estimator.steps[-1][1], X, k, exclude_seen, candidates)
+        return _best_columns(estimator.steps[-1][1], X, k, exclude_seen, candidates, seen)
     return _generic_recommend(estimator, X, seen, k, candidates)
 
 
@@ -103,6 +107,7 @@ def recommend(
     *,
     exclude_seen: bool = True,
     candidates: ArrayLike | sp.sparray | None = None,
+    seen: Any = None,
     ids: bool = False,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """The k best items for every row, from any fitted estimator that scores items.
@@ -126,6 +131,9 @@ def recommend(
     candidates : array-like or boolean sparse of shape (n_users, n_items), default=None
         What may be recommended: column numbers or a mask of the items for all rows (with ``ids=True`` item ids), or
         a matrix row by row.
+    seen : {array-like, sparse} of shape (n_users, n_items), default=None
+        Items to leave out of each list, instead of those that X holds: what was bought elsewhere, or hidden from
+        the model. Requires ``exclude_seen=True``.
     ids : bool, default=False
         Whether `candidates` and the items returned are item ids (those in `item_ids_`) instead of column numbers.
 
@@ -168,5 +176,5 @@ def recommend(
             "best_params_ on all rows, and pass that."
         )
     candidates = candidates_of_ids(estimator, candidates) if ids else candidates
-    items, scores = _best_columns(estimator, X, k, exclude_seen, candidates)
+    items, scores = _best_columns(estimator, X, k, exclude_seen, candidates, seen)
     return ids_of_columns(estimator, items) if ids else items, scores

@@ -26,6 +26,7 @@ from sklearn_llmrec.utils import (
     check_candidates,
     check_k,
     check_matrix,
+    check_seen,
     check_targets,
     check_weights,
     end_fit,
@@ -203,6 +204,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         *,
         exclude_seen: bool = True,
         candidates: ArrayLike | sp.sparray | None = None,
+        seen: Any = None,
         ids: bool = False,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """The k best items for every row.
@@ -218,6 +220,9 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         candidates : array-like or boolean sparse of shape (n_users, n_items), default=None
             What may be recommended: column numbers or a mask of the items for all rows (with ``ids=True`` item ids), or
             a matrix row by row.
+        seen : {array-like, sparse} of shape (n_users, n_items), default=None
+            Items to leave out of each list, instead of those that X holds: what was bought elsewhere, or hidden from
+            the model. Requires ``exclude_seen=True``.
         ids : bool, default=False
             Whether `candidates` and the items returned are item ids (those in `item_ids_`) instead of column numbers.
 
@@ -232,13 +237,16 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If k is above `n_items`, X is not finite, or X has another number of columns than at fit; with
+            If k is above `n_items`, X is not finite, X has another number of columns than at fit, or `seen` another
+            shape than X; with
             ``ids=True``, if the model was fitted without item ids or does not know one of them.
         """
         check_is_fitted(self)
         candidates = candidates_of_ids(self, candidates) if ids else candidates
         X = self._check_X(X, reset=False)
-        items, scores = self._recommend(X, X if exclude_seen else None, k, candidates)
+        excluded = check_seen(seen, X.shape, exclude_seen=exclude_seen)
+        excluded = X if excluded is None and exclude_seen else excluded
+        items, scores = self._recommend(X, excluded, k, candidates)
         return ids_of_columns(self, items) if ids else items, scores
 
     def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
@@ -366,8 +374,8 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         """`recommend` for validated X; `seen` may be another matrix than X (a Pipeline's own input)."""
         k = check_k(k, X.shape[1])
         candidates = check_candidates(candidates, X.shape)
-        seen = None if seen is None else canonical(seen)
-        X = self._prepared(X)
+        same, X = seen is X, self._prepared(X)
+        seen = canonical(X if same else seen) if seen is not None else None
         items = np.full((X.shape[0], k), -1, dtype=np.int64)
         scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
         left = np.arange(X.shape[0])

@@ -7,7 +7,7 @@ from sklearn_llmrec.ensemble._fallback import FallbackRecommender
 from sklearn_llmrec.ensemble._mmr import MMRReranker
 from sklearn_llmrec.ensemble._reranker import (
     RERANKER_TEXTS as RERANKER_TEXTS,
-    BaseReranker as BaseReranker,
+    BaseReranker,
 )
 from sklearn_llmrec.ensemble._rules import RuleReranker, boost, cap_per_category, reserve_slots
 from sklearn_llmrec.ensemble._stacking import StackingRecommender
@@ -16,6 +16,7 @@ from sklearn_llmrec.ensemble._voting import VotingRecommender
 
 __all__ = [
     "BanditReranker",
+    "BaseReranker",
     "CalibratedReranker",
     "DPPReranker",
     "FallbackRecommender",

@@ -48,6 +48,7 @@ from sklearn_llmrec.utils._validation import (
     check_candidates as check_candidates,
     check_k as check_k,
     check_matrix as check_matrix,
+    check_seen as check_seen,
     check_targets as check_targets,
     check_weights as check_weights,
     names_of_events as names_of_events,
@@ -67,14 +68,21 @@ from sklearn_llmrec.utils._warnings import warn as warn
 
 if TYPE_CHECKING:
     from sklearn_llmrec.base import (
+        EXPECTED_FAILED_CHECKS,
         all_estimators as all_estimators,
         all_recommenders,
         check_recommender,
+        parametrize_with_recommender_checks,
     )
 
-__all__ = ["all_recommenders", "check_recommender"]
+__all__ = [
+    "EXPECTED_FAILED_CHECKS",
+    "all_recommenders",
+    "check_recommender",
+    "parametrize_with_recommender_checks",
+]
 
-_FROM_BASE = ("all_estimators", "all_recommenders", "check_recommender")
+_FROM_BASE = {*__all__, "all_estimators"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec.utils._ids import equal_ids
 from sklearn_llmrec.utils._input_errors import SAME_COLUMNS, validated
-from sklearn_llmrec.utils._values import canonical, refuse_triples
+from sklearn_llmrec.utils._values import as_csr, canonical, refuse_triples
 
 _USERS = ("user", "customer", "visitor", "session")
 _EVENT_COLUMN = re.compile(
@@ -179,6 +179,28 @@ def check_targets(y: Any, shape: tuple[int, int]) -> Any | None:
             "same users and items, so both must be equal. holdout_split(X) makes such a pair."
         )
     return y
+
+
+def check_seen(seen: Any, shape: tuple[int, int], *, exclude_seen: bool) -> sp.csr_array | None:
+    """Return the matrix of items to leave out of lists, or None where it was not given.
+
+    Raises
+    ------
+    ValueError
+        If it has another shape than X, or seen items are not to be left out at all.
+    """
+    if seen is None:
+        return None
+    if not exclude_seen:
+        raise ValueError(
+            "seen says what to leave out, and exclude_seen=False leaves nothing out: pass only one of them."
+        )
+    seen = as_csr(seen, "seen")
+    if seen.shape != shape:
+        raise ValueError(
+            f"seen has shape {seen.shape} and X has shape {tuple(shape)}: both must be equal, one row per row of X."
+        )
+    return seen
 
 
 def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
