@@ -25,6 +25,7 @@ from sklearn_llmrec.base._check_tools import (
     refusal,
     taste_matrix,
 )
+from sklearn_llmrec.base._data_checks import check_numeric_types, check_state_is_owned
 from sklearn_llmrec.base._recommend import recommend
 
 __all__ = ["EXPECTED_FAILED_CHECKS", "check_recommender", "recommender_checks"]
@@ -359,6 +360,8 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     check_odd_matrices,
     check_size_of_values,
     check_more_than_the_data_has,
+    check_state_is_owned,
+    check_numeric_types,
 )
 
 

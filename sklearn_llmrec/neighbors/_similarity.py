@@ -110,7 +110,9 @@ def less_means(X: sp.csr_array, means: NDArray[Any]) -> sp.csr_array:
     left = X.data - means
     # The mean of equal numbers may differ from them in its last digits.
     left[np.abs(left) <= max(_rounding(X.dtype), 1e-12) * np.abs(means)] = 0
-    X = sp.csr_array((left.astype(X.dtype, copy=False), X.indices, X.indptr), shape=X.shape, copy=True)
+    X = sp.csr_array(
+        (left.astype(X.dtype, copy=False), X.indices, X.indptr), shape=X.shape, copy=True
+    )
     X.eliminate_zeros()
     return X
 
