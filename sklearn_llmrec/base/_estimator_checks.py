@@ -25,6 +25,7 @@ from sklearn_llmrec.base._check_tools import (
     refusal,
     taste_matrix,
 )
+from sklearn_llmrec.base._data_checks import check_numeric_types, check_state_is_owned
 from sklearn_llmrec.base._recommend import recommend
 
 __all__ = [
@@ -364,6 +365,8 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     check_odd_matrices,
     check_size_of_values,
     check_more_than_the_data_has,
+    check_state_is_owned,
+    check_numeric_types,
 )
 
 

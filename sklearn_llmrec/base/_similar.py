@@ -88,7 +88,7 @@ class SimilarItemsMixin:
         n_items = self.n_features_in_
         parts = []
         for rows in row_chunks(len(asked), 8 * n_items):
-            block = self._item_similarities(asked[rows])
+            block = np.array(self._item_similarities(asked[rows]))  # it may be the model's own
             block[block == 0] = -np.inf
             block[np.arange(len(block)), asked[rows]] = -np.inf
             parts.append(topk(block, k))

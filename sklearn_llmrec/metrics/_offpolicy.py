@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_llmrec.metrics._intervals import _generator, resampled_means
-from sklearn_llmrec.utils import Interval, validate_parameter_constraints
+from sklearn_llmrec.utils import Interval, as_ids, id_positions, validate_parameter_constraints
 
 __all__ = [
     "OffPolicyEstimate",
@@ -96,10 +96,11 @@ def _estimate(
         )
     columns = np.column_stack([numerator, denominator])
     if settings["groups"] is not None:
-        groups = np.asarray(settings["groups"])
+        groups = as_ids(settings["groups"], "groups")
         if groups.shape != numerator.shape:
             raise ValueError(f"groups must hold one label per logged event, got {groups.shape}.")
-        _, member = np.unique(groups, return_inverse=True)
+        same = id_positions(groups, groups, "groups are", "groups are")
+        _, member = np.unique(same, return_inverse=True)
         columns = np.column_stack([np.bincount(member, column) for column in columns.T])
     means = resampled_means(columns, settings["n_resamples"], _generator(settings["random_state"]))
     drawn = means[means[:, 1] > 0]
@@ -319,8 +320,11 @@ def replay_value(
             f"logged and recommended must have one row per event, {len(rewards)}; got shapes {logged.shape} and "
             f"{recommended.shape}."
         )
-    recommended = recommended.reshape(len(rewards), -1)
-    match = (recommended == logged[:, None]).any(axis=1).astype(np.float64)
+    shown, asked = as_ids(logged, "logged"), as_ids(recommended.ravel(), "recommended")
+    number, numbers = (
+        id_positions(shown, ids, "logged are", "recommended are") for ids in (shown, asked)
+    )
+    match = (numbers.reshape(len(rewards), -1) == number[:, None]).any(axis=1).astype(np.float64)
     settings = _settings(groups, confidence, n_resamples, random_state)
     return _estimate(match * rewards, match, match, settings)
 

@@ -106,14 +106,21 @@ def compared_values(X: sp.csr_array, metric: str, weighting: Any) -> sp.csr_arra
 
 
 def less_means(X: sp.csr_array, means: NDArray[Any]) -> sp.csr_array:
-    """X less one number per stored entry; entries that become zero are dropped."""
+    """Subtract one number per stored entry; entries that become zero, but for rounding, are dropped."""
+    left = X.data - means
+    # The mean of equal numbers may differ from them in its last digits.
+    left[np.abs(left) <= max(_rounding(X.dtype), 1e-12) * np.abs(means)] = 0
     X = sp.csr_array(
-        ((X.data - means).astype(X.dtype, copy=False), X.indices, X.indptr),
-        shape=X.shape,
-        copy=True,
+        (left.astype(X.dtype, copy=False), X.indices, X.indptr), shape=X.shape, copy=True
     )
     X.eliminate_zeros()
     return X
+
+
+def _rounding(dtype: Any, n_terms: int = 0) -> float:
+    """Bound what rounding leaves of a sum that cancels, as a share of the sum of its terms' sizes."""
+    # Terms are products of two values that were rounded a few times; their sum is in float64.
+    return float(64 * np.finfo(dtype).eps + n_terms * np.finfo(np.float64).eps)
 
 
 def row_means(X: sp.csr_array) -> NDArray[np.float64]:
@@ -176,14 +183,9 @@ class RowIndex:
         signed = self.signed or bool(A.nnz and A.data.min() < 0)
         if self.cosine:
             A = normalize_rows(A, self.power)
-            if not self.shrinkage:
-                return matmul_topn(
-                    A,
-                    self.columns.astype(A.dtype, copy=False),
-                    k,
-                    threshold=-np.inf if signed else 0.0,
-                    n_threads=n_threads,
-                )
+            if not (self.shrinkage or signed):
+                columns = self.columns.astype(A.dtype, copy=False)
+                return matmul_topn(A, columns, k, n_threads=n_threads)
         if not signed:
             columns = self.columns.astype(A.dtype, copy=False)
             scaling = (*self._denominator(A), self.shrinkage)
@@ -249,7 +251,12 @@ class RowIndex:
         return alpha * _squared_norms(A), beta * self.squared_norms, 1.0 - alpha - beta
 
     def _product(self, A: sp.csr_array) -> sp.csr_array:
-        S = sp.csr_array(A.astype(np.float64) @ self.columns.astype(np.float64))
+        a, b = A.astype(np.float64), self.columns.astype(np.float64)
+        S = sp.csr_array(a @ b)
+        if self.signed or (A.nnz and A.data.min() < 0):
+            # Products that cancel leave rounding, which is no similarity.
+            noise = _rounding(A.dtype, int(np.diff(A.indptr).max(initial=0))) * (abs(a) @ abs(b))
+            S = sp.csr_array(S.multiply(abs(S) - noise > 0))
         left, right, rest = self._denominator(A)
         S.data /= left[entry_rows(S)] + right[S.indices] + rest * S.data
         if self.shrinkage:
@@ -277,10 +284,14 @@ class RowIndex:
         # Sums of products of what is left of both, less their middles p and q.
         p, q = (x / n, y / n) if self.metric == "pearson" else (-low, -low)
         xx, scales = xx - p * (2 * x - n * p), (xx, yy)
+        sizes = xy + np.abs(p) * y + np.abs(q) * x + n * np.abs(p * q)
         yy, xy = yy - q * (2 * y - n * q), xy - p * y - q * x + n * p * q
         # What is left of a constant row is rounding.
         flat = (xx <= 1e-10 * scales[0]) | (yy <= 1e-10 * scales[1])
         r = np.where(flat, 0, xy / np.where(flat, 1, np.sqrt(np.maximum(xx * yy, 1e-300))))
+        # So is what is left of a sum that cancels.
+        rounding = np.finfo(np.float64).eps * (16 + n) * sizes
+        r[(np.abs(xy) <= rounding) | (np.abs(r) <= _rounding(A.dtype))] = 0
         n = n if self.metric == "pearson" else n - 1
         factor = np.divide(n, n + self.shrinkage, out=np.zeros_like(n), where=n > 0)
         result.data = (np.clip(r, -1, 1) * factor).astype(A.dtype)

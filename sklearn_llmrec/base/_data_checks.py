@@ -1,0 +1,82 @@
+"""Checks of the contract about the caller's data: who owns arrays, and which types of values are taken."""
+
+from collections.abc import Callable
+from typing import Any
+
+import joblib
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import clone
+
+from sklearn_llmrec.base._check_tools import assert_close, taste_matrix
+from sklearn_llmrec.interactions import Interactions
+
+
+def _seeded(estimator: Any) -> Any:
+    model = clone(estimator)
+    return model.set_params(random_state=0) if "random_state" in model.get_params() else model
+
+
+def check_state_is_owned(estimator: Any) -> None:
+    """No fitted array shares memory with the caller's arrays, and no method after `fit` changes fitted state."""
+    T = taste_matrix()
+    dense, X, logged = T.toarray(), T.copy(), Interactions(T.copy(), item_ids=np.arange(T.shape[1]))
+    logged.timestamps = T.data.astype(np.int64)
+    cases: list[tuple[Any, list[Any]]] = [
+        (dense, [dense]),
+        (X, [X.indptr, X.indices, X.data]),
+        (logged, [logged.timestamps, logged.item_ids, logged.indptr, logged.indices, logged.data]),
+    ]
+    more = T[5:20]
+    for given, arrays in cases:
+        name = type(given).__name__
+        model = _seeded(estimator).fit(given)
+        before = joblib.hash(model)
+        asked = Interactions(given[:9], copy=True)
+        asked.item_ids = None
+        calls: list[Callable[[], Any]] = [
+            lambda: model.predict(asked),
+            lambda: model.recommend(asked, k=3),
+            lambda: model.recommend(asked, k=3, exclude_seen=False, candidates=[1, 2, 9]),
+            lambda: model.score(asked),
+        ]
+        if hasattr(model, "similar_items"):
+            calls.append(lambda: model.similar_items([0, 1], k=3))
+        for call in calls:
+            call()
+        assert joblib.hash(model) == before, (
+            f"predict or recommend changed what fit learned ({name})."
+        )
+        expected = model.predict(asked)
+        learned = None
+        if given is X and hasattr(model, "partial_fit"):
+            learned = _seeded(estimator).fit(given.copy()).partial_fit(more.copy()).predict(asked)
+        for array in arrays:
+            array[:] = array[::-1].copy()
+        assert joblib.hash(model) == before, f"the fitted model shares memory with X ({name})."
+        assert_close(expected, model.predict(asked), "predict after X was overwritten", 0.0)
+        if learned is not None:
+            found = model.partial_fit(more).predict(asked)
+            assert_close(learned, found, "partial_fit after X was overwritten")
+
+
+def check_numeric_types(estimator: Any) -> None:
+    """Numbers of every type give one result; duplicate entries are summed without wrapping."""
+    T = taste_matrix()
+    five = 5 * T
+    expected = _seeded(estimator).fit(five).predict(five)
+    dense = five.toarray()
+    variants: list[Any] = [dense.astype(kind) for kind in (np.float16, object, ">f8", np.uint8)]
+    fifths = T.astype(np.int8).tocoo()
+    rows, columns = np.tile(fifths.row, 5), np.tile(fifths.col, 5)
+    variants.append(sp.coo_array((np.tile(fifths.data, 5), (rows, columns)), shape=T.shape))
+    repeated = np.repeat(T.data, 5).astype(np.int8), np.repeat(T.indices, 5), 5 * T.indptr
+    compressed = sp.csr_array(repeated, shape=T.shape)
+    variants += [compressed, sp.csc_array(compressed.astype(np.uint8))]
+    for variant in variants:
+        what = f"{type(variant).__name__} of {variant.dtype}"
+        model = _seeded(estimator).fit(variant)
+        assert_close(expected, model.predict(variant), f"fit and predict of {what}")
+        items, _ = model.recommend(variant, k=3)
+        seen = items[dense[np.arange(len(items))[:, None], items] != 0]
+        assert not (seen >= 0).any(), f"recommend returns seen items of {what}."
