@@ -106,6 +106,7 @@ REFUSED = {
     "path to fit": (lambda: ItemKNN().fit("shop.csv"), TypeError, "'shop.csv'", "read_csv"),
     "list of tuples": (lambda: ItemKNN().fit([("ann", "tea", 3.0)]), ValueError, "'ann'", "from_frame"),
     "list of dicts to fit": (lambda: ItemKNN().fit([{"user": 1}]), TypeError, "dict", "from_frame"),
+    "triples as a matrix": (lambda: ItemKNN().fit(S.log[["user", "item", "stars"]].drop_duplicates(["user", "item"]).to_numpy()), ValueError, "triples", "from_frame"),
     "lists of ids": (lambda: ItemKNN().fit([[500, 501], [502]]), ValueError, "inhomogeneous", "from_frame"),
     "pivot with NaN": (lambda: ItemKNN().fit(S.pivot), ValueError, "NaN", r"fillna\(0\)"),
     "pivot with NaN to Interactions": (lambda: Interactions(S.pivot), ValueError, "NaN", r"fillna\(0\)"),
@@ -182,6 +183,7 @@ REFUSED = {
     "repeats of an unknown kind": (lambda: from_log(S.log, repeats="first"), ValueError, "'first'", "'mean'.*'last'"),
     "basket of unknown ids": (lambda: from_log(pd.DataFrame({"user": [1], "item": [7]}), items=S.model.item_ids_), ValueError, r"\[7\]", "convert"),
     "features with another id column": (lambda: from_log(S.log, item_features=S.products.rename(columns={"item": "sku"})), ValueError, "no column 'item'", "it has .*sku"),
+    "features with text ids": (lambda: from_log(S.log, item_features=S.products.assign(item=S.products.item.astype(str))), ValueError, "two kinds|texts", "numbers"),
     "features with ids twice": (lambda: from_log(S.log, item_features=pd.concat([S.products] * 2)), ValueError, "ids twice", "one row per id"),
     # -- models ------------------------------------------------------------------------------------------------------
     "too few texts": (lambda: TextEmbeddingRecommender(["a", "b"]).fit(S.X), ValueError, "2 entries", "one text per item"),
