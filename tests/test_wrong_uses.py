@@ -1,11 +1,12 @@
 """Every wrong use is answered by a message that names its cause and its remedy, or by the right result."""
 
 import re
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
-from _wrong_uses import BY_OTHERS, FINE, REFUSED
+from _wrong_uses import BY_OTHERS, FINE, REFUSED, S
 
 ERRORS_PAGE = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
 
@@ -42,3 +43,11 @@ def test_what_others_refuse_is_answered_by_the_page_of_errors(name):
 def test_what_only_looks_wrong_has_the_right_result(name):
     use, is_right = FINE[name]
     assert is_right(use())
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_a_missing_table_library_is_named_with_its_installation(library, monkeypatch):
+    lists, _ = S.model.recommend(S.X, k=2)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=rf"{library} .* not installed: pip install {library}"):
+        S.X.to_frame(lists, library=library)
