@@ -698,3 +698,44 @@ def test_float_ids_of_whole_numbers():
     assert X.user_ids.tolist() == [7, 12345]
     assert X.user_ids.dtype == np.int64
     assert X.item_ids.tolist() == ["b"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.integers(0, 3),
+            st.floats(0.5, 1e6, width=32),
+            st.integers(0, 4),
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.sampled_from(["sum", "mean", "count", "last"]),
+    st.sampled_from([np.float32, np.float64]),
+    st.booleans(),
+)
+@settings(max_examples=200, deadline=None)
+def test_repeated_events_become_what_was_asked(events, repeats, dtype, timed):
+    log = pd.DataFrame(events, columns=["u", "i", "v", "t"]).astype({"v": dtype})
+    expected = {}
+    for place, (user, item, value, time) in enumerate(events):
+        when = (time, place) if timed else (place,)
+        expected.setdefault((user, item), []).append((when, value))
+    X = Interactions.from_frame(
+        log, user="u", item="i", value="v", timestamp="t" if timed else None, repeats=repeats
+    )
+    for (user, item), given_ in expected.items():
+        values = [value for _, value in given_]
+        wanted = {
+            "sum": sum(values),
+            "mean": sum(values) / len(values),
+            "count": len(values),
+            "last": max(given_)[1],
+        }[repeats]
+        got = X[X.user_rows([user])[0], X.item_columns([item])[0]]
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+        if repeats == "mean" and dtype == np.float64:
+            assert min(values) <= got <= max(values)
+    assert X.nnz == len(expected)
+    assert X.dtype == dtype

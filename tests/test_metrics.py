@@ -442,7 +442,7 @@ LISTS = np.array([[2, 0], [3, 1]])
         (ValueError, "auc_score needs scores of all items", lambda: metrics.auc_score(Y, LISTS)),
         (
             ValueError,
-            "Unknown metric 'nDCG@10'. Did you mean 'ndcg'",
+            "Unknown metric 'nDCG@10'. Did you mean 'ndcg@10'",
             lambda: metrics.ranking_metrics(Y, LISTS, "nDCG@10"),
         ),
         (

@@ -1,5 +1,6 @@
 """The project itself: one version, extras that agree, an import that takes nothing heavy."""
 
+import ast
 import inspect
 import re
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import sklearn_llmrec
-from sklearn_llmrec.base._discovery import all_recommenders
+from sklearn_llmrec.base._discovery import all_estimators, all_recommenders
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
@@ -136,6 +137,41 @@ def test_every_public_name_can_be_imported():
         assert getattr(sklearn_llmrec, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         sklearn_llmrec.nothing  # noqa: B018
+
+
+def test_the_top_exports_all_names_of_the_subpackages_of_estimators():
+    for name, names in sklearn_llmrec._NAMES_IN.items():
+        exported = set(import_module(f"sklearn_llmrec.{name}").__all__) | {"check_recommender"}
+        if name in ("base", "interactions"):
+            assert set(names.split()) <= exported
+        else:
+            assert set(names.split()) == exported - {"check_recommender"}, name
+    for name, kind in all_estimators():
+        assert getattr(sklearn_llmrec, name) is kind
+        assert name in dir(sklearn_llmrec)
+
+
+def test_type_checkers_find_the_names_of_the_top():
+    tree = ast.parse(Path(sklearn_llmrec.__file__).read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    starred = {node.module for node in imports if node.names[0].name == "*"}
+    named = {alias.name for node in imports for alias in node.names}
+    for module, names in sklearn_llmrec._NAMES_IN.items():
+        assert f"sklearn_llmrec.{module}" in starred or set(names.split()) <= named, module
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("ease", "sklearn_llmrec.EASE"),
+        ("SasRec", "sklearn_llmrec.SASRec"),
+        ("ndcg_at_k", "sklearn_llmrec.metrics.ndcg_at_k"),
+        ("metric", "sklearn_llmrec.metrics"),
+    ],
+)
+def test_an_unknown_name_leads_to_a_similar_one(wrong, right):
+    with pytest.raises(AttributeError, match=rf"'{wrong}'\. Did you mean {re.escape(right)}\?"):
+        getattr(sklearn_llmrec, wrong)
 
 
 def test_signatures_can_be_read():

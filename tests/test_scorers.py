@@ -290,7 +290,7 @@ def test_repr_names_only_what_differs():
 @pytest.mark.parametrize(
     ("words", "call"),
     [
-        ("Unknown metric 'ncdg@10'. Did you mean 'ndcg'", lambda X: ranking_scorer("ncdg@10")),
+        ("Unknown metric 'ncdg@10'. Did you mean 'ndcg@10'", lambda X: ranking_scorer("ncdg@10")),
         ("Known: auc, capped_recall@k", lambda X: ranking_scorer("accuracy")),
         ("'holdout' parameter of ranking_scorer", lambda X: ranking_scorer("mrr@5", holdout="x")),
         ("'random_state' parameter", lambda X: ranking_scorer("mrr@5", random_state=None)),

@@ -107,7 +107,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
     -----
     A sweep is O(nnz n_components + (n_users + n_items) n_components^2): two steps of conjugate
     gradients for every row and column, in a basis where what all of them share is the identity. On
-    MovieLens-1M the objective then ends where exact sweeps end. Values below zero are refused: a
+    MovieLens-1M the objective then ends where exact sweeps end. Negative values are refused: a
     disliked item is no confident interaction.
 
     ``regularization="auto"`` is half of the largest singular value that a matrix of independent entries would have,

@@ -76,7 +76,8 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     Notes
     -----
     An epoch is O(nnz n_components) on one thread, without which no seed would fix the result. Values
-    of X do not count, only which items there are.
+    of X are ignored, only which items a row holds counts. Negative values are refused: a dislike is
+    no interaction.
 
     References
     ----------

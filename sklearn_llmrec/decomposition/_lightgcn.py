@@ -31,7 +31,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
 
     A row, whether or not it was seen at `fit`, gets the vector that its items propagate to it: the mean of its layers
     without layer 0, which a new user has not. So users need not be known, and equal rows are scored alike. Values of
-    X do not count, only which items there are.
+    X are ignored, only which items a row holds counts. Negative values are refused: a dislike is no interaction.
 
     Parameters
     ----------

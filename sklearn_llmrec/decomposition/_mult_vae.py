@@ -24,7 +24,7 @@ class MultVAERecommender(RowNetworkRecommender):
 
     with :math:`\beta` rising from 0 to `kl_weight` over the first `annealing` epochs. Encoder and decoder have one
     hidden layer each. Items score by the logits of the mean of z, so a row never seen at `fit` is scored like any
-    other, and values of X are the counts of the multinomial.
+    other, and values of X are the counts of the multinomial. Negative values are refused.
 
     Parameters
     ----------

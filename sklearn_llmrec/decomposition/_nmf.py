@@ -57,7 +57,7 @@ class NMFRecommender(FactorRecommender):
 
     Notes
     -----
-    A sweep is O(nnz n_components + (n_users + n_items) n_components^2).
+    A sweep is O(nnz n_components + (n_users + n_items) n_components^2). Negative values are refused.
 
     References
     ----------

@@ -36,7 +36,9 @@ class PopularityRecommender(PartialFitMixin):
 
     Notes
     -----
-    Fit is O(nnz). Scores do not depend on the row; seen items are removed row by row.
+    Fit is O(nnz). Scores do not depend on the row; seen items are removed row by row. With ``weighting="users"``
+    values of X are ignored, only which items a row holds counts: a negative value (a dislike) is an interaction like
+    any other.
 
     Examples
     --------
@@ -98,6 +100,10 @@ class RandomRecommender(BaseRecommender):
     See Also
     --------
     PopularityRecommender : The floor that is harder to beat.
+
+    Notes
+    -----
+    Values of X are ignored, only which items a row holds counts.
 
     Examples
     --------

@@ -17,7 +17,8 @@ ORDER_TEXTS = {
     **COMMON_TEXTS,
     "order": """{"auto", "timestamps", "values"}
 Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-timestamps where X has them. Ratings and weights are no times.""",
+timestamps where X has them. Ratings and weights are no times: beside
+timestamps, values of X are ignored.""",
 }
 
 

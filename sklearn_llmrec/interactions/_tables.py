@@ -213,6 +213,6 @@ def long_table(
             )
         columns["score"] = values[given]
     columns |= {name: values[items[given]] for name, values in features.items()}
-    require(library, extra="all")
+    require(library, extra=None)
     plain = {name: _for_library(values, library) for name, values in columns.items()}
     return nw.from_dict(plain, backend=library).to_native()

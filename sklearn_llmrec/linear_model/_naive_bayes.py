@@ -21,7 +21,8 @@ class NaiveBayesRecommender(PartialFitMixin):
     .. math:: \hat{x}_j = \log n_j + \sum_{i \in x} \log P(i \mid j),
        \qquad P(i \mid j) = \frac{n_{ij} + \alpha \bar N \pi_i}{N_j + \alpha \bar N},
 
-    less a term that is the same for all j. Values of X do not count, only which items there are.
+    less a term that is the same for all j. Values of X are ignored, only which items
+    a row holds counts: a negative value (a dislike) is an interaction like any other.
 
     Parameters
     ----------

@@ -271,6 +271,11 @@ def make_ranking(
         As `check_matrix` and `check_lists`, and if shapes disagree, lists are too short, scores hold NaN, or no row
         has a target.
     """
+    if sp.issparse(y_pred):
+        raise TypeError(
+            "y_pred is sparse: pass item numbers (integers, one list per row) or dense floating scores. The "
+            "targets come first: metric(y_true, y_pred)."
+        )
     targets = check_matrix(y_true, "y_true")
     k = 0 if k is None else check_k(k, targets.shape[1])
     if seen is not None:
@@ -279,10 +284,6 @@ def make_ranking(
             raise ValueError(
                 f"seen has shape {seen.shape} and y_true has shape {targets.shape}: both must be equal."
             )
-    if sp.issparse(y_pred):
-        raise TypeError(
-            "y_pred is sparse: pass item numbers (integers, one list per row) or dense floating scores."
-        )
     y_pred = as_lists(y_pred)
     if y_pred.ndim == 2 and len(y_pred) != targets.shape[0]:
         raise ValueError(

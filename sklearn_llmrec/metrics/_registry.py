@@ -106,9 +106,11 @@ def metric_names() -> list[str]:
 
 
 def unknown_name(given: object, known: list[str], what: str) -> ValueError:
-    """The refusal of a name, with the nearest known one."""
-    name = str(given).partition("@")[0].lower()
-    near = get_close_matches(name, [k.removesuffix("@k") for k in known], n=1, cutoff=0.5)
+    """Return the refusal of a name, with the nearest known one as it must be written."""
+    name, _, cut = str(given).partition("@")
+    near = get_close_matches(name.lower(), [k.removesuffix("@k") for k in known], n=1, cutoff=0.5)
+    if near and f"{near[0]}@k" in known:
+        near = [f"{near[0]}@{cut if re.fullmatch('[1-9][0-9]*', cut) else 10}"]
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ValueError(f"Unknown {what} {given!r}.{hint} Known: {', '.join(known)}.")
 

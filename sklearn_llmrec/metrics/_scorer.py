@@ -271,6 +271,9 @@ def ranking_scorer(
     Only rows with targets are ranked unless a metric reads all lists. Popularity (for novelty, serendipity and
     popularity) is that of the fitted recommender, found in Pipelines and searches.
 
+    Pass the scorer itself as `scoring`. scikit-learn knows the names of its own metrics only: it refuses
+    ``scoring="ndcg@10"`` with the list of them, and ``scoring=ranking_scorer("ndcg@10")`` is what was meant.
+
     Examples
     --------
     >>> from sklearn.model_selection import GridSearchCV

@@ -44,7 +44,7 @@ class SequenceEASE(SimilarItemsMixin, ExplainMixin, BaseRecommender):
         How much less the pairs of users of many events count; 0 counts all alike, as `EASE` does.
     order : {"auto", "timestamps", "values"}, default="auto"
         Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-        timestamps where X has them. Ratings and weights are no times.
+        timestamps where X has them. Ratings and weights are no times: beside timestamps, values of X are ignored.
     n_jobs : int, default=None
         Threads of ranking (BLAS takes its own at `fit`). None means 1 unless in a joblib context, -1 all cores.
 

@@ -78,7 +78,7 @@ class FeatureALSRecommender(BaseRecommender):
     Notes
     -----
     The cost is that of ALS on a matrix with the features' entries added; a dense table of features
-    makes it slow.
+    makes it slow. Negative values are refused, in X and in the features.
 
     References
     ----------

@@ -4,15 +4,15 @@ from importlib import import_module
 from types import ModuleType
 
 
-def require(module: str, extra: str) -> ModuleType:
-    """Import an optional module, or say which extra installs it.
+def require(module: str, extra: str | None) -> ModuleType:
+    """Import an optional module, or say what installs it.
 
     Parameters
     ----------
     module : str
         Dotted name of the module.
-    extra : str
-        The extra of this package that installs it.
+    extra : str or None
+        The extra of this package that installs it; None for a table library, which is the user's choice.
 
     Returns
     -------
@@ -30,6 +30,7 @@ def require(module: str, extra: str) -> ModuleType:
         package = module.partition(".")[0]
         if error.name != package:
             raise
+        what = package if extra is None else f"'sklearn-llmrec[{extra}]'"
         raise ImportError(
-            f"{package} is needed here and is not installed: pip install 'sklearn-llmrec[{extra}]'"
+            f"{package} is needed here and is not installed: pip install {what}"
         ) from error
