@@ -3,6 +3,7 @@
 #   make test         lint, types, doctests and tests
 #   make test-slow    the tests marked slow as well
 #   make test-min     the tests at the lowest supported versions, in .venv-min
+#   make fuzz         thousands of generated inputs per estimator against oracles; takes hours
 #   make lint         ruff, and the layers of the package
 #   make docs         the pages and the API reference, as HTML in docs/_build/html
 #   make clean        remove environments, caches and builds
@@ -22,7 +23,9 @@ BIN_MIN = $(VENV_MIN)/bin
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 SETTINGS = pyproject.toml constraints.txt
 
-.PHONY: quickstart test test-slow test-min lint format types docs clean
+FUZZ_ARGS ?=
+
+.PHONY: quickstart test test-slow test-min fuzz lint format types docs clean
 
 quickstart: $(VENV)/.stamp-quickstart
 	$(BIN)/python examples/quickstart.py
@@ -36,6 +39,9 @@ test-slow: $(VENV)/.stamp-test
 test-min: $(VENV_MIN)/.stamp
 	$(ONE_THREAD) $(BIN_MIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" \
 		--doctest-ignore-import-errors $(PYTEST_ARGS)
+
+fuzz: $(VENV)/.stamp-test
+	$(ONE_THREAD) $(BIN)/python tools/fuzz.py --jobs $(JOBS) $(FUZZ_ARGS)
 
 lint: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
