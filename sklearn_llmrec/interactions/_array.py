@@ -263,12 +263,11 @@ class AnnotatedArray(sp.csr_array):
         has_times, dtype = self._drop_stale_times(), self.dtype
         if self.has_canonical_format:
             return
-        wide = widened_data(self.data)
         if not has_times:
-            if (
-                wide is not self.data
-            ):  # new arrays, so that those who share the old ones keep theirs
-                self.data, self.indices, self.indptr = wide, self.indices.copy(), self.indptr.copy()
+            # New arrays, so that those who share the old ones keep theirs.
+            wide = widened_data(self.data)
+            self.data = wide.copy() if wide is self.data else wide
+            self.indices, self.indptr = self.indices.copy(), self.indptr.copy()
             super().sum_duplicates()
             self.data = narrowed_data(self.data, dtype)
             return

@@ -98,7 +98,7 @@ def _pair_has(M: sp.csr_array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def stack(blocks: list[Any]) -> Any:
     """Blocks of the same columns, one below the other; ids and features of rows are repeated."""
     if not sp.issparse(blocks[0]):
-        return np.vstack(blocks)
+        return np.vstack(blocks, dtype=blocks[0].dtype)
     stacked = sp.vstack(blocks, format="csr")
     first = blocks[0]
     if not isinstance(first, Interactions):
