@@ -33,8 +33,8 @@ _NAMES_IN = {
     ),
     "dummy": "PopularityRecommender RandomRecommender",
     "ensemble": (
-        "BanditReranker CalibratedReranker DPPReranker FallbackRecommender MMRReranker "
-        "RuleReranker StackingRecommender SwitchRecommender VotingRecommender boost "
+        "BanditReranker BaseReranker CalibratedReranker DPPReranker FallbackRecommender "
+        "MMRReranker RuleReranker StackingRecommender SwitchRecommender VotingRecommender boost "
         "cap_per_category reserve_slots"
     ),
     "interactions": "Interactions",

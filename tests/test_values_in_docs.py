@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from _instances import TRAINED_BY_TORCH, instances
 from sklearn.base import clone
+from sklearn.utils import get_tags
 
 from sklearn_llmrec import Interactions, LMRecommender
 from sklearn_llmrec.base import BaseRecommender
@@ -59,4 +60,4 @@ def test_a_model_that_ignores_values_says_so(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_that_refuses_negative_values_says_so(name):
     model = MODELS[name]
-    assert says(model, "negative values are refused") == type(model)._nonnegative
+    assert says(model, "negative values are refused") == get_tags(model).input_tags.positive_only
