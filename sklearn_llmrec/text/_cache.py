@@ -72,7 +72,9 @@ class EmbeddingCache:
             if not _is_new(error):
                 self._warn(f"cannot be read ({error})")
             return {}
-        found = {key: vector for key, stored in rows if (vector := _vector(key, stored)) is not None}
+        found = {
+            key: vector for key, stored in rows if (vector := _vector(key, stored)) is not None
+        }
         widths = [len(vector) for vector in found.values()]
         usual = max(set(widths), key=widths.count, default=0)
         found = {key: vector for key, vector in found.items() if len(vector) == usual}

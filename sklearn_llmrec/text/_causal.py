@@ -153,7 +153,9 @@ class CausalScorer:
         if new:
             state = prefix_state(self.model, self._tokens(likelihood_prefix([]), begins=True))
             for n in new:
-                self.alone[texts[n]] = float(continued(self.model, state, [tails[n]], 1, deadline)[0])
+                self.alone[texts[n]] = float(
+                    continued(self.model, state, [tails[n]], 1, deadline)[0]
+                )
         return np.array([self.alone[text] for text in texts])
 
 

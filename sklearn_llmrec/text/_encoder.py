@@ -344,8 +344,8 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         current = _models.folder_hash(Path(self.model_folder_), self.backend)
         if current != self.model_hash_:
             warnings.warn(
-                f"The files of the model {self.model_folder_} have changed since SentenceEncoder was fitted: vectors do "
-                "not belong beside those made before. Fit again.",
+                f"The files of the model {self.model_folder_} have changed since SentenceEncoder was fitted: its "
+                "vectors do not belong beside those made before. Fit again.",
                 UserWarning,
                 stacklevel=5,
             )

@@ -128,7 +128,7 @@ class _Plain(urllib.request.HTTPHandler):
         self.end = end
 
     def http_open(self, req: Any) -> Any:
-        return self.do_open(partial(_Connection, end=self.end), req)  # type: ignore[arg-type]
+        return self.do_open(partial(_Connection, end=self.end), req)
 
 
 class _Secure(urllib.request.HTTPSHandler):
@@ -139,7 +139,7 @@ class _Secure(urllib.request.HTTPSHandler):
         self.end = end
 
     def https_open(self, req: Any) -> Any:
-        return self.do_open(partial(_SecureConnection, end=self.end), req)  # type: ignore[arg-type]
+        return self.do_open(partial(_SecureConnection, end=self.end), req)
 
 
 class _Connection(http.client.HTTPConnection):

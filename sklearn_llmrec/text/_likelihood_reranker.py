@@ -18,6 +18,7 @@ from sklearn_llmrec.text._llm_client import ChatFailed, Count, Session, asked, m
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
 from sklearn_llmrec.utils import Interval, documented, require
 
+
 @documented(RERANKER_TEXTS)
 class LikelihoodReranker(LanguageModelReranker):
     r"""Rerank the first items of a recommender by the likelihood of their texts.
@@ -230,7 +231,13 @@ class FunctionScorer:
         return model_name(self.function)
 
     def gains(
-        self, history: list[str], texts: list[str], batch_size: int, *, deadline: float, count: Count
+        self,
+        history: list[str],
+        texts: list[str],
+        batch_size: int,
+        *,
+        deadline: float,
+        count: Count,
     ) -> Any:
         """Return what the history adds to the log-likelihood of every text; anything that the function returns."""
         tails = [likelihood_text(text) for text in texts]

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, NamedTuple
@@ -46,6 +45,11 @@ def blended(order: Sequence[int], blend: float) -> NDArray[np.int64]:
     places[order] = np.arange(len(order))
     mean = (1 - blend) * np.arange(len(order)) + blend * places
     return np.argsort(np.round(mean, 9), kind="stable")
+
+
+def _reader(read: Callable[[str, int], Any], n: int) -> Callable[[str], Any]:
+    """Return what reads an answer about n candidates."""
+    return lambda answer: read(answer, n)
 
 
 class RerankResult(NamedTuple):
@@ -230,14 +234,18 @@ class LanguageModelReranker(BaseReranker):
         return [self._texts(events) for events in histories_of(X, self.n_history)]
 
     def _asked(
-        self, session: Session, questions: list[Any], sizes: Sequence[int], read: Callable[[str, int], Any]
+        self,
+        session: Session,
+        questions: list[Any],
+        sizes: Sequence[int],
+        read: Callable[[str, int], Any],
     ) -> list[Answer]:
         """Answer questions about lists of some sizes, and count the rows."""
         if self.model is None:
             nobody = Answer(failure=ChatFailed("no_model", "there is no model"))
             answers = [nobody] * len(questions)
         else:
-            answers = session.ask(questions, [partial(read, n=int(size)) for size in sizes])
+            answers = session.ask(questions, [_reader(read, int(size)) for size in sizes])
         for answer in answers:
             session.count("rows")
             session.count("answered" if answer.failure is None else "base_order")

@@ -58,9 +58,7 @@ def failure_of(error: BaseException) -> ChatFailed:
 
 def without_secrets(text: str) -> str:
     """Return a text without bearer tokens and without the values of environment variables that hold secrets."""
-    values = {
-        value.strip() for name, value in os.environ.items() if _SECRET_NAME.search(name)
-    }
+    values = {value.strip() for name, value in os.environ.items() if _SECRET_NAME.search(name)}
     for value in sorted(values, key=len, reverse=True):
         if len(value) >= 4:
             text = text.replace(value, "***")

@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.base import check_lists_to_explain
 from sklearn_llmrec.ensemble import RERANKER_TEXTS
+from sklearn_llmrec.text._http import chat_url
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
-from sklearn_llmrec.text._http import chat_url
 from sklearn_llmrec.text._llm_client import Count, Endpoint, Session, asked, model_name
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
 from sklearn_llmrec.utils import Interval, check_arguments, documented
@@ -201,14 +201,18 @@ class LLMReranker(LanguageModelReranker):
             complete = partial(_ask_function, function)
         return Session(
             complete=complete,
-            key=lambda messages: name.encode("utf-8", "surrogatepass") + b"\0" + endpoint.payload(messages),
+            key=lambda messages: (
+                name.encode("utf-8", "surrogatepass") + b"\0" + endpoint.payload(messages)
+            ),
             cache=cache,
             deadline=deadline,
             n_jobs=self.n_jobs or 1,
         )
 
     def _model_name(self) -> str:
-        return f"at {self.base_url}" if isinstance(self.model, str) else f"by {model_name(self.model)}"
+        return (
+            f"at {self.base_url}" if isinstance(self.model, str) else f"by {model_name(self.model)}"
+        )
 
     def _question(self, history: list[str], candidates: list[str]) -> Messages:
         return rank_messages(history, candidates, self.instructions)
@@ -264,9 +268,7 @@ class LLMReranker(LanguageModelReranker):
         ]
 
 
-def _ask_function(
-    function: Any, messages: Messages, deadline: float, count: Count
-) -> str:
+def _ask_function(function: Any, messages: Messages, deadline: float, count: Count) -> str:
     """Ask a function in the place of an endpoint."""
     count("requests")
     return str(asked(function, messages))

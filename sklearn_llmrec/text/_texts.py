@@ -10,7 +10,6 @@ import narwhals as nw
 from sklearn_llmrec.interactions import column_names
 from sklearn_llmrec.utils import is_missing
 
-
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 

@@ -25,8 +25,11 @@ import numpy as np
 
 # Entries of a class that do not change what it does.
 _CLASS_FACTS = frozenset(
-    "__dict__ __weakref__ __doc__ __module__ __qualname__ __firstlineno__ __static_attributes__ "
-    "__annotations__ __annotate_func__ __annotations_cache__ __abstractmethods__ _abc_impl".split()
+    {
+        *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__firstlineno__"),
+        *("__static_attributes__", "__annotations__", "__annotate_func__", "__annotations_cache__"),
+        *("__abstractmethods__", "_abc_impl"),
+    }
 )
 # Attributes of a torch module that say where it came from, or are counted apart.
 _MODULE_FACTS = frozenset({"training", "name_or_path", "_parameters", "_buffers", "_modules"})
@@ -123,7 +126,10 @@ class _Describer:
         return _joined(kind, *sorted(self._all("pair", pair) for pair in items))
 
     def _array(self, array: Any) -> bytes:
-        facts = (array.dtype.str if array.dtype.names is None else str(array.dtype.descr), array.shape)
+        facts = (
+            array.dtype.str if array.dtype.names is None else str(array.dtype.descr),
+            array.shape,
+        )
         if array.dtype.hasobject:
             return self._all("array", (*facts, array.ravel().tolist()))
         return _joined("array", self.digest(facts), np.ascontiguousarray(array).tobytes())
@@ -165,7 +171,9 @@ class _Describer:
         maker, given, state, items, pairs = (*reduced, *(None,) * (5 - len(reduced)))[:5]
         parts = (maker, given, state, None if items is None else list(items))
         return _joined(
-            "object", self._all("parts", parts), self._mapping("pairs", () if pairs is None else pairs)
+            "object",
+            self._all("parts", parts),
+            self._mapping("pairs", () if pairs is None else pairs),
         )
 
     def _tensor(self, tensor: Any, torch: Any) -> bytes:
@@ -285,7 +293,9 @@ def _outer_names(code: CodeType) -> tuple[set[str], set[str]]:
 
 _LIBRARIES = tuple(
     path
-    for path in {sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
+    for path in {
+        sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")
+    }
     if path
 )
 
