@@ -103,7 +103,7 @@ class Progress:
         if path is None or not path.exists():
             return cls(seed=seed)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 facts = json.loads(str(file["facts"]))
                 if facts.pop("name") != path.name:
                     raise ValueError("it was written under another name")

@@ -52,7 +52,7 @@ class AnswerCache:
             return None
         try:
             stored = json.loads(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError):
             self.report("damaged")

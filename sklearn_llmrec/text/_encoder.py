@@ -286,7 +286,9 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         }
         if self.prompt is not None:
             options["prompt"] = self.prompt
-        vectors = np.asarray(self._loaded(model_hash).encode(texts, **options), dtype=np.float32)
+        encoded = self._loaded(model_hash).encode(texts, **options)
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused below
+            vectors = np.asarray(encoded, dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(texts):
             raise ValueError(
                 f"The model returned an array of shape {vectors.shape} for {len(texts)} texts: "
