@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
-from sklearn_llmrec.utils import tell
+from sklearn_llmrec.utils import tell, warn
 
 # Gradients longer than this are shortened to it.
 _MAX_GRADIENT = 1.0
@@ -121,11 +121,9 @@ class Progress:
             AttributeError,
             BadZipFile,
         ) as error:
-            warnings.warn(
+            warn(
                 f"The checkpoint {path} is damaged or was written by something else ({type(error).__name__}): the "
                 "training begins anew and replaces it.",
-                UserWarning,
-                stacklevel=2,
             )
             return cls(seed=seed)
         return progress

@@ -1,6 +1,5 @@
 """What all networks share that are trained on sequences: constraints, texts, checkpoints, the training itself."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Integral, Real
@@ -15,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn_llmrec._networks._parameters import NETWORK_CONSTRAINTS, NETWORK_TEXTS
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import ORDER_CONSTRAINTS, ORDER_TEXTS, Sequences
-from sklearn_llmrec.utils import Interval, UnstableContentError, content_hash, iterations
+from sklearn_llmrec.utils import Interval, UnstableContentError, content_hash, iterations, warn
 
 #: For `documented`.
 SEQUENCE_TEXTS = {
@@ -107,11 +106,9 @@ class TrainedOnSequences(BaseRecommender):
         try:
             key = content_hash(type(self), __version__, fixed, fixed_seed, X.shape, *depends)
         except UnstableContentError as error:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} keeps no checkpoint, because its parameters cannot be told from others: "
                 f"{error}.",
-                UserWarning,
-                stacklevel=2,
             )
             return None, Progress(seed=seed)
         file = Path(self.checkpoint) / f"{type(self).__name__}-{key}.npz"

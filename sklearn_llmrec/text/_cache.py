@@ -1,7 +1,6 @@
 """Keep embeddings on disk: one SQLite file per model and settings, keyed by the hash of the text."""
 
 import sqlite3
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -9,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sklearn_llmrec.utils import warn
 
 # Bound variables of one statement: SQLite's oldest default is 999.
 _AT_ONCE = 900
@@ -102,11 +103,9 @@ class EmbeddingCache:
             self._warn(f"cannot be written ({error})")
 
     def _warn(self, problem: str) -> None:
-        warnings.warn(
+        warn(
             f"The embedding cache {self.path} {problem}; texts are embedded anew. Delete the file, pass another folder "
             "as cache, or cache=False.",
-            UserWarning,
-            stacklevel=6,
         )
 
 

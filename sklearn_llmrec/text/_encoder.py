@@ -2,7 +2,6 @@
 
 import json
 import os
-import warnings
 from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
@@ -18,7 +17,7 @@ from sklearn_llmrec.text import _fine_tune, _models
 from sklearn_llmrec.text._cache import EmbeddingCache, text_key
 from sklearn_llmrec.text._llm_client import model_name
 from sklearn_llmrec.text._texts import as_texts
-from sklearn_llmrec.utils import Interval, StrOptions, UnstableContentError
+from sklearn_llmrec.utils import Interval, StrOptions, UnstableContentError, warn
 
 # Texts between two writes to the cache: what an interruption costs at most.
 _BLOCK = 1024
@@ -215,12 +214,10 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             try:
                 self.model_hash_ = model_name(self.model)
             except UnstableContentError as error:
-                warnings.warn(
+                warn(
                     f"SentenceEncoder keeps no vectors in its cache, because the model cannot be told from others: "
                     f"{error}. Give it an attribute cache_key, a text that names it with all its settings, or pass "
                     "cache=False.",
-                    UserWarning,
-                    stacklevel=2,
                 )
         return self
 
@@ -345,11 +342,9 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             return self.model_hash_  # on another machine: what is in the cache still serves
         current = _models.folder_hash(Path(self.model_folder_), self.backend)
         if current != self.model_hash_:
-            warnings.warn(
+            warn(
                 f"The files of the model {self.model_folder_} have changed since SentenceEncoder was fitted: its "
                 "vectors do not belong beside those made before. Fit again.",
-                UserWarning,
-                stacklevel=5,
             )
         return current
 

@@ -117,11 +117,9 @@ class LanguageModelReranker(BaseReranker):
         try:
             return describe(), AnswerCache(self.cache)
         except UnstableContentError as error:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} keeps no answers in its cache, because the model cannot be told from others: "
                 f"{error}. Give the model an attribute cache_key, a text that names it with all its settings.",
-                UserWarning,
-                stacklevel=5,
             )
         return "", AnswerCache(None)
 
@@ -142,7 +140,7 @@ class LanguageModelReranker(BaseReranker):
             _SESSIONS.reset(token)
             add_session(self, session)
         for message in self._complaints(session):
-            warnings.warn(f"{type(self).__name__} {message}", UserWarning, stacklevel=3)
+            warn(f"{type(self).__name__} {message}")
 
     def _complaints(self, session: Session) -> Iterator[str]:
         """Yield what the user should know about a call."""
