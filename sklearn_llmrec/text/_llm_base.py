@@ -101,8 +101,8 @@ class LanguageModelReranker(BaseReranker):
 
     def _fit(self, X: Any) -> None:
         self.item_texts_ = texts_of_items(self.item_texts, X)
-        reset_report(self)
         super()._fit(X)
+        reset_report(self)
 
     @property
     def report_(self) -> RerankReport:

@@ -177,10 +177,10 @@ class LLMReranker(LanguageModelReranker):
         self.include_seen = include_seen
         self.n_jobs = n_jobs
 
-    def _fit_reranker(self, X: Any) -> None:
-        super()._fit_reranker(X)
+    def _fit(self, X: Any) -> None:
         if isinstance(self.model, str):
-            chat_url(self.base_url)
+            chat_url(self.base_url)  # a bad address is said now
+        super()._fit(X)
 
     # -- the call under way -----------------------------------------------------------------------
 
