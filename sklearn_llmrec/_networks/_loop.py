@@ -1,8 +1,8 @@
 """The training loop of networks. Imports torch: only imported where a network is trained."""
 
-import hashlib
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
-from sklearn_llmrec.utils import tell
+from sklearn_llmrec.utils import tell, warn
 
 # Gradients longer than this are shortened to it.
 _MAX_GRADIENT = 1.0
@@ -86,46 +87,59 @@ class Progress:
             "losses": self.losses,
             "scores": self.scores,
             "seed": self.seed,
+            "name": path.name,
         }
         arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts))}
         for kind in ("weights", "average", "best", "optimizer"):
             arrays |= {f"{kind}/{name}": array for name, array in getattr(self, kind).items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
             np.savez(file, **arrays)
-        part.replace(path)
+        os.replace(file.name, path)
 
     @classmethod
     def load(cls, path: Path | None, seed: int) -> "Progress":
-        """Read what `save` wrote; a new one with this seed where there is nothing."""
+        """Read what `save` wrote; return a new one where there is nothing, or, with a warning, something else."""
         if path is None or not path.exists():
             return cls(seed=seed)
-        with np.load(path, allow_pickle=False) as file:
-            progress = cls(**json.loads(str(file["facts"])))
-            for key in file.files:
-                kind, _, name = key.partition("/")
-                if name:
-                    getattr(progress, kind)[name] = file[key]
+        try:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                facts = json.loads(str(file["facts"]))
+                if facts.pop("name") != path.name:
+                    raise ValueError("it was written under another name")
+                progress = cls(**facts)
+                for key in file.files:
+                    kind, _, name = key.partition("/")
+                    if name:
+                        getattr(progress, kind)[name] = file[key]
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            BadZipFile,
+        ) as error:
+            warn(
+                f"The checkpoint {path} is damaged or was written by something else ({type(error).__name__}): the "
+                "training begins anew and replaces it.",
+            )
+            return cls(seed=seed)
         return progress
+
+    def goes_beyond(self, max_iter: int, patience: int) -> bool:
+        """Return whether a training with these limits would have ended before this epoch."""
+        stops = (
+            n - 1 - int(np.argmax(self.scores[:n])) >= patience for n in range(1, len(self.scores))
+        )
+        return self.epoch > max_iter or any(stops)
 
 
 def _running_mean(averaged: Any, current: Any, n_averaged: Any) -> None:
     """Polynomial-decay averaging: no horizon to choose, it grows with the training."""
     share = (_AVERAGING + 1) / (float(n_averaged) + 1 + _AVERAGING)
     torch._foreach_lerp_(averaged, current, share)
-
-
-def fingerprint(*parts: Any) -> str:
-    """A name for what a training depends on: texts and arrays."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(
-            np.ascontiguousarray(part).tobytes()
-            if isinstance(part, np.ndarray)
-            else repr(part).encode()
-        )
-    return digest.hexdigest()[:16]
 
 
 def _optimizer_state(optimizer: torch.optim.Optimizer) -> Weights:

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn_llmrec._networks._parameters import NETWORK_CONSTRAINTS, NETWORK_TEXTS
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import ORDER_CONSTRAINTS, ORDER_TEXTS, Sequences
-from sklearn_llmrec.utils import Interval, iterations
+from sklearn_llmrec.utils import Interval, UnstableContentError, content_hash, iterations, warn
 
 #: For `documented`.
 SEQUENCE_TEXTS = {
@@ -41,13 +41,15 @@ let items be ranked that never occurred.""",
     "checkpoint": """str or path
 A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
 file goes on from there, and gives the model that it would have given without a stop; so does one with a
-larger `max_iter`.""",
+larger `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it. With
+``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.""",
     "item_vectors_": "ndarray of shape (n_items, n_components)\nVectors of the items.",
     "validation_scores_": """list of float
 nDCG@10 of the hidden events after every epoch; empty without early stopping.""",
 }
 
-# Parameters that a checkpoint may be continued under other values of, or whose data its name tells otherwise.
+# Parameters that do not enter the checkpoint's file name: they may differ when training resumes, or their content is
+# hashed separately.
 _FREE = {
     *("max_iter", "n_iter_no_change", "beam_size", "checkpoint", "device", "verbose", "order"),
     *("random_state", "warm_start", "item_embeddings", "item_texts", "encoder", "architecture"),
@@ -85,22 +87,35 @@ class TrainedOnSequences(BaseRecommender):
     def _seed(self) -> int:
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _progress(self, seed: int, *depends: Any) -> tuple[Path | None, Any]:
-        """The file of a training, where checkpoints are kept, and how far the training has come.
+    def _progress(
+        self, X: sp.csr_array, seed: int, *depends: Any, max_iter: int, patience: int = 1
+    ) -> tuple[Path | None, Any]:
+        """Return the file of a training, where checkpoints are kept, and how far the training has come.
 
-        The file is named after all that the outcome depends on but how long the training goes on.
+        The file is named after all that the outcome depends on but how long the training goes on. A checkpoint that has
+        gone beyond the limits of this fit is neither used nor replaced.
         """
-        from sklearn_llmrec._networks._loop import Progress, fingerprint
+        from sklearn_llmrec import __version__
+        from sklearn_llmrec._networks._loop import Progress
 
-        file = None
-        if self.checkpoint is not None:
-            name = type(self).__name__
-            fixed = {k: v for k, v in self.get_params(deep=False).items() if k not in _FREE}
-            # Without a fixed seed the file says with which seed the training began.
-            fixed_seed = self.random_state if isinstance(self.random_state, Integral) else None
-            key = fingerprint(name, fixed, fixed_seed, *depends)
-            file = Path(self.checkpoint) / f"{name}-{key}.npz"
-        return file, Progress.load(file, seed)
+        if self.checkpoint is None:
+            return None, Progress(seed=seed)
+        fixed = {k: v for k, v in self.get_params(deep=False).items() if k not in _FREE}
+        # Unseeded, the file says with which seed the training began.
+        fixed_seed = None if self.random_state is None else seed
+        try:
+            key = content_hash(type(self), __version__, fixed, fixed_seed, X.shape, *depends)
+        except UnstableContentError as error:
+            warn(
+                f"{type(self).__name__} keeps no checkpoint, because its parameters cannot be told from others: "
+                f"{error}.",
+            )
+            return None, Progress(seed=seed)
+        file = Path(self.checkpoint) / f"{type(self).__name__}-{key}.npz"
+        progress = Progress.load(file, seed)
+        if progress.goes_beyond(max_iter, patience):
+            return None, Progress(seed=seed)
+        return file, progress
 
     def _require_order(self, sequences: Sequences) -> None:
         if not (sequences.lengths > 1).any():

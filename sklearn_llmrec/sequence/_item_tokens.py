@@ -1,6 +1,5 @@
 """Items as sequences of tokens: one each, or the words of their titles."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_llmrec.interactions import Sequences
+from sklearn_llmrec.text import title_tokens
 
 #: The token that stands before every history and in no item.
 BEGIN = 0
 
 _N_BYTES = 256
-_WORDS = re.compile(r"\w+|[^\w\s]")
 
 
 def numbered(n_items: int) -> Sequences:
@@ -22,12 +21,14 @@ def numbered(n_items: int) -> Sequences:
 
 
 def of_titles(titles: Sequence[str], n_words: int, max_tokens: int) -> Sequences:
-    """Words of titles and an end; equal titles get a number before it.
+    """Return the words of titles and an end; equal titles get a number before it.
+
+    Where a script writes no spaces, every letter is a word.
 
     The `n_words` most frequent words are one token each, others are spelled in bytes, so that no title is without
     tokens of its own. The end keeps a title that another one begins with apart from it.
     """
-    split = [_WORDS.findall(title.lower()) for title in titles]
+    split = [title_tokens(title) for title in titles]
     counts = Counter(word for line in split for word in line)
     frequent = sorted(counts, key=lambda word: (-counts[word], word))[:n_words]
     whole = {word: [_N_BYTES + number] for number, word in enumerate(frequent)}

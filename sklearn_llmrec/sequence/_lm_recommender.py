@@ -205,7 +205,8 @@ class LMRecommender(TrainedOnSequences):
         self._trie_ = Trie.of(catalogue)
         self.n_tokens_ = catalogue.n_items
         depends = sequences.items, sequences.bounds, catalogue.items, catalogue.bounds
-        file, progress = self._progress(seed, str(self.architecture), *depends)
+        architecture = str(self.architecture)
+        file, progress = self._progress(X, seed, architecture, *depends, max_iter=self.max_iter)
         self._train_network(
             X,
             self._network(progress.seed),
@@ -277,12 +278,12 @@ class LMRecommender(TrainedOnSequences):
 
         network, histories, trie = self._reading_network(X.dtype), self._prefixes(X), self._trie_
         if len(trie.forks) == 1 and trie.forks[0] == 0:
-            # One token per item: one output tells all.
+            # The first token decides between all items: one output scores them.
             width = int(histories.lengths.max())
             outputs = encode(network, histories, width, mask=False, dtype=X.dtype)
             vectors = network.item_vectors().detach().cpu().numpy()
             shares = trie.log_shares(outputs @ vectors[trie.token[trie.choices]].T)
-            return shares[:, trie.leaves - 1]
+            return shares[:, trie.steps.indices]  # the one choice that leads to each item
         scores = np.zeros(X.shape, dtype=X.dtype)
         with torch.inference_mode():
             for rows, reader in reading.readers(network, histories):

@@ -132,7 +132,8 @@ class SequenceNetworkRecommender(TrainedOnSequences):
         given = [] if start is None else [np.asarray(self.item_embeddings)]
         given += list(self.weights_.values()) if go_on else []
         depends = validate, sequences.items, sequences.bounds, *given
-        file, progress = self._progress(self._seed(), *depends)
+        limits = {"max_iter": max_iter, "patience": self.n_iter_no_change}
+        file, progress = self._progress(X, self._seed(), *depends, **limits)
         with seeded(progress.seed):
             network = self._network(X.shape[1])
         if go_on:
@@ -151,10 +152,9 @@ class SequenceNetworkRecommender(TrainedOnSequences):
             self._batches(learned),
             (self._loss_name(X.shape[1]), counts, self.n_negatives),
             (file, progress),
-            max_iter=max_iter,
+            **limits,
             mask=self._masks,
             holdout=holdout,
-            patience=self.n_iter_no_change,
             go_on=go_on,
         )
 

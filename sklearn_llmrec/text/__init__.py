@@ -20,6 +20,7 @@ from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 from sklearn_llmrec.text._sentiment import SentimentWeighter
 from sklearn_llmrec.text._texts import texts_of_items as texts_of_items
 from sklearn_llmrec.text._word_vectors import WordVectorEncoder
+from sklearn_llmrec.text._words import title_tokens as title_tokens
 
 __all__ = [
     "L3AE",

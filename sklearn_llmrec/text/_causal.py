@@ -2,10 +2,10 @@
 
 import copy
 import inspect
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from sklearn_llmrec._networks import choose_device
-from sklearn_llmrec.text._llm_client import ChatFailed
-from sklearn_llmrec.text._models import object_hash
+from sklearn_llmrec.text._llm_client import ChatFailed, Count
+from sklearn_llmrec.text._models import file_stamps
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
-from sklearn_llmrec.utils import require
+from sklearn_llmrec.utils import content_hash, require
 
 
 @contextmanager
@@ -41,15 +41,26 @@ def prefix_state(model: Any, tokens: Sequence[int]) -> tuple[Any, Any]:
 
 
 def continued(
-    model: Any, state: tuple[Any, Any], tails: Sequence[Sequence[int]], batch_size: int
+    model: Any,
+    state: tuple[Any, Any],
+    tails: Sequence[Sequence[int]],
+    batch_size: int,
+    deadline: float = np.inf,
 ) -> NDArray[np.float64]:
-    """Log-likelihood of every tail after a prefix, which is not read again.
+    """Return the log-likelihood of every tail after a prefix, which is not read again.
 
     Tails of a batch are filled up on the right, where a causal model does not look.
+
+    Raises
+    ------
+    ChatFailed
+        If the deadline comes between two batches.
     """
     past, first = state
     result = np.empty(len(tails))
     for start in range(0, len(tails), batch_size):
+        if time.monotonic() >= deadline:
+            raise ChatFailed("out_of_budget", "the budget is spent")
         some = tails[start : start + batch_size]
         lengths = torch.tensor([len(tail) for tail in some], device=first.device)
         ids = torch.zeros((len(some), int(lengths.max())), dtype=torch.long, device=first.device)
@@ -83,31 +94,42 @@ class CausalScorer:
 
     @cached_property
     def content(self) -> str:
-        """Hash of weights and vocabulary."""
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        words = backend.to_str() if backend else repr(sorted(self.tokenizer.get_vocab().items()))
-        return object_hash(self.model) + blake2b(words.encode(), digest_size=16).hexdigest()
+        """Hash of weights, make-up and tokenizer."""
+        return content_hash(self.model, self.tokenizer)
 
     def _tokens(self, text: str, *, begins: bool) -> list[int]:
-        tokens: list[int] = self.tokenizer(text, add_special_tokens=begins)["input_ids"]
+        # A title that spells a special token, such as "</s>", is a text like any other.
+        read = self.tokenizer(text, add_special_tokens=begins, split_special_tokens=True)
+        tokens: list[int] = read["input_ids"]
         return tokens
 
-    def gains(self, history: list[str], texts: list[str], batch_size: int) -> NDArray[np.float64]:
-        """Log-likelihood of every text after the history, minus that without a history.
+    def gains(
+        self,
+        history: list[str],
+        texts: list[str],
+        batch_size: int,
+        *,
+        deadline: float = np.inf,
+        count: Count | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the log-likelihood of every text after the history, minus that without a history.
 
         Raises
         ------
         ChatFailed
-            If the model cannot read a text at all, or runs out of memory.
+            If the model cannot read a text at all, runs out of memory, or the deadline comes.
         """
         tails = [self._tokens(likelihood_text(text), begins=False) for text in texts]
         if not all(tails):
             raise ChatFailed("failed", "the tokenizer finds no token in a text")
         prefix = self._fitting_prefix(history, max(map(len, tails)))
+        if count is not None:
+            count("prompt_tokens", len(prefix) + sum(map(len, tails)))
         try:
             with reading(self.model):
-                given = continued(self.model, prefix_state(self.model, prefix), tails, batch_size)
-                return given - self._without_history(texts, tails)
+                state = prefix_state(self.model, prefix)
+                given = continued(self.model, state, tails, batch_size, deadline)
+                return given - self._without_history(texts, tails, deadline)
         except torch.OutOfMemoryError as error:
             raise ChatFailed("failed", "out of memory") from error
 
@@ -120,8 +142,10 @@ class CausalScorer:
                 return tokens
         raise ChatFailed("failed", "a text is longer than the model can read")
 
-    def _without_history(self, texts: list[str], tails: list[list[int]]) -> NDArray[np.float64]:
-        """Log-likelihoods that do not depend on the row, found once each.
+    def _without_history(
+        self, texts: list[str], tails: list[list[int]], deadline: float
+    ) -> NDArray[np.float64]:
+        """Return log-likelihoods that do not depend on the row, found once each.
 
         One by one: in batches their last digits would depend on which rows came before.
         """
@@ -129,7 +153,9 @@ class CausalScorer:
         if new:
             state = prefix_state(self.model, self._tokens(likelihood_prefix([]), begins=True))
             for n in new:
-                self.alone[texts[n]] = float(continued(self.model, state, [tails[n]], 1)[0])
+                self.alone[texts[n]] = float(
+                    continued(self.model, state, [tails[n]], 1, deadline)[0]
+                )
         return np.array([self.alone[text] for text in texts])
 
 
@@ -145,7 +171,7 @@ def load_scorer(name: str, device: str) -> CausalScorer:
     stamps: tuple[Any, ...] = ()
     if folder.is_dir():
         name = str(folder.resolve())
-        stamps = tuple(sorted((p.name, p.stat().st_mtime_ns) for p in folder.iterdir()))
+        stamps = file_stamps(p for p in folder.rglob("*") if p.is_file())
     return _loaded(name, device, stamps)
 
 

@@ -17,6 +17,7 @@ from sklearn_llmrec.base import Tags
 from sklearn_llmrec.interactions import n_table_rows
 from sklearn_llmrec.text._encoder import SentenceEncoder
 from sklearn_llmrec.text._texts import as_texts, table_columns, texts_from_features
+from sklearn_llmrec.text._words import words
 from sklearn_llmrec.utils import HasMethods, canonical, is_missing, require_memory, warn
 
 #: What `item_texts` and `encoder` may be, for `_parameter_constraints`.
@@ -27,7 +28,10 @@ CONTENT_CONSTRAINTS: dict[str, Any] = {
 
 
 class _LatentWords(TransformerMixin, BaseEstimator):
-    """Latent semantic analysis: tf-idf of words, reduced where there are more words than dimensions."""
+    """Latent semantic analysis: tf-idf of words, reduced where there are more words than dimensions.
+
+    Where a script writes no spaces, letters and pairs of letters take the place of words.
+    """
 
     def __init__(self, n_components: int = 256) -> None:
         self.n_components = n_components
@@ -38,7 +42,7 @@ class _LatentWords(TransformerMixin, BaseEstimator):
 
     def fit_transform(self, X: list[str], y: Any = None) -> NDArray[Any]:
         """Learn the words and their directions; vectors of the same texts."""
-        self.words_ = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+        self.words_ = TfidfVectorizer(sublinear_tf=True, analyzer=words)
         weights = self.words_.fit_transform(X)
         if min(weights.shape) <= self.n_components:
             self.directions_ = None

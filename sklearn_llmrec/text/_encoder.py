@@ -15,11 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.text import _fine_tune, _models
 from sklearn_llmrec.text._cache import EmbeddingCache, text_key
+from sklearn_llmrec.text._llm_client import model_name
 from sklearn_llmrec.text._texts import as_texts
-from sklearn_llmrec.utils import Interval, StrOptions
+from sklearn_llmrec.utils import Interval, StrOptions, UnstableContentError, warn
 
 # Texts between two writes to the cache: what an interruption costs at most.
 _BLOCK = 1024
+# What else shapes stored vectors: their form on disk, and that special tokens in texts are read as texts.
+_FORMAT = 2
 
 
 class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -68,7 +71,8 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     cache : bool, str or path, default=True
         Folder of the cache. True is the folder ``sklearn_llmrec/embeddings``
         in `sklearn.datasets.get_data_home`; False keeps nothing. Stored are vectors and hashes
-        of texts, never texts.
+        of texts, never texts. An object is known by its attribute `cache_key` (a text), else by its content; one that
+        has none, because it holds an open connection or the like, is not cached, with a warning.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -205,7 +209,16 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 "object that is loaded already: set them there."
             )
         self.model_folder_ = None
-        self.model_hash_ = None if self.cache is False else _models.object_hash(self.model)
+        self.model_hash_ = None
+        if self.cache is not False:
+            try:
+                self.model_hash_ = model_name(self.model)
+            except UnstableContentError as error:
+                warn(
+                    f"SentenceEncoder keeps no vectors in its cache, because the model cannot be told from others: "
+                    f"{error}. Give it an attribute cache_key, a text that names it with all its settings, or pass "
+                    "cache=False.",
+                )
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -221,7 +234,10 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         embeddings : ndarray of shape (n_texts, n_dimensions), float32
         """
         check_is_fitted(self)
-        texts = as_texts(X)
+        return self._embedded(as_texts(X))
+
+    def _embedded(self, texts: list[str]) -> NDArray[np.float32]:
+        """Embed texts, without what `set_output` puts around the result."""
         unique = {text: text_key(text) for text in texts if text}
         vectors = self._vectors(unique or {"a": text_key("a")})
         width = len(next(iter(vectors.values())))
@@ -237,8 +253,9 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return result
 
     def _vectors(self, unique: dict[str, bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """Vectors of texts, from the cache where they are there."""
-        cache = self._cache()
+        """Return vectors of texts, from the cache where they are there."""
+        model_hash = self._current_hash()
+        cache = self._cache(model_hash)
         known = {} if cache is None else cache.get(list(unique.values()))
         # Longest first: a batch that does not fit into memory fails at once.
         missing = sorted(
@@ -249,7 +266,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         with self._progress(len(missing)) as progress:
             for start in range(0, len(missing), _BLOCK):
                 block = missing[start : start + _BLOCK]
-                vectors = self._embed(block)
+                vectors = self._embed(block, model_hash)
                 keys = [unique[text] for text in block]
                 if cache is not None:
                     cache.put(keys, vectors)
@@ -258,7 +275,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                     progress.update(len(block))
         return known
 
-    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+    def _embed(self, texts: list[str], model_hash: str | None) -> NDArray[np.float32]:
         options: dict[str, Any] = {
             "batch_size": self.batch_size,
             "show_progress_bar": False,
@@ -266,11 +283,19 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         }
         if self.prompt is not None:
             options["prompt"] = self.prompt
-        vectors = np.asarray(self._loaded().encode(texts, **options), dtype=np.float32)
+        encoded = self._loaded(model_hash).encode(texts, **options)
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused below
+            vectors = np.asarray(encoded, dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(texts):
             raise ValueError(
                 f"The model returned an array of shape {vectors.shape} for {len(texts)} texts: "
                 f"encode must return one vector per text."
+            )
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"The model returned NaN or infinite values for {len(bad)} of {len(texts)} texts, for example "
+                f"{texts[bad[0]][:80]!r}: check the model, or its dtype (float16 overflows on a CPU)."
             )
         return vectors
 
@@ -307,12 +332,28 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             )
         return target
 
-    def _loaded(self) -> Any:
+    def _current_hash(self) -> str | None:
+        """Return the hash of the model that embeds now, which may have changed since `fit`."""
+        if self.model_hash_ is None:
+            return None
+        if self.model_folder_ is None:
+            return model_name(self.model)
+        if not Path(self.model_folder_).is_dir():
+            return self.model_hash_  # on another machine: what is in the cache still serves
+        current = _models.folder_hash(Path(self.model_folder_), self.backend)
+        if current != self.model_hash_:
+            warn(
+                f"The files of the model {self.model_folder_} have changed since SentenceEncoder was fitted: its "
+                "vectors do not belong beside those made before. Fit again.",
+            )
+        return current
+
+    def _loaded(self, model_hash: str | None) -> Any:
         if self.model_folder_ is None:
             return self.model
         return _models.load(
             self.model_folder_,
-            self.model_hash_,
+            model_hash,
             self.device,
             self.backend,
             self.pooling,
@@ -332,14 +373,15 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         folder = self._folder()
         return None if folder is None else folder / "models"
 
-    def _cache(self) -> EmbeddingCache | None:
+    def _cache(self, model_hash: str | None) -> EmbeddingCache | None:
         folder = self._folder()
-        if folder is None:
+        if folder is None or model_hash is None:
             return None
         settings = json.dumps(
-            [self.backend, self.prompt, self.pooling, self.model_kwargs or {}], sort_keys=True
+            [_FORMAT, self.backend, self.prompt, self.pooling, self.model_kwargs or {}],
+            sort_keys=True,
         )
-        name = f"{self.model_hash_}-{text_key(settings).hex()[:12]}.sqlite"
+        name = f"{text_key(model_hash).hex()}-{text_key(settings).hex()[:12]}.sqlite"
         return EmbeddingCache(folder / name)
 
     def _progress(self, n_texts: int) -> Any:
@@ -352,7 +394,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     @property
     def _n_features_out(self) -> int:
-        return self.transform(["a"]).shape[1]
+        return self._embedded(["a"]).shape[1]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

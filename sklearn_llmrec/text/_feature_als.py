@@ -15,6 +15,7 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.decomposition import ALSRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, embedded, item_content, unfitted
+from sklearn_llmrec.text._words import long_words
 from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical
 
 
@@ -167,7 +168,11 @@ class FeatureALSRecommender(BaseRecommender):
         if content is None or (isinstance(content, list) and not any(content)):
             return sp.csr_array((0, X.shape[1]), dtype=X.dtype)
         if not isinstance(self.encoder, str) or self.encoder != "passthrough":
-            self.encoder_ = TfidfVectorizer() if self.encoder is None else unfitted(self.encoder)
+            self.encoder_ = (
+                TfidfVectorizer(analyzer=long_words)
+                if self.encoder is None
+                else unfitted(self.encoder)
+            )
             content = embedded(self.encoder_, content, X)
         return sp.csr_array(_features(content, X.shape[1], "item", X.dtype).T)
 

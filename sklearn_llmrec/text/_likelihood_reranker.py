@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from numbers import Integral
 from os import PathLike, fspath
 from typing import Any
@@ -15,11 +14,9 @@ from numpy.typing import ArrayLike
 from sklearn_llmrec.ensemble import RERANKER_TEXTS
 from sklearn_llmrec.text._llm_answers import read_gains
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
-from sklearn_llmrec.text._llm_client import AnswerCache, Session, asked, function_name
+from sklearn_llmrec.text._llm_client import ChatFailed, Count, Session, asked, model_name
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
 from sklearn_llmrec.utils import Interval, documented, require
-
-_Count = Callable[[str], None]
 
 
 @documented(RERANKER_TEXTS)
@@ -67,7 +64,9 @@ class LikelihoodReranker(LanguageModelReranker):
         Where a model that is loaded computes: "cpu", "cuda", ...; "auto" is a GPU where there is one.
     cache : str or path, default=None
         Folder that keeps the numbers; files are named by a hash of model and texts, which are not
-        stored. A function is known by its code and what it holds. None keeps nothing.
+        stored. A model object is known by its weights, its make-up and its tokenizer. A function is known by its
+        attribute `cache_key` (a text), else by its code and the values it reads; one that holds what has no content,
+        such as an open connection, is not cached, with a warning. None keeps nothing.
     {n_candidates, include_seen}
 
     Attributes
@@ -75,6 +74,9 @@ class LikelihoodReranker(LanguageModelReranker):
     {estimator_}
     item_texts_ : list of str
         The texts in use.
+    report_ : RerankReport
+        What the model did since `fit`, in this process: `lists`, `reranked`, `from_cache`, `fallen_back` by cause,
+        `requests`, `prompt_tokens` (tokens that a model, not a function, read) and `seconds`.
     {item_popularity_, n_features_in_}
 
     See Also
@@ -187,22 +189,27 @@ class LikelihoodReranker(LanguageModelReranker):
     def _new_session(self, deadline: float) -> Session:
         scorer = self._scorer()
 
-        def complete(question: Any, deadline: float, count: _Count) -> str:
+        name, cache = self._cache_of(lambda: scorer.content)
+
+        def complete(question: Any, deadline: float, count: Count) -> str:
             count("requests")
-            gains = scorer.gains(*question, self.batch_size)
-            return json.dumps([float(gain) for gain in gains])
+            found = scorer.gains(*question, self.batch_size, deadline=deadline, count=count)
+            try:
+                return json.dumps([float(gain) for gain in found])
+            except (TypeError, ValueError):
+                pass
+            raise ChatFailed("unreadable", "the model returned no list of numbers")
 
         def key(question: Any) -> bytes:
             history, texts = question
-            asked = [
+            read = [
                 likelihood_prefix([]),
                 likelihood_prefix(history),
                 *map(likelihood_text, texts),
             ]
-            name = scorer.content if self.cache is not None and scorer is not None else ""
-            return json.dumps([name, *asked]).encode()
+            return json.dumps([name, *read]).encode()
 
-        return Session(complete, key, AnswerCache(self.cache), deadline, n_jobs=1)
+        return Session(complete, key, cache, deadline, n_jobs=1)
 
     def _question(self, history: list[str], candidates: list[str]) -> tuple[list[str], list[str]]:
         return history, candidates
@@ -216,11 +223,23 @@ class FunctionScorer:
 
     def __init__(self, function: Any) -> None:
         self.function = function
-        self.content = function_name(function)
         self.alone: dict[str, float] = {}
 
-    def gains(self, history: list[str], texts: list[str], batch_size: int) -> Any:
-        """What the history adds to the log-likelihood of every text; anything that the function returns."""
+    @property
+    def content(self) -> str:
+        """Name of the function in the keys of the cache."""
+        return model_name(self.function)
+
+    def gains(
+        self,
+        history: list[str],
+        texts: list[str],
+        batch_size: int,
+        *,
+        deadline: float,
+        count: Count,
+    ) -> Any:
+        """Return what the history adds to the log-likelihood of every text; anything that the function returns."""
         tails = [likelihood_text(text) for text in texts]
         new = [tail for tail in dict.fromkeys(tails) if tail not in self.alone]
         if new:

@@ -16,10 +16,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.ensemble import BaseReranker
 from sklearn_llmrec.interactions import event_sequences
-from sklearn_llmrec.text._llm_answers import UnreadableAnswer
-from sklearn_llmrec.text._llm_client import ChatFailed, Session
+from sklearn_llmrec.text._answer_cache import AnswerCache
+from sklearn_llmrec.text._llm_client import Answer, ChatFailed, Session
+from sklearn_llmrec.text._llm_report import RerankReport, add_session, report_of, reset_report
 from sklearn_llmrec.text._texts import texts_of_items
-from sklearn_llmrec.utils import Interval, canonical, check_arguments, warn
+from sklearn_llmrec.utils import (
+    Interval,
+    UnstableContentError,
+    canonical,
+    check_arguments,
+    warn,
+)
 
 # The sessions of the calls under way, by the estimator that asks (one may rerank what another has
 # reranked): the estimator itself changes in fit only.
@@ -38,6 +45,11 @@ def blended(order: Sequence[int], blend: float) -> NDArray[np.int64]:
     places[order] = np.arange(len(order))
     mean = (1 - blend) * np.arange(len(order)) + blend * places
     return np.argsort(np.round(mean, 9), kind="stable")
+
+
+def _reader(read: Callable[[str, int], Any], n: int) -> Callable[[str], Any]:
+    """Return what reads an answer about n candidates."""
+    return lambda answer: read(answer, n)
 
 
 class RerankResult(NamedTuple):
@@ -90,6 +102,26 @@ class LanguageModelReranker(BaseReranker):
     def _fit(self, X: Any) -> None:
         self.item_texts_ = texts_of_items(self.item_texts, X)
         super()._fit(X)
+        reset_report(self)
+
+    @property
+    def report_(self) -> RerankReport:
+        """What the model did since `fit`: lists reranked, from the cache, fallen back by cause, tokens, seconds."""
+        check_is_fitted(self)
+        return report_of(self)
+
+    def _cache_of(self, describe: Callable[[], str]) -> tuple[str, AnswerCache]:
+        """Return the name of the model in the keys of the cache, and the cache; none where the model has no name."""
+        if self.cache is None or self.model is None:
+            return "", AnswerCache(None)
+        try:
+            return describe(), AnswerCache(self.cache)
+        except UnstableContentError as error:
+            warn(
+                f"{type(self).__name__} keeps no answers in its cache, because the model cannot be told from others: "
+                f"{error}. Give the model an attribute cache_key, a text that names it with all its settings.",
+            )
+        return "", AnswerCache(None)
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -106,13 +138,30 @@ class LanguageModelReranker(BaseReranker):
             yield session
         finally:
             _SESSIONS.reset(token)
-        kept = session.counts["base_order"]
-        if kept:
+            add_session(self, session)
+        for message in self._complaints(session):
+            warn(f"{type(self).__name__} {message}")
+
+    def _complaints(self, session: Session) -> Iterator[str]:
+        """Yield what the user should know about a call."""
+        counts = session.counted()
+        if counts["base_order"]:
             why = ", ".join(f"{n} {reason}" for reason, n in sorted(session.reasons.items()))
             last = f" Last failure: {session.last_failure}." if session.last_failure else ""
-            warn(
-                f"{type(self).__name__} kept the order of the base for {kept} of "
-                f"{session.counts['rows']} rows ({why}).{last}"
+            yield (
+                f"kept the order of the base for {counts['base_order']} of {counts['rows']} rows "
+                f"({why}).{last}"
+            )
+        folder, problems = session.cache.folder, session.cache.problems
+        if problems["damaged"]:
+            yield (
+                f"did not use {problems['damaged']} files of its cache {str(folder)!r}, which are damaged or were "
+                "written by something else; the model was asked again."
+            )
+        if problems["unwritable"]:
+            yield (
+                f"could not keep {problems['unwritable']} answers in its cache {str(folder)!r}: see that the folder "
+                "can be written, or pass another one."
             )
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -170,7 +219,7 @@ class LanguageModelReranker(BaseReranker):
         return RerankResult(
             items=items,
             scores=scores,
-            counts=session.counts + session.reasons,
+            counts=session.counted(),
             seconds=time.monotonic() - start,
         )
 
@@ -182,27 +231,25 @@ class LanguageModelReranker(BaseReranker):
     def _histories(self, X: Any) -> list[list[str]]:
         return [self._texts(events) for events in histories_of(X, self.n_history)]
 
-    def _asked(self, session: Session, questions: list[Any]) -> list[str | ChatFailed]:
+    def _asked(
+        self,
+        session: Session,
+        questions: list[Any],
+        sizes: Sequence[int],
+        read: Callable[[str, int], Any],
+    ) -> list[Answer]:
+        """Answer questions about lists of some sizes, and count the rows."""
         if self.model is None:
-            return [ChatFailed("no_model", "there is no model")] * len(questions)
-        return session.ask(questions)
-
-    def _outcome(
-        self, session: Session, answer: str | ChatFailed, n: int, read: Callable[[str, int], Any]
-    ) -> Any:
-        """What `read` finds in an answer, or None, counted."""
-        session.count("rows")
-        if isinstance(answer, str):
-            try:
-                found = read(answer, n)
-            except UnreadableAnswer:
-                answer = ChatFailed("unreadable", "the answer is not what was asked for")
-            else:
-                session.count("answered")
-                return found
-        session.count("base_order")
-        session.reasons[answer.kind] += 1
-        return None
+            nobody = Answer(failure=ChatFailed("no_model", "there is no model"))
+            answers = [nobody] * len(questions)
+        else:
+            answers = session.ask(questions, [_reader(read, int(size)) for size in sizes])
+        for answer in answers:
+            session.count("rows")
+            session.count("answered" if answer.failure is None else "base_order")
+            if answer.failure is not None:
+                session.reasons[answer.failure.kind] += 1
+        return answers
 
     def _rerank(
         self, X: Any, items: NDArray[np.int64], values: NDArray[np.float64], depth: int
@@ -217,11 +264,15 @@ class LanguageModelReranker(BaseReranker):
         ]
         result = items.copy()
         with self._session() as session:
-            for row, answer in zip(asked, self._asked(session, questions)):
-                found = self._outcome(session, answer, sizes[row], self._read)
-                if found is not None:
-                    order, wrong = found
-                    for name, n in wrong.items():
-                        session.count(name, n)
-                    result[row, : sizes[row]] = items[row, blended(order, self.blend)]
+            answers = self._asked(session, questions, sizes[asked], self._read)
+            for row, answer in zip(asked, answers):
+                if answer.failure is not None:
+                    session.lists[answer.failure.kind] += 1
+                    continue
+                order, wrong = answer.found
+                for name, n in wrong.items():
+                    session.count(name, n)
+                session.lists["reranked"] += 1
+                session.lists["from_cache"] += answer.cached
+                result[row, : sizes[row]] = items[row, blended(order, self.blend)]
         return result

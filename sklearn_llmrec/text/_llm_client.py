@@ -1,28 +1,38 @@
-"""Chats with an OpenAI-compatible endpoint: in time, in budget, from the cache where it can."""
+"""Ask language models: within a deadline, from the cache where possible, and every failure is counted."""
 
 import http.client
 import json
+import logging
 import os
-import tempfile
+import re
 import time
 import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, TimeoutError as FutureTimeout
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from pathlib import Path
-from threading import Lock
-from types import CodeType
-from typing import Any
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, NamedTuple, Protocol
 
+from sklearn_llmrec.text._answer_cache import AnswerCache
+from sklearn_llmrec.text._http import Reply, chat_url, post
+from sklearn_llmrec.text._llm_answers import UnreadableAnswer
 from sklearn_llmrec.text._prompts import Messages
+from sklearn_llmrec.utils import content_hash
+
+_log = logging.getLogger(__name__)
 
 # After so many chats in a row that failed with all their retries the endpoint counts as dead.
 _DEAD_AFTER = 3
-_MAX_ANSWER_BYTES = 2**20
-_RETRIED = {408, 409, 425, 429, 500, 502, 503, 504}
+# Longest wait, in seconds, that a server may ask for.
+_MAX_RETRY_AFTER = 30.0
+_RETRIED = {408, 409, 425, 429}
+_FATAL = {401, 403, 404}
+_SECRET_NAME = re.compile("KEY|TOKEN|SECRET|PASSW", re.IGNORECASE)
+_SECRET = re.compile(r"(?i)(bearer\s+|\bsk-)[^\s'\",;]+")
 
 
 class ChatFailed(Exception):
@@ -34,15 +44,29 @@ class ChatFailed(Exception):
         self.fatal = fatal
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the key to another host."""
+class Count(Protocol):
+    """What adds to a count by name."""
 
-    def redirect_request(self, *arguments: Any, **keywords: Any) -> None:
-        return None
+    def __call__(self, name: str, n: int = 1, /) -> None: ...
+
+
+def failure_of(error: BaseException) -> ChatFailed:
+    """Return the failure that stands for an exception: its type; its text may hold a key, and is logged redacted."""
+    _log.debug("A language model failed: %s: %s", type(error).__name__, without_secrets(str(error)))
+    return ChatFailed("failed", type(error).__name__)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without bearer tokens and without the values of environment variables that hold secrets."""
+    values = {value.strip() for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) >= 4:
+            text = text.replace(value, "***")
+    return _SECRET.sub(r"\1***", text)
 
 
 def asked(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function in the place of a model returns.
+    """Call a function in the place of a model.
 
     Raises
     ------
@@ -52,33 +76,22 @@ def asked(function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:
-        raise ChatFailed("failed", f"{type(error).__name__}: {error}") from error
+        failure = failure_of(error)
+    raise failure  # outside of the handler: no traceback leads to the text of the exception
 
 
-def function_name(function: Any) -> str:
-    """What a function is called in the keys of a cache: by its name, its code and what it holds.
+def model_name(model: Any) -> str:
+    """Return what stands for a function or object in the keys of a cache: its `cache_key`, else a hash of its content.
 
     Two functions that one factory makes for two models have one name, and must not share answers.
+
+    Raises
+    ------
+    UnstableContentError
+        If it has neither.
     """
-    name = getattr(function, "__qualname__", function)
-    cells = getattr(function, "__closure__", None) or ()
-    held = (
-        *_code_parts(getattr(function, "__code__", None)),
-        getattr(function, "__defaults__", None),
-        getattr(function, "__kwdefaults__", None),
-        getattr(function, "__self__", None),
-        *(cell.cell_contents for cell in cells),
-    )
-    content = blake2b(repr(held).encode("utf-8", "replace"), digest_size=16).hexdigest()
-    return f"{getattr(function, '__module__', '')}.{name}.{content}"
-
-
-def _code_parts(code: Any) -> tuple[Any, ...]:
-    """What a function does, the same in every process."""
-    if code is None:
-        return ()
-    constants = [_code_parts(c) if isinstance(c, CodeType) else c for c in code.co_consts]
-    return code.co_code, code.co_names, constants
+    given = getattr(model, "cache_key", None)
+    return f"named {given}" if isinstance(given, str) else content_hash(model)
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ class Endpoint:
     max_tokens: int
 
     def payload(self, messages: Messages) -> bytes:
-        """The body of a request."""
+        """Return the body of a request."""
         body = {
             "model": self.model,
             "messages": messages,
@@ -104,177 +117,261 @@ class Endpoint:
         }
         return json.dumps(body, sort_keys=True).encode()
 
-    def ask(self, messages: Messages, deadline: float, counts: Callable[[str], None]) -> str:
-        """The answer to a chat, asked again after failures that may pass.
+    def ask(self, messages: Messages, deadline: float, count: Count) -> str:
+        """Return the answer to a chat, asked again after failures that may pass.
 
         Raises
         ------
         ChatFailed
             If there is no answer before the deadline, or none after all retries.
         """
-        body = self.payload(messages)
+        body, url, key = self.payload(messages), self._url(), self._key()
+        kind, reason = "out_of_budget", "the budget is spent"
         for attempt in range(self.max_retries + 1):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise ChatFailed("out_of_budget", "the budget is spent")
-            counts("requests")
+            if time.monotonic() >= deadline:
+                break
+            count("requests")
+            reply = _posted(url, body, key, min(deadline, time.monotonic() + self.timeout))
             wait = self.backoff * 2**attempt
-            try:
-                return _content(self._post(body, min(self.timeout, left)))
-            except urllib.error.HTTPError as error:
-                error.close()
-                reason = f"HTTP status {error.code}"
-                if error.code not in _RETRIED:
-                    fatal = error.code in (401, 403, 404)
-                    raise ChatFailed("failed", reason, fatal=fatal) from error
-                wait = max(wait, _retry_after(error))
-            except (OSError, http.client.HTTPException) as error:
-                reason = f"{type(error).__name__}"
+            kind = "out_of_budget" if time.monotonic() >= deadline else "failed"
+            if isinstance(reply, str):
+                reason = reply
+            elif 200 <= reply.status < 300:
+                return _content(reply.body, count)
+            else:
+                reason = f"HTTP status {reply.status}"
+                if reply.status not in _RETRIED and reply.status < 500:
+                    raise ChatFailed("failed", reason, fatal=reply.status in _FATAL)
+                wait = max(wait, retry_after(reply.headers.get("Retry-After")))
             if attempt == self.max_retries or time.monotonic() + wait >= deadline:
                 break
-            counts("retries")
+            count("retries")
             time.sleep(wait)
-        raise ChatFailed("failed", reason)
+        raise ChatFailed(kind, reason)
 
-    def _post(self, body: bytes, timeout: float) -> bytes:
-        url = self.base_url.rstrip("/") + "/chat/completions"
-        if not url.startswith(("http://", "https://")):
-            raise ChatFailed("failed", "base_url must start with http:// or https://", fatal=True)
-        request = urllib.request.Request(
-            url, data=body, headers={"Content-Type": "application/json"}
-        )
-        key = os.environ.get(self.api_key_env, "")
-        if key:
-            request.add_unredirected_header("Authorization", f"Bearer {key}")
-        end = time.monotonic() + timeout
-        opener = urllib.request.build_opener(_NoRedirect)
-        with opener.open(request, timeout=timeout) as response:
-            parts, size = [], 0
-            while part := response.read1(65536):
-                parts.append(part)
-                size += len(part)
-                if size > _MAX_ANSWER_BYTES:
-                    raise ChatFailed("failed", "the answer is longer than 1 MiB")
-                if time.monotonic() > end:
-                    raise TimeoutError("the answer came too slowly")
-            if response.length:
-                raise http.client.IncompleteRead(b"".join(parts), response.length)
-        return b"".join(parts)
+    def _url(self) -> str:
+        """Return the address of the chats.
+
+        Raises
+        ------
+        ChatFailed
+            If there is none.
+        """
+        try:
+            return chat_url(self.base_url)
+        except ValueError as error:
+            raise ChatFailed("failed", str(error), fatal=True) from None
+
+    def _key(self) -> str | None:
+        """Return the key, without the line break that files end with.
+
+        Raises
+        ------
+        ChatFailed
+            If no request can carry it. The message shows neither the key nor the name of its variable, which may be
+            the key by mistake.
+        """
+        key = os.environ.get(self.api_key_env, "").strip()
+        if any(not 32 < ord(character) < 127 for character in key):
+            raise ChatFailed(
+                "failed",
+                "the environment variable that api_key_env names holds characters that no request can carry, such as "
+                "spaces or typographic quotes",
+                fatal=True,
+            )
+        return key or None
 
 
-def _retry_after(error: urllib.error.HTTPError) -> float:
-    value = error.headers.get("Retry-After", "") if error.headers else ""
-    return float(value) if value.replace(".", "", 1).isdigit() else 0.0
+def _posted(url: str, body: bytes, key: str | None, end: float) -> Reply | str:
+    """Return the reply of a server, or the name of what went wrong.
+
+    An exception of the libraries may hold the address, the header or a reply; only its type goes on.
+    """
+    try:
+        return post(url, body, key, end)
+    except urllib.error.URLError as error:
+        cause = error.reason if isinstance(error.reason, BaseException) else error
+        return type(cause).__name__
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return type(error).__name__
 
 
-def _content(body: bytes) -> str:
-    """The text of a chat completion.
+def retry_after(value: Any) -> float:
+    """Return the seconds that a header asks to wait, as a number or a date; capped, and 0 for anything else."""
+    text = str(value or "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
+        seconds = float(text[:20])
+    else:
+        try:
+            date = parsedate_to_datetime(text)
+            seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - time.time()
+        except (TypeError, ValueError, IndexError, OverflowError):
+            seconds = 0.0
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER)
+
+
+def _content(body: bytes, count: Count) -> str:
+    """Return the text of a chat completion, and count the tokens it cost.
 
     Raises
     ------
     ChatFailed
         If the model refused, or the body is no chat completion.
     """
+    content = None
     try:
-        choice = json.loads(body)["choices"][0]
+        completion = json.loads(body)
+        _count_tokens(completion.get("usage"), count)
+        choice = completion["choices"][0]
         message = choice["message"]
-        if message.get("refusal") or choice.get("finish_reason") == "content_filter":
-            raise ChatFailed("refused", "the model refused")
-        content = message["content"]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise ChatFailed("unreadable", "the body is no chat completion") from error
-    if not isinstance(content, str):
-        raise ChatFailed("unreadable", "the answer has no text")
+        refused = message.get("refusal") or choice.get("finish_reason") == "content_filter"
+        content = "" if refused else _text(message["content"])
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        refused = False
+    if refused:
+        raise ChatFailed("refused", "the model refused")
+    if content is None:
+        raise ChatFailed("unreadable", "the body is no chat completion with a text")
     return content
 
 
-class AnswerCache:
-    """Answers on disk, one file each, named by a hash of the question; questions are not stored."""
+def _text(content: Any) -> str | None:
+    """Return the text of a message: a text, or a list of parts some of which are texts."""
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts) if texts else None
+    return content if isinstance(content, str) else None
 
-    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
-        self.folder = None if folder is None else Path(folder).expanduser()
 
-    def path(self, key: bytes) -> Path | None:
-        """Where the answer to a question lies."""
-        if self.folder is None:
-            return None
-        return self.folder / f"{blake2b(key, digest_size=16).hexdigest()}.txt"
+def _count_tokens(usage: Any, count: Count) -> None:
+    if isinstance(usage, dict):
+        for name in ("prompt_tokens", "completion_tokens"):
+            n = usage.get(name)
+            if isinstance(n, int) and n > 0:
+                count(name, n)
 
-    def get(self, key: bytes) -> str | None:
-        """The answer, or None."""
-        path = self.path(key)
-        if path is None or not path.exists():
-            return None
-        return path.read_text(encoding="utf-8")
 
-    def put(self, key: bytes, answer: str) -> None:
-        """Keep an answer; readers see it whole or not at all."""
-        path = self.path(key)
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, delete=False
-        ) as file:
-            file.write(answer.encode("utf-8", "replace").decode("utf-8"))
-        os.replace(file.name, path)
+class Answer(NamedTuple):
+    """What came of a question: what was read in the answer, or why there is nothing."""
+
+    found: Any = None
+    failure: ChatFailed | None = None
+    cached: bool = False
 
 
 @dataclass
 class Session:
     """One call of a reranker: its deadline, its answers, and what happened."""
 
-    complete: Callable[[Any, float, Callable[[str], None]], str]
+    complete: Callable[[Any, float, Count], str]
     key: Callable[[Any], bytes]
     cache: AnswerCache
     deadline: float
     n_jobs: int
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    answers: dict[bytes, str | ChatFailed] = field(default_factory=dict)
+    tokens: Counter[str] = field(default_factory=Counter)
+    lists: Counter[str] = field(default_factory=Counter)
+    answers: dict[bytes, Answer] = field(default_factory=dict)
+    seconds: float = 0.0
     failures: int = 0
     last_failure: str = ""
     lock: Lock = field(default_factory=Lock)
 
-    def count(self, name: str, n: int = 1) -> None:
-        """Add to a count."""
+    def count(self, name: str, n: int = 1, /) -> None:
+        """Add to a count; tokens are counted apart."""
         with self.lock:
-            self.counts[name] += n
+            (self.tokens if name.endswith("_tokens") else self.counts)[name] += n
 
-    def _one(self, question: Any, key: bytes) -> str:
+    def counted(self) -> Counter[str]:
+        """Return a copy of all counts but tokens; a thread that nobody waits for may still add to them."""
+        with self.lock:
+            return self.counts + self.reasons
+
+    def _cached(self, key: bytes, read: Callable[[str], Any]) -> Answer | None:
+        """Return what the cache has; an answer that cannot be read is as good as none."""
         answer = self.cache.get(key)
-        if answer is not None:
-            self.count("cached")
-            return answer
+        if answer is None:
+            return None
+        try:
+            found = read(answer)
+        except UnreadableAnswer:
+            self.cache.report("damaged")
+            return None
+        self.count("cached")
+        return Answer(found, cached=True)
+
+    def _one(self, question: Any, key: bytes, read: Callable[[str], Any]) -> Answer:
+        """Answer a question; only answers that could be read are kept."""
+        cached = self._cached(key, read)
+        if cached is not None:
+            return cached
         if self.failures >= _DEAD_AFTER:
-            raise ChatFailed("failed", "the endpoint is dead")
+            return Answer(failure=ChatFailed("failed", "the endpoint is dead"))
         try:
             answer = self.complete(question, self.deadline, self.count)
         except ChatFailed as failure:
-            with self.lock:
-                if failure.kind == "failed":
-                    self.last_failure = str(failure)
-                    self.failures += _DEAD_AFTER if failure.fatal else 1
-            raise
+            return self._failed(failure)
+        except Exception as error:  # every failure keeps the order of the base, and is counted
+            return self._failed(failure_of(error))
         with self.lock:
             self.failures = 0
+        try:
+            found = read(answer)
+        except UnreadableAnswer as error:
+            return Answer(failure=ChatFailed("unreadable", str(error)))
         self.cache.put(key, answer)
-        return answer
+        return Answer(found)
 
-    def ask(self, questions: list[Any]) -> list[str | ChatFailed]:
-        """Answers to questions, several at a time, each asked once, before the deadline."""
+    def _failed(self, failure: ChatFailed) -> Answer:
+        if failure.kind == "failed":
+            with self.lock:
+                self.last_failure = str(failure)
+                self.failures += _DEAD_AFTER if failure.fatal else 1
+        return Answer(failure=failure)
+
+    def ask(self, questions: list[Any], reads: Sequence[Callable[[str], Any]]) -> list[Answer]:
+        """Answer questions, several at a time, each asked once, before the deadline.
+
+        Parameters
+        ----------
+        questions : list
+        reads : sequence of callable
+            One per question: reads an answer, or raises `UnreadableAnswer`.
+        """
+        start = time.monotonic()
         keys = [self.key(question) for question in questions]
-        new = {key: asked for key, asked in zip(keys, questions) if key not in self.answers}
-        pool = ThreadPoolExecutor(max_workers=self.n_jobs)
-        futures = {key: pool.submit(self._one, asked, key) for key, asked in new.items()}
-        for key, future in futures.items():
+        jobs: dict[bytes, Future[Answer]] = {}
+        waiting: SimpleQueue[tuple[Future[Answer], tuple[Any, ...]]] = SimpleQueue()
+        for key, question, read in zip(keys, questions, reads, strict=True):
+            if key not in self.answers and key not in jobs:
+                jobs[key] = Future()
+                waiting.put((jobs[key], (question, key, read)))
+        # Daemons: a request that is still under way at the deadline must not keep the process alive.
+        for _ in range(min(self.n_jobs, len(jobs))):
+            Thread(target=self._work, args=(waiting,), daemon=True).start()
+        for key, job in jobs.items():
             left = max(self.deadline - time.monotonic(), 0)
             try:
-                self.answers[key] = future.result(timeout=left if left < 1e8 else None)
-            except ChatFailed as failure:
-                self.answers[key] = failure
+                self.answers[key] = job.result(timeout=left if left < 1e8 else None)
             except FutureTimeout:
-                self.answers[key] = ChatFailed("out_of_budget", "the budget is spent")
-        # What is still under way ends at its own time-out; nobody waits for it.
-        pool.shutdown(wait=False, cancel_futures=True)
+                job.cancel()
+                spent = ChatFailed("out_of_budget", "the budget is spent")
+                self.answers[key] = Answer(failure=spent)
+        self.seconds += time.monotonic() - start
         return [self.answers[key] for key in keys]
+
+    def _work(self, waiting: "SimpleQueue[tuple[Future[Answer], tuple[Any, ...]]]") -> None:
+        """Answer questions until none waits."""
+        while True:
+            try:
+                job, question = waiting.get_nowait()
+            except Empty:
+                return
+            if not job.set_running_or_notify_cancel():
+                continue
+            try:
+                job.set_result(self._one(*question))
+            except BaseException as error:
+                job.set_exception(error)

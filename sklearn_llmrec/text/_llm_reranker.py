@@ -15,9 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.base import check_lists_to_explain
 from sklearn_llmrec.ensemble import RERANKER_TEXTS
+from sklearn_llmrec.text._http import chat_url
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
-from sklearn_llmrec.text._llm_client import AnswerCache, Endpoint, Session, asked, function_name
+from sklearn_llmrec.text._llm_client import Count, Endpoint, Session, asked, model_name
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
 from sklearn_llmrec.utils import Interval, check_arguments, documented
 
@@ -41,9 +42,11 @@ class LLMReranker(LanguageModelReranker):
     model : str, callable or None, default=None
         Name of the model at the endpoint, or a function that takes the messages (a list of
         dictionaries with "role" and "content") and returns the answer as a text; one that raises
-        counts as a failure. None asks nobody: the base order is kept, with a warning.
+        counts as a failure, whose type is shown and whose text is logged at level DEBUG only. None asks nobody: the
+        base order is kept, with a warning.
     base_url : str, default="http://localhost:8000/v1"
-        The OpenAI-compatible endpoint; ``/chat/completions`` is added.
+        The OpenAI-compatible endpoint; ``/chat/completions`` is added. Proxies of the environment are used, but not for
+        this machine (localhost).
     item_texts : array-like of str of shape (n_items,), str or None, default=None
         What the model reads about items: texts; or the name of a column of the item features that X
         carries at fit, or a template over several, such as ``"{title} by {brand}"``. None reads the
@@ -56,19 +59,23 @@ class LLMReranker(LanguageModelReranker):
         How many items of the history the model reads: the last ones by time, or, where X carries no
         times, those with the largest values.
     budget : float, default=None
-        Seconds that one call of `predict`, `recommend`, `rerank` or `explain` may spend on waiting
+        Seconds that one call of `predict`, `recommend`, `rerank` or `reasons` may spend on waiting
         for the model, all rows together. None sets no limit.
     timeout : float, default=30
         Seconds for one request.
     max_retries : int, default=2
-        How often a request is repeated after a failure that may pass.
+        How often a request is repeated after a failure that may pass: no connection, no answer in time, or a status
+        of 408, 409, 425, 429 or from 500 on.
     backoff : float, default=0.5
-        Seconds before the first repetition, doubled for each next one.
+        Seconds before the first repetition, doubled for each next one; or what the server asks for (Retry-After), up
+        to 30 seconds.
     max_tokens : int, default=512
         Longest answer.
     cache : str or path, default=None
         Folder that keeps answers; files are named by a hash of model and prompt, which are not
-        stored. A function is known by its code and what it holds. None keeps nothing.
+        stored. Only answers that could be read are kept. A function is known by its attribute `cache_key` (a text),
+        else by its code and the values it reads; one that holds what has no content, such as an open connection, is
+        not cached, with a warning. None keeps nothing.
     api_key_env : str, default="OPENAI_API_KEY"
         Name of the environment variable that holds the key. It is read for every request; a key is
         never a parameter, so it is never printed or pickled.
@@ -81,6 +88,9 @@ class LLMReranker(LanguageModelReranker):
     {estimator_}
     item_texts_ : list of str
         The texts in use.
+    report_ : RerankReport
+        What the model did since `fit`, in this process: `lists`, `reranked`, `from_cache`, `fallen_back` by cause,
+        `requests`, `retries`, `prompt_tokens`, `completion_tokens` and `seconds`.
     {item_popularity_, n_features_in_}
 
     See Also
@@ -167,6 +177,11 @@ class LLMReranker(LanguageModelReranker):
         self.include_seen = include_seen
         self.n_jobs = n_jobs
 
+    def _fit(self, X: Any) -> None:
+        if isinstance(self.model, str):
+            chat_url(self.base_url)  # a bad address is said now
+        super()._fit(X)
+
     # -- the call under way -----------------------------------------------------------------------
 
     def _new_session(self, deadline: float) -> Session:
@@ -180,17 +195,23 @@ class LLMReranker(LanguageModelReranker):
             max_tokens=self.max_tokens,
         )
         function = self.model
-        complete: Callable[[Messages, float, Callable[[str], None]], str] = endpoint.ask
-        name = self.base_url
+        complete: Callable[[Messages, float, Count], str] = endpoint.ask
+        name, cache = self._cache_of(self._model_name)
         if not isinstance(function, str):
-            name = function_name(function)
             complete = partial(_ask_function, function)
         return Session(
             complete=complete,
-            key=lambda messages: name.encode() + b"\0" + endpoint.payload(messages),
-            cache=AnswerCache(self.cache),
+            key=lambda messages: (
+                name.encode("utf-8", "surrogatepass") + b"\0" + endpoint.payload(messages)
+            ),
+            cache=cache,
             deadline=deadline,
             n_jobs=self.n_jobs or 1,
+        )
+
+    def _model_name(self) -> str:
+        return (
+            f"at {self.base_url}" if isinstance(self.model, str) else f"by {model_name(self.model)}"
         )
 
     def _question(self, history: list[str], candidates: list[str]) -> Messages:
@@ -200,8 +221,8 @@ class LLMReranker(LanguageModelReranker):
         return read_ranking(answer, n)
 
     @check_arguments
-    def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> list[list[Bunch]]:
-        """A reason in words for every recommended item, written by the model.
+    def reasons(self, X: Any, items: ArrayLike, *, ids: bool = False) -> list[list[Bunch]]:
+        """Ask the model for a reason in words for every recommended item.
 
         Parameters
         ----------
@@ -234,8 +255,9 @@ class LLMReranker(LanguageModelReranker):
         read: list[Any] = [None] * len(lists)
         with self._session() as session:
             chats = [explain_messages(histories[row], self._texts(lists[row])) for row in filled]
-            for row, answer in zip(filled, self._asked(session, chats)):
-                read[row] = self._outcome(session, answer, len(lists[row]), read_reasons)
+            sizes = [len(lists[row]) for row in filled]
+            for row, answer in zip(filled, self._asked(session, chats, sizes, read_reasons)):
+                read[row] = answer.found
         named = self.item_ids_.tolist() if ids else range(X.shape[1])
         return [
             [
@@ -246,9 +268,7 @@ class LLMReranker(LanguageModelReranker):
         ]
 
 
-def _ask_function(
-    function: Any, messages: Messages, deadline: float, count: Callable[[str], None]
-) -> str:
-    """A function in the place of an endpoint."""
+def _ask_function(function: Any, messages: Messages, deadline: float, count: Count) -> str:
+    """Ask a function in the place of an endpoint."""
     count("requests")
     return str(asked(function, messages))

@@ -2,16 +2,13 @@
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
-from pickle import PicklingError
 from tempfile import TemporaryDirectory
 from typing import Any
-
-import joblib
 
 from sklearn_llmrec.utils import require
 
@@ -100,36 +97,31 @@ def folder_hash(folder: Path, backend: str) -> str:
             path.relative_to(folder).parts[:-1]
         )
     )
-    stamps = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-    return _files_hash(str(folder), stamps)
+    return _files_hash(str(folder), file_stamps(files))
+
+
+Stamps = tuple[tuple[str, int, int, int, int], ...]
+
+
+def file_stamps(files: Iterable[Path]) -> Stamps:
+    """Return the paths of files with what changes when they are written to."""
+    stamps = []
+    for path in sorted(files):
+        facts = path.stat()
+        stamps.append(
+            (str(path), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
+        )
+    return tuple(stamps)
 
 
 @lru_cache(maxsize=16)
-def _files_hash(folder: str, stamps: tuple[tuple[str, int, int], ...]) -> str:
+def _files_hash(folder: str, stamps: Stamps) -> str:
     digest = blake2b(digest_size=16)
-    for path, size, _ in stamps:
+    for path, size, *_ in stamps:
         digest.update(f"{Path(path).relative_to(folder).as_posix()}:{size}:".encode())
         with open(path, "rb") as file:
             while block := file.read(2**22):
                 digest.update(block)
-    return digest.hexdigest()
-
-
-def object_hash(model: Any) -> str:
-    """Hash of a model object: of weights and make-up of a torch module, else of its pickle."""
-    if not hasattr(model, "state_dict"):
-        try:
-            return str(joblib.hash(model))
-        except PicklingError as error:
-            raise ValueError(
-                f"The model {model!r} cannot be told apart from others, because it cannot be "
-                "pickled: pass cache=False."
-            ) from error
-    torch = require("torch", extra=_EXTRA)
-    digest = blake2b(f"{model}{getattr(model, 'tokenizer', '')}".encode(), digest_size=16)
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -219,6 +211,9 @@ def load(
         local_files_only=True,
         model_kwargs=options or None,
     )
+    # A text that spells a special token, such as "[SEP]", is a text like any other.
+    if getattr(model, "tokenizer", None) is not None:
+        model.tokenizer.split_special_tokens = True
     if pooling is not None:
         for position, module in enumerate(model):
             kind = type(module)

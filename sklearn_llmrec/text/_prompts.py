@@ -1,11 +1,14 @@
 """Every prompt of the package, and what turns a row and its candidates into one.
 
-Item texts are data, not instructions: they are cut, put on one line and quoted as JSON strings. What
-a text says can change the order of real items at most, because answers are numbers of candidates.
+Item texts are data, not instructions: they are cut, put on one line and quoted as JSON strings, with special
+tokens escaped. What a text says can change the order of real items at most, because answers are numbers of candidates.
 """
 
 import json
+import re
 from collections.abc import Sequence
+
+from sklearn_llmrec.text._texts import readable
 
 Messages = list[dict[str, str]]
 
@@ -30,15 +33,22 @@ CONDITIONAL = "A user chose, in this order:\n{history}\nNext the user chose:\n"
 UNCONDITIONAL = "A user chose:\n"
 
 _MAX_CHARACTERS = 200
+# First characters of what chat templates and tokenizers read as control: <|im_start|>, </s>, <<SYS>>, [INST], ...
+_SPECIAL = re.compile(
+    r"<(?=[|/<\uff5cA-Za-z_])|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|IMG|IMG_BREAK|"
+    r"IMG_END|CLS|SEP|MASK|PAD|UNK|BOS|EOS|gMASK|THINK)\])"
+)
 
 
 def one_line(text: str) -> str:
-    """A text on one line, cut to a length that no single item exceeds."""
+    """Return a text on one line, cut to a length that no single item exceeds."""
     return " ".join(text.split())[:_MAX_CHARACTERS]
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(one_line(text), ensure_ascii=False)
+    """Return a text as a JSON string in which no server finds a special token: their first character is escaped."""
+    quoted = json.dumps(one_line(text), ensure_ascii=False)
+    return _SPECIAL.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
 
 
 def _filled(template: str, history: Sequence[str], candidates: Sequence[str]) -> Messages:
@@ -56,7 +66,7 @@ def rank_messages(
     """The chat that asks for an order of the candidates."""
     messages = _filled(RANK, history, candidates)
     if instructions:
-        messages[0]["content"] += " " + instructions
+        messages[0]["content"] += " " + readable(instructions)
     return messages
 
 

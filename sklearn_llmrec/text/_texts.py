@@ -1,5 +1,6 @@
 """Texts as callers have them: lists, arrays, columns, tables of one column."""
 
+import re
 from collections.abc import Mapping, Set
 from string import Formatter
 from typing import Any
@@ -8,6 +9,13 @@ import narwhals as nw
 
 from sklearn_llmrec.interactions import column_names
 from sklearn_llmrec.utils import is_missing
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def readable(text: str) -> str:
+    """Return a text that can be encoded: lone surrogates, left by broken exports, become the replacement character."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def as_texts(X: Any, name: str = "X") -> list[str]:
@@ -59,7 +67,7 @@ def as_texts(X: Any, name: str = "X") -> list[str]:
     texts = []
     for position, value in enumerate(values):
         if isinstance(value, str):
-            texts.append(value.strip())
+            texts.append(readable(value.strip()))
         elif is_missing(value):
             texts.append("")
         else:
@@ -117,7 +125,7 @@ def _filled(template: str, columns: dict[str, list[Any]]) -> list[str]:
             value = columns[field][row]
             if not is_missing(value):
                 text += before + format(value, form or "")
-        texts.append(text.strip())
+        texts.append(readable(text.strip()))
     return texts
 
 
@@ -140,4 +148,4 @@ def texts_of_items(item_texts: Any, X: Any) -> list[str]:
         texts = [""] * n_items
     if len(texts) != n_items:
         raise ValueError(f"item_texts must hold one text per item, {n_items}; got {len(texts)}.")
-    return [text or f"item {number}" for number, text in enumerate(texts)]
+    return [readable(text) or f"item {number}" for number, text in enumerate(texts)]

@@ -9,7 +9,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,6 +16,7 @@ from sklearn_llmrec._kernels import unit_rows
 from sklearn_llmrec.decomposition import Item2Vec
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.text._texts import as_texts
+from sklearn_llmrec.text._words import words
 from sklearn_llmrec.utils import Interval
 
 
@@ -53,8 +53,9 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
     Notes
     -----
-    Words are runs of letters and digits, in lower case. Words that were not in the texts of `fit`
-    are read too if `vectors` knows them. A text without a known word gets a vector of zeros.
+    Words are runs of letters and digits, in lower case; letters and pairs of letters where a script writes no spaces.
+    Words that were not in the texts of `fit` are read too if `vectors` knows them. A text without a known word gets a
+    vector of zeros.
 
     References
     ----------
@@ -111,7 +112,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             If no text holds a word, or no word has a vector.
         """
         self._validate_params()
-        texts = [_words(text) for text in as_texts(X)]
+        texts = [words(text) for text in as_texts(X)]
         names = sorted({word for text in texts for word in text})
         if not names:
             raise ValueError("No text holds a word: there is nothing to learn word vectors from.")
@@ -172,7 +173,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             Of unit length; zeros for a text without a known word.
         """
         check_is_fitted(self)
-        texts = [_words(text) for text in as_texts(X)]
+        texts = [words(text) for text in as_texts(X)]
         new = sorted({w for text in texts for w in text} - self.vocabulary_.keys())
         new = [word for word in new if word in self._known_]
         place = {**self.vocabulary_, **{w: len(self.vocabulary_) + i for i, w in enumerate(new)}}
@@ -198,9 +199,6 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         tags.input_tags.two_d_array = False
         tags.input_tags.allow_nan = True
         return tags
-
-
-_words = CountVectorizer(token_pattern=r"(?u)\b\w+\b").build_analyzer()
 
 
 def _read_vectors(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:

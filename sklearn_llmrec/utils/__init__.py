@@ -14,6 +14,10 @@ from sklearn_llmrec.utils._callbacks import (
     with_callbacks as with_callbacks,
 )
 from sklearn_llmrec.utils._chunks import row_chunks as row_chunks, rows_between as rows_between
+from sklearn_llmrec.utils._content_hash import (
+    UnstableContentError as UnstableContentError,
+    content_hash as content_hash,
+)
 from sklearn_llmrec.utils._documented import COMMON_TEXTS as COMMON_TEXTS, documented as documented
 from sklearn_llmrec.utils._ids import (
     as_ids as as_ids,
