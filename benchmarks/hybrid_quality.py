@@ -85,7 +85,7 @@ class DataSet:
 
 class MovieLens1M(DataSet):
     members = ("ease", "sequence-ease", "als", "userknn", "slim", "vaes")
-    learning: ClassVar[dict[str, Any]] = {"hidden_share": 0.1, "learn_users": None}
+    learning: ClassVar[dict[str, Any]] = {"test_size": 0.1, "learn_users": None}
 
     def load(self):
         return _data.movielens_1m(self.folder), None
@@ -112,7 +112,7 @@ class Retail(DataSet):
         return X, texts
 
     def split(self, X, seed):
-        return holdout_split(X, by="latest", exclude_seen=not self.again)
+        return holdout_split(X, holdout="latest", exclude_seen=not self.again)
 
 
 class RetailAgain(Retail):
@@ -275,11 +275,11 @@ def hybrids(members, data, arguments):
     members = [(name, Remembered(model)) for name, model in members]
     learning = {
         "holdout": "latest" if data.latest else "hash",
-        "include_seen": data.again,
+        "exclude_seen": not data.again,
         **data.learning,
     }
-    if arguments.hidden_share:
-        learning["hidden_share"] = arguments.hidden_share
+    if arguments.test_size:
+        learning["test_size"] = arguments.test_size
     if arguments.hidings:
         learning["n_hidings"] = arguments.hidings
     vote = VotingRecommender(members, normalize="zscore")
@@ -290,7 +290,7 @@ def hybrids(members, data, arguments):
             activity_bins=arguments.activity
         )
     if arguments.stack:
-        rows["stack, gradient boosting"] = StackingRecommender(members, **learning)
+        rows["stack, gradient boosting"] = StackingRecommender(members, random_state=0, **learning)
     return rows
 
 

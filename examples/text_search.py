@@ -43,11 +43,11 @@ model = TextEmbeddingRecommender("{description}", encoder=encoder).fit(X)
 print(f"{len(names)} descriptions embedded or found in {time.perf_counter() - start:.1f} s")
 
 # Drawn to what the same customers buy, a product is also found by the words of its companions.
-drawn = TextEmbeddingRecommender("{description}", encoder=encoder, smoothing=0.3).fit(X)
+drawn = TextEmbeddingRecommender("{description}", encoder=encoder, neighbor_weight=0.3).fit(X)
 plain_items, _ = model.recommend_text(QUERIES, k=5)
 drawn_items, _ = drawn.recommend_text(QUERIES, k=5)
 for query, *answers in zip(QUERIES, plain_items, drawn_items, strict=True):
-    print(f"\n{query}\n  {'by texts alone':38}with smoothing")
+    print(f"\n{query}\n  {'by texts alone':38}with neighbours")
     for one, other in zip(*answers, strict=True):
         print(f"  {names[one]:38}{names[other]}")
 

@@ -66,7 +66,7 @@ def test_unreadable_answers_are_asked_again(bad, tmp_path, monkeypatch):
     [
         {"item_texts": list("abcde")},
         {"instructions": "Prefer tea."},
-        {"n_history": 1},
+        {"max_length": 1},
         {"n_candidates": 2},
         {"model": answering([2, 1])},
         {"max_tokens": 7},

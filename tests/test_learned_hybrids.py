@@ -179,11 +179,11 @@ def test_where_people_buy_again_the_repeater_gets_weight():
         timestamps=np.tile(np.arange(10), 150),
     )
     pair = [("repeat", RepeatRecommender()), ("random", RandomRecommender(random_state=0))]
-    again = VotingRecommender(pair, weights="learn", include_seen=True).fit(X)
+    again = VotingRecommender(pair, weights="learn", exclude_seen=False).fit(X)
     assert again.weights_[0] > 0.95
     assert (again.recommend(X, 1, exclude_seen=False)[0].ravel() == own).mean() > 0.95
     stack = StackingRecommender(
-        pair, final_estimator=LogisticRegression(), include_seen=True, n_candidates=5
+        pair, final_estimator=LogisticRegression(), exclude_seen=False, n_candidates=5
     ).fit(X)
     assert (stack.recommend(X, 1, exclude_seen=False)[0].ravel() == own).mean() > 0.9
 
@@ -319,15 +319,13 @@ def test_popularity_tells_nothing_about_what_was_hidden(X):
 def test_several_hidings_are_learned_from_together(X):
     """The rows of two hidings are those of the first and those of another choice."""
     one, two = (
-        stacking(Recorder(), n_candidates=60, learn_users=None, n_hidings=n, hidden_share=0.1).fit(
-            X
-        )
+        stacking(Recorder(), n_candidates=60, learn_users=None, n_hidings=n, test_size=0.1).fit(X)
         for n in (1, 2)
     )
     first, both = one.final_estimator_, two.final_estimator_
     assert_array_equal(both.X_[: len(first.X_)], first.X_)
     assert_array_equal(both.y_[: len(first.y_)], first.y_)
-    n_hidden = _hidden.hide_by_hash(X, share=0.1)[1].nnz
+    n_hidden = _hidden.hide_by_hash(X, test_size=0.1)[1].nnz
     assert both.y_.sum() == 2 * n_hidden
     assert (both.y_[len(first.y_) :] != first.y_).any()
     assert_array_equal(one.predict(X), two.predict(X))  # the members are fitted on everything

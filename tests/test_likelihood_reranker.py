@@ -183,7 +183,7 @@ def test_the_history_is_the_latest_in_order_of_time(X):
     times = np.random.default_rng(0).permutation(X.nnz)
     held = Interactions(X, timestamps=times, item_ids=TITLES)
     witness = Witness()
-    LikelihoodReranker(EASE(), model=witness, n_history=2).fit(held).rerank(held, 3)
+    LikelihoodReranker(EASE(), model=witness, max_length=2).fit(held).rerank(held, 3)
     prompts = [prompt for prompt, _ in witness.shown if "Title" in prompt]
     for row, prompt in enumerate(prompts):
         begin, end = X.indptr[row], X.indptr[row + 1]

@@ -433,7 +433,7 @@ def test_the_history_is_the_latest_in_order_of_time(X):
     times = np.random.default_rng(0).permutation(X.nnz)
     held = Interactions(X, timestamps=times, item_ids=TITLES)
     with serving(backwards) as server:
-        reranker(server.url, item_texts=None, n_history=2, n_jobs=1).fit(held).rerank(held, 3)
+        reranker(server.url, item_texts=None, max_length=2, n_jobs=1).fit(held).rerank(held, 3)
         for row, prompt in enumerate(server.prompts):
             begin, end = X.indptr[row], X.indptr[row + 1]
             latest = X.indices[begin:end][np.argsort(times[begin:end])][-2:]

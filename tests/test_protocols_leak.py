@@ -154,7 +154,7 @@ def test_backtest_through_compare_and_pipelines():
     "split",
     [
         lambda X: leave_last_out(X, 2),
-        lambda X: holdout_split(X, by="latest", test_size=0.2),
+        lambda X: holdout_split(X, holdout="latest", test_size=0.2),
         lambda X: leave_last_out(X, 3, keep_baskets=False),
     ],
 )

@@ -94,7 +94,7 @@ def test_share_and_salt_of_what_is_hidden(share):
     expected = np.where(n >= 2, np.clip(np.rint(share * n), 1, np.maximum(n - 1, 1)), 0)
     chosen = []
     for salt in (0, 1, 2):
-        visible, hidden = hide_by_hash(X, share=share, salt=salt)
+        visible, hidden = hide_by_hash(X, test_size=share, salt=salt)
         np.testing.assert_array_equal((visible + hidden).toarray(), X.toarray())
         np.testing.assert_array_equal(np.diff(hidden.indptr), expected)
         chosen.append(hidden.toarray() != 0)
@@ -195,7 +195,9 @@ def test_ties_keep_the_order_of_the_log():
 )
 def test_holdout(seed, repeats, by, test_size):
     X = timed(seed, repeats=repeats)
-    visible, y = holdout_split(X, by=by, test_size=test_size, random_state=seed, exclude_seen=False)
+    visible, y = holdout_split(
+        X, holdout=by, test_size=test_size, random_state=seed, exclude_seen=False
+    )
     assert not parted(visible, y)
     assert sorted(events(visible) + events(y)) == events(X)
     n, n_hidden = np.diff(X.indptr), np.diff(y.indptr)
@@ -209,7 +211,7 @@ def test_holdout(seed, repeats, by, test_size):
     assert (n_hidden[several] >= np.minimum(asked, 1)[several]).all()
     assert (np.diff(visible.indptr)[n > 0] > 0).all()
     # Without the last basket that was taken, fewer than asked would be hidden, or one basket is all that is left.
-    again = holdout_split(X, by=by, test_size=test_size, random_state=seed, exclude_seen=False)
+    again = holdout_split(X, holdout=by, test_size=test_size, random_state=seed, exclude_seen=False)
     assert events(again[1]) == events(y)
 
 
@@ -372,7 +374,7 @@ def test_backtest_by_share():
 def test_strong_generalization(seed, by):
     X = timed(seed, n_times=1000, n_users=30)
     X_, y_, train, valid, test = strong_generalization_split(
-        X, n_validation=5, n_test=0.2, by=by, random_state=seed
+        X, n_validation=5, n_test=0.2, holdout=by, random_state=seed
     )
     np.testing.assert_array_equal(np.sort(np.concatenate([train, valid, test])), np.arange(30))
     assert (len(valid), len(test)) == (5, 6)
@@ -405,7 +407,7 @@ def test_cold_users(n_visible):
     if n_visible:
         for row in test:
             assert X_[[row]].timestamps.max() < y_[[row]].timestamps.min()
-    X_, y_, [(train, test)] = cold_user_split(X.toarray(), by="random", n_visible=n_visible)
+    X_, y_, [(train, test)] = cold_user_split(X.toarray(), holdout="random", n_visible=n_visible)
     np.testing.assert_array_equal((X_[test] != 0).sum(axis=1), n_visible)
     cross_validate(ItemKNN(), X_, scoring=None, cv=[(train, train)], error_score="raise")
 
@@ -418,7 +420,7 @@ def test_cold_items():
     assert not np.isin(visible.indices, items).any()
     assert sorted(events(visible) + events(y)) == events(X)
     X.timestamps = X.indices
-    assert cold_item_split(X, test_size=2, by="latest")[2].tolist() == [13, 14]
+    assert cold_item_split(X, test_size=2, holdout="latest")[2].tolist() == [13, 14]
     with pytest.raises(ValueError, match="leave none of 15"):
         cold_item_split(X, test_size=15)
 
@@ -426,13 +428,13 @@ def test_cold_items():
 @pytest.mark.parametrize(
     "split",
     [
-        lambda X: holdout_split(X, by="latest"),
+        lambda X: holdout_split(X, holdout="latest"),
         leave_last_out,
         time_split,
         backtest_folds,
         cold_user_split,
-        lambda X: cold_item_split(X, by="latest"),
-        lambda X: strong_generalization_split(X, by="latest"),
+        lambda X: cold_item_split(X, holdout="latest"),
+        lambda X: strong_generalization_split(X, holdout="latest"),
     ],
 )
 @pytest.mark.parametrize("kind", [np.asarray, Interactions])
@@ -444,10 +446,10 @@ def test_absent_times_are_refused(split, kind):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda X: holdout_split(X, by="newest"), "by must be"),
+        (lambda X: holdout_split(X, holdout="newest"), "holdout must be"),
         (lambda X: holdout_split(X, test_size=1.5), "test_size must be"),
         (lambda X: holdout_split(X, test_size=0), "test_size must be"),
-        (lambda X: holdout_split(X, by="latest", order="time"), "order must be"),
+        (lambda X: holdout_split(X, holdout="latest", order="time"), "order must be"),
         (lambda X: leave_last_out(X, 0), "n must be"),
         (lambda X: interaction_folds(X, 1), "n_splits must be"),
         (lambda X: backtest_folds(X, 0), "n_splits must be"),

@@ -123,7 +123,7 @@ def test_recency_weighs_the_latest_most():
     model = TextEmbeddingRecommender(texts, profile="recency", half_life=0.5).fit(X)
     items, _ = model.recommend(X, k=1)
     assert items.ravel().tolist() == [3, 1]
-    items, _ = model.set_params(profile="last", n_last=1).fit(X).recommend(X, k=1)
+    items, _ = model.set_params(profile="last", max_length=1).fit(X).recommend(X, k=1)
     assert items.ravel().tolist() == [3, 1]
     with pytest.raises(ValueError, match="X has no times"):
         model.recommend(X.toarray(), k=1)
@@ -380,7 +380,9 @@ def test_smoothing_draws_items_to_what_is_chosen_with_them():
     X[:3, [0, 1]] = 1  # together
     X[3:, [2, 3]] = 1
     plain = TextEmbeddingRecommender(vectors, encoder="passthrough", center=False).fit(X)
-    drawn = TextEmbeddingRecommender(vectors, encoder="passthrough", center=False, smoothing=0.3)
+    drawn = TextEmbeddingRecommender(
+        vectors, encoder="passthrough", center=False, neighbor_weight=0.3
+    )
     V = drawn.fit(X).item_embeddings_
     np.testing.assert_allclose(V[0], unit_rows(np.array([[0.7, 0.3, 0, 0, 0]]))[0])
     np.testing.assert_allclose(np.linalg.norm(V, axis=1), 1)
@@ -392,6 +394,6 @@ def test_smoothing_draws_items_to_what_is_chosen_with_them():
 def test_smoothed_items_are_found_by_the_words_of_their_companions():
     texts = ["hand warmer", "hot bottle", "garden rake", "seed box"]
     X = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1]])
-    model = TextEmbeddingRecommender(texts, smoothing=0.3).fit(X)
+    model = TextEmbeddingRecommender(texts, neighbor_weight=0.3).fit(X)
     items, _ = model.recommend_text(["a warmer"], k=2)
     assert [texts[item] for item in items[0]] == ["hand warmer", "hot bottle"]

@@ -120,7 +120,7 @@ class Item2Vec(_ItemVectorRecommender):
         in X. None takes the whole history as one basket, as the paper on Item2Vec does.
     n_negatives : int, default=1
         Number of negative samples k that is imitated. More makes only strong ties count.
-    smoothing : float, default=0.75
+    sampling_exponent : float, default=0.75
         Exponent of the context counts.
 
     Attributes
@@ -165,7 +165,7 @@ class Item2Vec(_ItemVectorRecommender):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "window": [Interval(Integral, 1, None, closed="left"), None],
         "n_negatives": [Interval(Integral, 1, None, closed="left")],
-        "smoothing": [Interval(Real, 0, 1, closed="both")],
+        "sampling_exponent": [Interval(Real, 0, 1, closed="both")],
     }
 
     def __init__(
@@ -174,17 +174,17 @@ class Item2Vec(_ItemVectorRecommender):
         *,
         window: int | None = None,
         n_negatives: int = 1,
-        smoothing: float = 0.75,
+        sampling_exponent: float = 0.75,
     ) -> None:
         self.n_components = n_components
         self.window = window
         self.n_negatives = n_negatives
-        self.smoothing = smoothing
+        self.sampling_exponent = sampling_exponent
 
     def _fit(self, X: Any) -> None:
         counts = cooccurrences(X, self.window)
         totals = counts.sum(axis=1)
-        context = totals**self.smoothing
+        context = totals**self.sampling_exponent
         rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
         with np.errstate(divide="ignore"):
             information = np.log(

@@ -42,7 +42,7 @@ class BanditReranker(BaseReranker):
         UCB1 is for 1.
     prior_strength : float, default=1.0
         How many showings the opinion of the base is worth.
-    {n_candidates, include_seen}
+    {n_candidates, exclude_seen}
     random_state : int, RandomState instance or None, default=None
         Source of the seed, drawn at `fit`.
 
@@ -106,7 +106,7 @@ class BanditReranker(BaseReranker):
         width: float = 0.3,
         prior_strength: float = 1.0,
         n_candidates: int = 20,
-        include_seen: bool = False,
+        exclude_seen: bool = True,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.estimator = estimator
@@ -115,7 +115,7 @@ class BanditReranker(BaseReranker):
         self.width = width
         self.prior_strength = prior_strength
         self.n_candidates = n_candidates
-        self.include_seen = include_seen
+        self.exclude_seen = exclude_seen
         self.random_state = random_state
 
     def _fit(self, X: Any) -> None:

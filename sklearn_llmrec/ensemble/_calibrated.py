@@ -37,9 +37,9 @@ class CalibratedReranker(BaseReranker):
         several), a matrix of weights >= 0 of shape (n_items, n_categories), or the name of a column
         of the item features that X carries. None makes three groups by popularity: the head that
         takes a fifth of all interactions, the tail that takes the last fifth, and the middle.
-    smoothing : float, default=0.01
+    floor : float, default=0.01
         The a above.
-    {n_candidates, include_seen}
+    {n_candidates, exclude_seen}
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class CalibratedReranker(BaseReranker):
         **BaseReranker._parameter_constraints,
         "calibration": [Interval(Real, 0, 1, closed="both")],
         "categories": ["array-like", "sparse matrix", str, None],
-        "smoothing": [Interval(Real, 0, 1, closed="neither")],
+        "floor": [Interval(Real, 0, 1, closed="neither")],
     }
 
     def __init__(
@@ -89,16 +89,16 @@ class CalibratedReranker(BaseReranker):
         *,
         calibration: float = 0.5,
         categories: ArrayLike | Any | str | None = None,
-        smoothing: float = 0.01,
+        floor: float = 0.01,
         n_candidates: int = 100,
-        include_seen: bool = False,
+        exclude_seen: bool = True,
     ) -> None:
         self.estimator = estimator
         self.calibration = calibration
         self.categories = categories
-        self.smoothing = smoothing
+        self.floor = floor
         self.n_candidates = n_candidates
-        self.include_seen = include_seen
+        self.exclude_seen = exclude_seen
 
     def _fit(self, X: Any) -> None:
         self._weights_, self.categories_ = category_matrix(
@@ -135,7 +135,7 @@ class CalibratedReranker(BaseReranker):
             q = have[:, None, :] + weights
             total = q.sum(axis=2, keepdims=True)
             q = np.divide(q, total, out=np.zeros_like(q), where=total > 0)
-            q = (1 - self.smoothing) * q + self.smoothing * p[:, None, :]
+            q = (1 - self.floor) * q + self.floor * p[:, None, :]
             log_q = np.log(q, out=np.zeros_like(q), where=q > 0)
             distance = (p * log_p).sum(axis=1)[:, None] - np.einsum("nc,nmc->nm", p, log_q)
             distance[~known] = 0

@@ -40,7 +40,7 @@ class DPPReranker(DiversityReranker):
     diversity : float, default=0.1
         Weight of the volume, from 0 (the order of the base) to 1 (relevance decides ties only).
     {item_features}
-    {n_candidates, include_seen}
+    {n_candidates, exclude_seen}
 
     Attributes
     ----------
@@ -83,13 +83,13 @@ class DPPReranker(DiversityReranker):
         diversity: float = 0.1,
         item_features: ArrayLike | Any | None = None,
         n_candidates: int = 100,
-        include_seen: bool = False,
+        exclude_seen: bool = True,
     ) -> None:
         self.estimator = estimator
         self.diversity = diversity
         self.item_features = item_features
         self.n_candidates = n_candidates
-        self.include_seen = include_seen
+        self.exclude_seen = exclude_seen
 
     def _fit_items(self, items: Any) -> None:
         self._unit_ = unit_items(items)

@@ -21,14 +21,14 @@ from sklearn_llmrec.utils import COMMON_TEXTS, Interval, StrOptions, canonical, 
 HIDING_CONSTRAINTS: dict[str, Any] = {
     "learn_users": [Interval(Integral, 1, None, closed="left"), None],
     "holdout": [StrOptions({"auto", "hash", "latest"})],
-    "hidden_share": [Interval(Real, 0, 1, closed="neither")],
+    "test_size": [Interval(Real, 0, 1, closed="neither")],
     "n_hidings": [Interval(Integral, 1, None, closed="left")],
-    "include_seen": ["boolean"],
+    "exclude_seen": ["boolean"],
 }
 #: For `documented`.
 HIDING_TEXTS = {
     **COMMON_TEXTS,
-    "hidden_share": """float
+    "test_size": """float
 Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer
 to what they are in the end.""",
     "n_hidings": """int
@@ -60,7 +60,7 @@ def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
 def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_array]]:
     """Clones of the members fitted on a visible part of X; that part; and the rest; hiding by hiding.
 
-    What is hidden say `holdout`, `include_seen`, `hidden_share` and `n_hidings` of the estimator. Every hiding by
+    What is hidden say `holdout`, `exclude_seen`, `test_size` and `n_hidings` of the estimator. Every hiding by
     hash chooses anew; the latest events are hidden step by step, each from what the one before left visible.
 
     Raises
@@ -70,14 +70,14 @@ def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_
     """
     names, members = composed._kept_members()
     latest = needs_order(composed) if composed.holdout == "auto" else composed.holdout == "latest"
-    share, visible = composed.hidden_share, X
+    visible = X
     for turn in range(composed.n_hidings):
         if latest:
             visible, hidden = hide_latest(
-                visible, share=share, exclude_seen=not composed.include_seen
+                visible, test_size=composed.test_size, exclude_seen=composed.exclude_seen
             )
         else:
-            visible, hidden = hide_by_hash(X, share=share, salt=turn)
+            visible, hidden = hide_by_hash(X, test_size=composed.test_size, salt=turn)
         hidden = canonical(hidden)
         if not hidden.nnz:
             if turn:  # short histories are used up
@@ -120,12 +120,12 @@ def union_of_tops(
 
 
 def pool_rows(
-    members: list[Any], X: Any, normalize: Any, n: int, include_seen: bool
+    members: list[Any], X: Any, normalize: Any, n: int, exclude_seen: bool
 ) -> tuple[Pool, list[NDArray[Any]]]:
     """The pool of a chunk of rows without targets, and the normalised scores of all columns."""
     held = canonical(X)
     scores = [normalize(member_scores(member, X).astype(np.float64)) for member in members]
-    items, _ = union_of_tops(scores, None if include_seen else held, n)
+    items, _ = union_of_tops(scores, held if exclude_seen else None, n)
     votes = np.stack(
         [np.take_along_axis(one, np.maximum(items, 0), axis=1) for one in scores], axis=2
     )
@@ -138,12 +138,12 @@ def pool_with_targets(
     hidden: sp.csr_array,
     normalize: Any,
     n: int,
-    include_seen: bool,
+    exclude_seen: bool,
 ) -> Pool:
     """The pool of all rows of X, in chunks, with what was hidden of them."""
     parts, hits = [], []
     for rows in row_chunks(X.shape[0], 8 * X.shape[1] * (len(members) + 2)):
-        part, _ = pool_rows(members, X[rows], normalize, n, include_seen)
+        part, _ = pool_rows(members, X[rows], normalize, n, exclude_seen)
         targets = np.zeros((part.items.shape[0], X.shape[1] + 1), dtype=bool)
         wanted = hidden[rows]
         targets[np.repeat(np.arange(wanted.shape[0]), np.diff(wanted.indptr)), wanted.indices] = (

@@ -62,7 +62,7 @@ class MMRReranker(DiversityReranker):
     n_neighbors : int, default=200
         Where similarity is measured on sparse columns, how many of the most similar items each item
         remembers; others count as unlike.
-    {n_candidates, include_seen}
+    {n_candidates, exclude_seen}
 
     Attributes
     ----------
@@ -108,14 +108,14 @@ class MMRReranker(DiversityReranker):
         item_features: ArrayLike | Any | None = None,
         n_neighbors: int = 200,
         n_candidates: int = 100,
-        include_seen: bool = False,
+        exclude_seen: bool = True,
     ) -> None:
         self.estimator = estimator
         self.diversity = diversity
         self.item_features = item_features
         self.n_neighbors = n_neighbors
         self.n_candidates = n_candidates
-        self.include_seen = include_seen
+        self.exclude_seen = exclude_seen
 
     def _fit_items(self, items: Any) -> None:
         self._similarity_ = item_similarity(items, self.n_neighbors)

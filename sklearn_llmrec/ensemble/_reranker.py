@@ -23,8 +23,8 @@ RERANKER_TEXTS = {
 The recommender whose first items are reordered, or a Pipeline that ends with one.""",
     "n_candidates": """int
 How many items of the base are reordered; all others follow in the order of the base.""",
-    "include_seen": """bool
-Whether items of the row itself may be candidates; for where people buy again.""",
+    "exclude_seen": """bool
+Whether items of the row itself are left out of the candidates; False for where people buy again.""",
     "estimator_": "estimator\nThe fitted base recommender.",
 }
 # Rows reranked at once: enough for numpy, few enough for three-dimensional intermediate arrays.
@@ -102,11 +102,11 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
 
     estimator: Any
     n_candidates: int
-    include_seen: bool
+    exclude_seen: bool
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [HasMethods(["fit", "predict"])],
         "n_candidates": [Interval(Integral, 1, None, closed="left")],
-        "include_seen": ["boolean"],
+        "exclude_seen": ["boolean"],
     }
 
     # -- what a subclass writes -------------------------------------------------------------------
@@ -143,7 +143,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         self, X: Any, scores: NDArray[Any]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Candidates of every row from dense scores of the base (overwritten)."""
-        if not self.include_seen:
+        if self.exclude_seen:
             held = canonical(X)
             rows = np.repeat(np.arange(X.shape[0]), np.diff(held.indptr))
             scores[rows, held.indices] = -np.inf
@@ -152,7 +152,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     def _fast_candidates(self, X: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The same from the base's own top-k."""
         width = min(self.n_candidates, X.shape[1])
-        return settled(*recommend(self.estimator_, X, width, exclude_seen=not self.include_seen))
+        return settled(*recommend(self.estimator_, X, width, exclude_seen=self.exclude_seen))
 
     def _reranked(
         self, X: Any, items: NDArray[np.int64], values: NDArray[np.float64], depth: int
@@ -175,7 +175,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         if k > self.n_candidates or (seen is not None and not same_pattern(seen, canonical(X))):
             return None
-        if self.include_seen and seen is not None:
+        if not self.exclude_seen and seen is not None:
             return None
         items, values = self._fast_candidates(X)
         order = self._reranked(X, items, values, k)[:, :k]

@@ -196,7 +196,7 @@ class RuleReranker(BaseReranker):
         anything else, filling short lists with -1; `predict` puts it last.
     also_candidates : array-like of int, default=None
         Columns that join the candidates whatever their scores, for example for reserved slots.
-    {n_candidates, include_seen}
+    {n_candidates, exclude_seen}
 
     Attributes
     ----------
@@ -248,14 +248,14 @@ class RuleReranker(BaseReranker):
         allowed: ArrayLike | Callable[[Any], Any] | None = None,
         also_candidates: ArrayLike | None = None,
         n_candidates: int = 200,
-        include_seen: bool = False,
+        exclude_seen: bool = True,
     ) -> None:
         self.estimator = estimator
         self.rules = rules
         self.allowed = allowed
         self.also_candidates = also_candidates
         self.n_candidates = n_candidates
-        self.include_seen = include_seen
+        self.exclude_seen = exclude_seen
 
     def _fit(self, X: Any) -> None:
         for rule in self.rules or ():
@@ -304,7 +304,7 @@ class RuleReranker(BaseReranker):
             scores[~mask] = -np.inf
         if self._also_ is None:
             return super()._candidates(X, scores)
-        if not self.include_seen:
+        if self.exclude_seen:
             held = canonical(X)
             scores[np.repeat(np.arange(X.shape[0]), np.diff(held.indptr)), held.indices] = -np.inf
         first = scores.copy()

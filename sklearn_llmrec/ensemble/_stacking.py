@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.random import RandomState
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone, is_regressor
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.utils import check_random_state
 
 from sklearn_llmrec._kernels import dense
 from sklearn_llmrec.base import Scores
@@ -79,12 +81,12 @@ class StackingRecommender(BaseMembers):
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn from: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order.
-    {hidden_share, n_hidings}
-    include_seen : bool, default=False
-        Whether candidates may be items that a row holds already, which is the question
-        where people buy again; use ``recommend(..., exclude_seen=False)`` then.
-    random_state : int, default=None
-        Seed of the draw of users; it is handed to the default final estimator too. None is 0.
+    {test_size, n_hidings}
+    exclude_seen : bool, default=True
+        Whether items that a row holds already are left out of the candidates. False where people buy again; use
+        ``recommend(..., exclude_seen=False)`` then.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the draw of users; it is handed to the default final estimator too.
     n_jobs : int or None, default=None
         Number of members fitted in parallel. None means 1, -1 all processors.
     verbose : bool, default=False
@@ -149,7 +151,7 @@ class StackingRecommender(BaseMembers):
         "user_columns": [list, None],
         "normalize": [StrOptions({"minmax", "zscore", "rank", "rrf", "borda"}), None],
         **HIDING_CONSTRAINTS,
-        "random_state": [Interval(Integral, 0, None, closed="left"), None],
+        "random_state": ["random_state"],
         "n_jobs": [int, None],
         "verbose": ["verbose"],
     }
@@ -165,10 +167,10 @@ class StackingRecommender(BaseMembers):
         normalize: Literal["minmax", "zscore", "rank", "rrf", "borda"] | None = "zscore",
         learn_users: int | None = 3000,
         holdout: Literal["auto", "hash", "latest"] = "auto",
-        hidden_share: float = 0.2,
+        test_size: float = 0.2,
         n_hidings: int = 1,
-        include_seen: bool = False,
-        random_state: int | None = None,
+        exclude_seen: bool = True,
+        random_state: int | RandomState | None = None,
         n_jobs: int | None = None,
         verbose: bool = False,
     ) -> None:
@@ -180,9 +182,9 @@ class StackingRecommender(BaseMembers):
         self.normalize = normalize
         self.learn_users = learn_users
         self.holdout = holdout
-        self.hidden_share = hidden_share
+        self.test_size = test_size
         self.n_hidings = n_hidings
-        self.include_seen = include_seen
+        self.exclude_seen = exclude_seen
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -194,7 +196,9 @@ class StackingRecommender(BaseMembers):
             if self.item_features is None
             else item_matrix(self.item_features, "item_features", X.shape[1])
         )
-        seed = self.random_state or 0
+        seed = self.random_state
+        if not isinstance(seed, Integral):
+            seed = int(check_random_state(seed).randint(2**31 - 1))
         self.feature_names_ = self._names(names)
         parts = [
             self._learning_part(*fits, seed + turn)
@@ -224,7 +228,7 @@ class StackingRecommender(BaseMembers):
             hidden[rows],
             normalizer(self.normalize),
             self.n_candidates,
-            self.include_seen,
+            self.exclude_seen,
         )
         assert pool.hits is not None
         features, valid = self._features(pool, visible[rows])
@@ -316,7 +320,7 @@ class StackingRecommender(BaseMembers):
             X,
             normalizer(self.normalize),
             self.n_candidates,
-            self.include_seen,
+            self.exclude_seen,
         )
         features, valid = self._features(pool, X)
         ranked = np.full(pool.items.shape, -np.inf)

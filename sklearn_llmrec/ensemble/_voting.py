@@ -67,10 +67,10 @@ class VotingRecommender(BaseMembers):
         What is hidden to learn weights: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order. Choose what is asked for later:
         what comes next, or what else belongs to a history.
-    {hidden_share, n_hidings}
-    include_seen : bool, default=False
-        Whether weights are learned for lists with items that a row holds already, which is the question
-        where people buy again; use ``recommend(..., exclude_seen=False)`` then.
+    {test_size, n_hidings}
+    exclude_seen : bool, default=True
+        Whether weights are learned for lists without the items that a row holds already. False where people buy again;
+        use ``recommend(..., exclude_seen=False)`` then.
     n_jobs : int or None, default=None
         Number of members fitted in parallel. None means 1, -1 all processors.
     verbose : bool, default=False
@@ -148,9 +148,9 @@ class VotingRecommender(BaseMembers):
         activity_bins: int | ArrayLike | None = None,
         learn_users: int | None = 3000,
         holdout: Literal["auto", "hash", "latest"] = "auto",
-        hidden_share: float = 0.2,
+        test_size: float = 0.2,
         n_hidings: int = 1,
-        include_seen: bool = False,
+        exclude_seen: bool = True,
         n_jobs: int | None = None,
         verbose: bool = False,
     ) -> None:
@@ -161,9 +161,9 @@ class VotingRecommender(BaseMembers):
         self.activity_bins = activity_bins
         self.learn_users = learn_users
         self.holdout = holdout
-        self.hidden_share = hidden_share
+        self.test_size = test_size
         self.n_hidings = n_hidings
-        self.include_seen = include_seen
+        self.exclude_seen = exclude_seen
         self.n_jobs = n_jobs
         self.verbose = verbose
 
@@ -229,7 +229,7 @@ class VotingRecommender(BaseMembers):
                 hidden[rows],
                 normalizer(self.normalize, self.rrf_k),
                 _POOL,
-                self.include_seen,
+                self.exclude_seen,
             )
             parts.append(part)
         pool = joined(parts)

@@ -37,19 +37,19 @@ def _order_by_key(rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[
     return order
 
 
-def _n_hidden(counts: NDArray[Any], share: float) -> NDArray[np.int64]:
+def _n_hidden(counts: NDArray[Any], test_size: float) -> NDArray[np.int64]:
     """How many of `counts` are hidden: at least one, and not all of two or more."""
-    return np.clip(np.rint(counts * share), 1, np.maximum(counts - 1, 1)).astype(np.int64)
+    return np.clip(np.rint(counts * test_size), 1, np.maximum(counts - 1, 1)).astype(np.int64)
 
 
-def hide_by_hash(X: Any, *, share: float = 0.2, salt: int = 0) -> tuple[Any, Any]:
+def hide_by_hash(X: Any, *, test_size: float = 0.2, salt: int = 0) -> tuple[Any, Any]:
     """Hide a share of the items of every row, chosen by a hash of the row's items.
 
     Parameters
     ----------
     X : {array-like, sparse} of shape (n_users, n_items)
         Interactions.
-    share : float, default=0.2
+    test_size : float, default=0.2
         Share of a row's items that is hidden, above 0 and below 1.
     salt : int, default=0
         Another number is another choice.
@@ -57,7 +57,7 @@ def hide_by_hash(X: Any, *, share: float = 0.2, salt: int = 0) -> tuple[Any, Any
     Returns
     -------
     visible, hidden : same type as X
-        ``max(1, round(share * n))`` of the n >= 2 items of a row are hidden, never all. The choice depends on the
+        ``max(1, round(test_size * n))`` of the n >= 2 items of a row are hidden, never all. The choice depends on the
         row's set of items and the salt, not on values, rows, chunk or dtype.
 
     Examples
@@ -82,20 +82,20 @@ def hide_by_hash(X: Any, *, share: float = 0.2, salt: int = 0) -> tuple[Any, Any
     order = _order_by_key(rows, keys)
     rank = np.arange(len(rows)) - np.repeat(np.cumsum(n_items) - n_items, n_items)
     hidden_item = np.zeros(len(rows), dtype=bool)
-    n_hidden = np.where(n_items >= 2, _n_hidden(n_items, share), 0)
+    n_hidden = np.where(n_items >= 2, _n_hidden(n_items, test_size), 0)
     hidden_item[order] = rank < n_hidden[rows]
     hidden = hidden_item[np.cumsum(first) - 1] if M.nnz else first
     return like(part(M, ~hidden), X), like(part(M, hidden), X)
 
 
-def hide_latest(X: Any, *, share: float = 0.2, exclude_seen: bool = True) -> tuple[Any, Any]:
+def hide_latest(X: Any, *, test_size: float = 0.2, exclude_seen: bool = True) -> tuple[Any, Any]:
     """Hide the latest share of the events of every row.
 
     Parameters
     ----------
     X : {array-like, sparse} of shape (n_users, n_items)
         Interactions; without timestamps, values are read as times.
-    share : float, default=0.2
+    test_size : float, default=0.2
         Share of a row's events that is hidden, between 0 and 1.
     exclude_seen : bool, default=True
         Whether hidden events of items that stay visible leave the second matrix.
@@ -103,7 +103,7 @@ def hide_latest(X: Any, *, share: float = 0.2, exclude_seen: bool = True) -> tup
     Returns
     -------
     visible, hidden : same type as X
-        At least ``max(1, round(share * n))`` of the n events of a row are hidden, as whole baskets (events of one
+        At least ``max(1, round(test_size * n))`` of the n events of a row are hidden, as whole baskets (events of one
         time); the first basket stays.
 
     Examples
@@ -114,5 +114,5 @@ def hide_latest(X: Any, *, share: float = 0.2, exclude_seen: bool = True) -> tup
     array([[3, 0, 0, 0]])
     """
     M = as_events(X)
-    hidden = baskets_in_time(M, "auto", True).last(_n_hidden(np.diff(M.indptr), share))
+    hidden = baskets_in_time(M, "auto", True).last(_n_hidden(np.diff(M.indptr), test_size))
     return visible_and_targets(M, X, ~hidden, hidden, exclude_seen)

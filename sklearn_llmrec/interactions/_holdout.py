@@ -34,7 +34,7 @@ def holdout_split(
     X: Any,
     *,
     test_size: float = 0.2,
-    by: str = "random",
+    holdout: str = "random",
     order: str = "timestamps",
     keep_baskets: bool = True,
     exclude_seen: bool = True,
@@ -48,11 +48,11 @@ def holdout_split(
         Interactions.
     test_size : float or int, default=0.2
         Share of every user's events to hide, or their number; rounded, at least one.
-    by : {"random", "latest"}, default="random"
+    holdout : {"random", "latest"}, default="random"
         Which events are hidden.
     order : {"timestamps", "values"}, default="timestamps"
-        With ``by="latest"``, what tells the time: the timestamps of an `Interactions`, or the values of X read as
-        times. Ratings and weights are not times.
+        With ``holdout="latest"``, where times come from: the timestamps of an `Interactions`, or the values of X read
+        as times. Ratings and weights are not times.
     keep_baskets : bool, default=True
         Events of one user with one timestamp are a basket and hidden whole, so a little more may be hidden than asked
         for. False parts them, the latest of a basket by the order of the log.
@@ -84,11 +84,11 @@ def holdout_split(
     (array([8., 8., 8.]), array([2., 2., 2.]))
     """
     M = as_events(X)
-    if by == "random":
+    if holdout == "random":
         baskets = random_baskets(M, keep_baskets, check_random_state(random_state))
-    elif by == "latest":
+    elif holdout == "latest":
         baskets = baskets_in_time(M, order, keep_baskets)
     else:
-        raise ValueError(f"by must be 'random' or 'latest', got {by!r}.")
+        raise ValueError(f"holdout must be 'random' or 'latest', got {holdout!r}.")
     hidden = baskets.last(n_of(test_size, np.diff(M.indptr), "test_size"))
     return visible_and_targets(M, X, ~hidden, hidden, exclude_seen)

@@ -29,7 +29,7 @@ def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tupl
         return hide_latest(X, exclude_seen=exclude_seen)
     if holdout == "random":
         return holdout_split(
-            X, test_size=0.2, by="random", random_state=random_state, exclude_seen=exclude_seen
+            X, test_size=0.2, holdout="random", random_state=random_state, exclude_seen=exclude_seen
         )
     return hide_by_hash(X)
 

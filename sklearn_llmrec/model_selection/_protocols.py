@@ -34,7 +34,7 @@ def strong_generalization_split(
     n_validation: float = 0.1,
     n_test: float = 0.1,
     fold_in: float = 0.8,
-    by: str = "random",
+    holdout: str = "random",
     known_items_only: bool = True,
     keep_baskets: bool = True,
     random_state: Any = None,
@@ -50,7 +50,7 @@ def strong_generalization_split(
     fold_in : float, default=0.8
         Share of the history that a held-out user shows; ``floor((1 - fold_in) * n)`` events are hidden, so users of few
         events have no target.
-    by : {"random", "latest"}, default="random"
+    holdout : {"random", "latest"}, default="random"
         Which events of held-out users are hidden.
     known_items_only : bool, default=True
         Whether events of held-out users with items that no training user has are dropped, as in the paper.
@@ -111,21 +111,21 @@ def strong_generalization_split(
         rows, trains = rows[kept], trains[kept]
     counts = np.diff(M.indptr)
     n_hidden = np.floor(counts * (1 - share_of(fold_in, "fold_in")) + 1e-9).astype(np.int64)
-    baskets = _baskets(M, by, keep_baskets, rng)
+    baskets = _baskets(M, holdout, keep_baskets, rng)
     hidden = baskets.last(n_hidden) & ~trains
     return (*visible_and_targets(M, X, ~hidden, hidden, True), train, valid, test)
 
 
-def _baskets(M: Any, by: str, keep: bool, rng: np.random.RandomState) -> Baskets:
-    if _is_random(by):
+def _baskets(M: Any, holdout: str, keep: bool, rng: np.random.RandomState) -> Baskets:
+    if _is_random(holdout):
         return random_baskets(M, keep, rng)
     return baskets_in_time(M, "timestamps", keep)
 
 
-def _is_random(by: str) -> bool:
-    if by not in ("random", "latest"):
-        raise ValueError(f"by must be 'random' or 'latest', got {by!r}.")
-    return by == "random"
+def _is_random(holdout: str) -> bool:
+    if holdout not in ("random", "latest"):
+        raise ValueError(f"holdout must be 'random' or 'latest', got {holdout!r}.")
+    return holdout == "random"
 
 
 def cold_user_split(
@@ -133,7 +133,7 @@ def cold_user_split(
     *,
     test_size: float = 0.2,
     n_visible: int = 1,
-    by: str = "latest",
+    holdout: str = "latest",
     keep_baskets: bool = True,
     exclude_seen: bool = True,
     random_state: Any = None,
@@ -148,7 +148,7 @@ def cold_user_split(
         Share or number of users held out.
     n_visible : int, default=1
         How many events a held-out user shows at most; a first basket is shown whole, and 0 shows nothing.
-    by : {"latest", "random"}, default="latest"
+    holdout : {"latest", "random"}, default="latest"
         Whether the latest events are hidden, so that the earliest are seen, or any.
     keep_baskets : bool, default=True
         Whether events of one user with one timestamp are hidden together.
@@ -170,7 +170,7 @@ def cold_user_split(
     --------
     >>> import numpy as np
     >>> from sklearn_llmrec.model_selection import cold_user_split
-    >>> X_, y_, [(train, test)] = cold_user_split(np.ones((5, 4)), by="random", random_state=0)
+    >>> X_, y_, [(train, test)] = cold_user_split(np.ones((5, 4)), holdout="random", random_state=0)
     >>> int(X_[test].sum()), int(y_[test].sum()), int(y_[train].sum())
     (1, 3, 0)
     """
@@ -183,7 +183,7 @@ def cold_user_split(
         raise ValueError(f"{n_cold} held-out users leave none of {M.shape[0]} to train.")
     users = rng.permutation(M.shape[0])
     test, train = np.sort(users[:n_cold]), np.sort(users[n_cold:])
-    baskets = _baskets(M, by, keep_baskets, rng)
+    baskets = _baskets(M, holdout, keep_baskets, rng)
     n_hidden = np.maximum(np.diff(M.indptr) - n_visible, 0)
     n_hidden[train] = 0
     hidden = baskets.last(n_hidden, spare_first=n_visible > 0)
@@ -192,7 +192,7 @@ def cold_user_split(
 
 
 def cold_item_split(
-    X: Any, *, test_size: float = 0.2, by: str = "random", random_state: Any = None
+    X: Any, *, test_size: float = 0.2, holdout: str = "random", random_state: Any = None
 ) -> tuple[Any, Any, NDArray[np.int64]]:
     """Hide all interactions of some items, to be recommended without any.
 
@@ -202,7 +202,7 @@ def cold_item_split(
         Interactions.
     test_size : float or int, default=0.2
         Share or number of the items that have interactions.
-    by : {"random", "latest"}, default="random"
+    holdout : {"random", "latest"}, default="random"
         Any items, or those whose first interaction is the latest.
     random_state : int, RandomState instance or None, default=None
         Seed of the random choice.
@@ -229,7 +229,7 @@ def cold_item_split(
     n_cold = int(n_of(test_size, np.array([len(known)]), "test_size")[0])
     if n_cold >= len(known):
         raise ValueError(f"{n_cold} cold items leave none of {len(known)} to learn from.")
-    if _is_random(by):
+    if _is_random(holdout):
         order = check_random_state(random_state).permutation(len(known))
     else:
         times = entry_times(M, "timestamps")

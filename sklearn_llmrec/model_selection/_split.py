@@ -130,7 +130,7 @@ def leave_last_out(
     return holdout_split(
         X,
         test_size=n,
-        by="latest",
+        holdout="latest",
         order=order,
         keep_baskets=keep_baskets,
         exclude_seen=exclude_seen,

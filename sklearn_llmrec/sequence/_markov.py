@@ -31,7 +31,7 @@ class MarkovRecommender(BaseRecommender):
 
     Parameters
     ----------
-    n_previous : int, default=2
+    max_length : int, default=2
         The most items of context.
     smoothing : float, default=10.0
         How many observations the shorter context counts for.
@@ -40,7 +40,7 @@ class MarkovRecommender(BaseRecommender):
     Attributes
     ----------
     transitions_ : list of csr_array of shape (n_contexts, n_items)
-        For each length of context, 1 to `n_previous`, how often each item came next.
+        For each length of context, 1 to `max_length`, how often each item came next.
     {item_popularity_, n_features_in_}
 
     See Also
@@ -49,7 +49,7 @@ class MarkovRecommender(BaseRecommender):
 
     Notes
     -----
-    Fit is O(n_events * n_previous) with a sort; scores are probabilities that sum to 1 over the items.
+    Fit is O(n_events * max_length) with a sort; scores are probabilities that sum to 1 over the items.
 
     References
     ----------
@@ -68,15 +68,15 @@ class MarkovRecommender(BaseRecommender):
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_previous": [Interval(Integral, 1, None, closed="left")],
+        "max_length": [Interval(Integral, 1, None, closed="left")],
         "smoothing": [Interval(Real, 0, None, closed="neither")],
         **ORDER_CONSTRAINTS,
     }
 
     def __init__(
-        self, n_previous: int = 2, *, smoothing: float = 10.0, order: str = "auto"
+        self, max_length: int = 2, *, smoothing: float = 10.0, order: str = "auto"
     ) -> None:
-        self.n_previous = n_previous
+        self.max_length = max_length
         self.smoothing = smoothing
         self.order = order
 
@@ -89,7 +89,7 @@ class MarkovRecommender(BaseRecommender):
         self._contexts_: list[NDArray[np.int64]] = []
         self.transitions_: list[sp.csr_array] = []
         ids = np.zeros(len(items), dtype=np.int64)  # of the context that ends at each event
-        for length in range(1, self.n_previous + 1):
+        for length in range(1, self.max_length + 1):
             complete = np.flatnonzero(position >= length - 1)
             shorter = ids[complete - 1] if length > 1 else np.zeros(len(complete), dtype=np.int64)
             known, found = np.unique(shorter * n_items + items[complete], return_inverse=True)

@@ -52,7 +52,7 @@ class LikelihoodReranker(LanguageModelReranker):
         item ids that X carries, else "item 0", "item 1"...
     blend : float, default=0.5
         Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it asks once.
-    n_history : int, default=20
+    max_length : int, default=20
         How many items of the history the model reads: the last ones by time, or, where X carries no
         times, those with the largest values; fewer where the model has no room for them.
     budget : float, default=None
@@ -67,7 +67,7 @@ class LikelihoodReranker(LanguageModelReranker):
         stored. A model object is known by its weights, its make-up and its tokenizer. A function is known by its
         attribute `cache_key` (a text), else by its code and the values it reads; one that holds what has no content,
         such as an open connection, is not cached, with a warning. None keeps nothing.
-    {n_candidates, include_seen}
+    {n_candidates, exclude_seen}
 
     Attributes
     ----------
@@ -133,26 +133,26 @@ class LikelihoodReranker(LanguageModelReranker):
         tokenizer: Any = None,
         item_texts: ArrayLike | str | None = None,
         blend: float = 0.5,
-        n_history: int = 20,
+        max_length: int = 20,
         budget: float | None = None,
         batch_size: int = 32,
         device: str = "auto",
         cache: str | PathLike[str] | None = None,
         n_candidates: int = 20,
-        include_seen: bool = False,
+        exclude_seen: bool = True,
     ) -> None:
         self.estimator = estimator
         self.model = model
         self.tokenizer = tokenizer
         self.item_texts = item_texts
         self.blend = blend
-        self.n_history = n_history
+        self.max_length = max_length
         self.budget = budget
         self.batch_size = batch_size
         self.device = device
         self.cache = cache
         self.n_candidates = n_candidates
-        self.include_seen = include_seen
+        self.exclude_seen = exclude_seen
 
     def _fit(self, X: Any) -> None:
         self._scorer()  # what cannot be loaded is said now

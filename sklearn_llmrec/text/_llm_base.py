@@ -69,7 +69,7 @@ class LanguageModelReranker(BaseReranker):
 
     item_texts: ArrayLike | str | None
     blend: float
-    n_history: int
+    max_length: int
     budget: float | None
     cache: str | PathLike[str] | None
     model: Any
@@ -78,7 +78,7 @@ class LanguageModelReranker(BaseReranker):
         **BaseReranker._parameter_constraints,
         "item_texts": ["array-like", str, None],
         "blend": [Interval(Real, 0, 1, closed="both")],
-        "n_history": [Interval(Integral, 1, None, closed="left")],
+        "max_length": [Interval(Integral, 1, None, closed="left")],
         "budget": [Interval(Real, 0, None, closed="neither"), None],
         "cache": [str, PathLike, None],
     }
@@ -229,7 +229,7 @@ class LanguageModelReranker(BaseReranker):
         return [self.item_texts_[item] for item in items]
 
     def _histories(self, X: Any) -> list[list[str]]:
-        return [self._texts(events) for events in histories_of(X, self.n_history)]
+        return [self._texts(events) for events in histories_of(X, self.max_length)]
 
     def _asked(
         self,

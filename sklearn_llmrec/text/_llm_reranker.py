@@ -55,7 +55,7 @@ class LLMReranker(LanguageModelReranker):
         Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it asks once.
     instructions : str, default=None
         A sentence that is added to the instructions of the prompt.
-    n_history : int, default=20
+    max_length : int, default=20
         How many items of the history the model reads: the last ones by time, or, where X carries no
         times, those with the largest values.
     budget : float, default=None
@@ -79,7 +79,7 @@ class LLMReranker(LanguageModelReranker):
     api_key_env : str, default="OPENAI_API_KEY"
         Name of the environment variable that holds the key. It is read for every request; a key is
         never a parameter, so it is never printed or pickled.
-    {n_candidates, include_seen}
+    {n_candidates, exclude_seen}
     n_jobs : int, default=None
         Number of requests under way at once. None means 1.
 
@@ -147,7 +147,7 @@ class LLMReranker(LanguageModelReranker):
         item_texts: ArrayLike | str | None = None,
         blend: float = 0.5,
         instructions: str | None = None,
-        n_history: int = 20,
+        max_length: int = 20,
         budget: float | None = None,
         timeout: float = 30.0,
         max_retries: int = 2,
@@ -156,7 +156,7 @@ class LLMReranker(LanguageModelReranker):
         cache: str | PathLike[str] | None = None,
         api_key_env: str = "OPENAI_API_KEY",
         n_candidates: int = 20,
-        include_seen: bool = False,
+        exclude_seen: bool = True,
         n_jobs: int | None = None,
     ) -> None:
         self.estimator = estimator
@@ -165,7 +165,7 @@ class LLMReranker(LanguageModelReranker):
         self.item_texts = item_texts
         self.blend = blend
         self.instructions = instructions
-        self.n_history = n_history
+        self.max_length = max_length
         self.budget = budget
         self.timeout = timeout
         self.max_retries = max_retries
@@ -174,7 +174,7 @@ class LLMReranker(LanguageModelReranker):
         self.cache = cache
         self.api_key_env = api_key_env
         self.n_candidates = n_candidates
-        self.include_seen = include_seen
+        self.exclude_seen = exclude_seen
         self.n_jobs = n_jobs
 
     def _fit(self, X: Any) -> None:

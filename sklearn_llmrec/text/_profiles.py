@@ -43,10 +43,10 @@ def recency_weighted(X: Any, half_life: float) -> sp.csr_array:
     return canonical(with_data(X, X.data * decay))
 
 
-def latest_texts(X: Any, texts: list[str], n_last: int) -> list[str]:
+def latest_texts(X: Any, texts: list[str], max_length: int) -> list[str]:
     """The texts of the latest events of every row as one, latest first."""
     order, ages = _ages(X)
-    keep = ages < n_last
+    keep = ages < max_length
     rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))[keep]
     joined: list[list[str]] = [[] for _ in range(X.shape[0])]
     for row, item in zip(rows, X.indices[order[keep]]):

@@ -69,7 +69,7 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         and "last" need times in X.
     half_life : float, default=10.0
         For "recency": an event weighs half as much as one this many events later.
-    n_last : int, default=5
+    max_length : int, default=5
         For "last": how many texts are joined.
     n_interests : int, default=4
         For "interests": how many clusters at most.
@@ -80,7 +80,7 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         Principal components of the item vectors to keep. None keeps all dimensions.
     whiten : bool, default=False
         Whether the components get equal variance.
-    smoothing : float, default=0.0
+    neighbor_weight : float, default=0.0
         How far the vector of an item is drawn to those of the 50 items most often chosen by the same users (cosine), in
         [0, 1): words then also find what is bought beside what they name. Items without interactions keep theirs.
 
@@ -133,12 +133,12 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         **CONTENT_CONSTRAINTS,
         "profile": [StrOptions({"mean", "recency", "last", "interests"})],
         "half_life": [Interval(Real, 0, None, closed="neither")],
-        "n_last": [Interval(Integral, 1, None, closed="left")],
+        "max_length": [Interval(Integral, 1, None, closed="left")],
         "n_interests": [Interval(Integral, 1, None, closed="left")],
         "center": ["boolean"],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "whiten": ["boolean"],
-        "smoothing": [Interval(Real, 0, 1, closed="left")],
+        "neighbor_weight": [Interval(Real, 0, 1, closed="left")],
     }
 
     def __init__(
@@ -148,23 +148,23 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         encoder: Any | str | os.PathLike[str] | None = None,
         profile: str = "mean",
         half_life: float = 10.0,
-        n_last: int = 5,
+        max_length: int = 5,
         n_interests: int = 4,
         center: bool = True,
         n_components: int | None = None,
         whiten: bool = False,
-        smoothing: float = 0.0,
+        neighbor_weight: float = 0.0,
     ) -> None:
         self.item_texts = item_texts
         self.encoder = encoder
         self.profile = profile
         self.half_life = half_life
-        self.n_last = n_last
+        self.max_length = max_length
         self.n_interests = n_interests
         self.center = center
         self.n_components = n_components
         self.whiten = whiten
-        self.smoothing = smoothing
+        self.neighbor_weight = neighbor_weight
 
     def _fit(self, X: Any) -> None:
         if self.profile in _ORDERED:
@@ -182,8 +182,8 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         space = Space(self.center, self.n_components, self.whiten).fit(vectors)
         self._space_ = space
         V = space.transform(vectors)
-        if self.smoothing:
-            V = smoothed(V, canonical(X), self.smoothing)
+        if self.neighbor_weight:
+            V = smoothed(V, canonical(X), self.neighbor_weight)
         self.item_embeddings_ = V.astype(X.dtype, copy=False)
 
     def _users(self, X: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
@@ -198,7 +198,7 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
             return unit_rows(_profiles.recency_weighted(X, self.half_life) @ V), None
         assert self.item_texts_ is not None
         return self._encoded(
-            _profiles.latest_texts(X, self.item_texts_, self.n_last), X.dtype
+            _profiles.latest_texts(X, self.item_texts_, self.max_length), X.dtype
         ), None
 
     def _encoded(self, texts: list[str], dtype: Any) -> NDArray[Any]:
