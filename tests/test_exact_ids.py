@@ -221,7 +221,7 @@ def test_other_ids(kind):
     assert np.array_equal(fixed.toarray(), np.eye(3))
     plain = Interactions(np.eye(3), user_ids=ids)
     assert plain.user_rows(ids[::-1]).tolist() == [2, 1, 0]
-    with pytest.raises(ValueError, match="of two kinds|not in the matrix"):
+    with pytest.raises(ValueError, match=r"of two kinds|not in the matrix"):
         X.user_rows(["nobody"])
 
 
@@ -258,7 +258,7 @@ def test_ids_of_two_kinds_are_refused(change, words):
 def test_look_ups_by_another_kind_are_refused(ids):
     X = Interactions(np.eye(2), user_ids=[1, 2], item_ids=[1.5, 2.5])
     for look_up in (X.user_rows, X.item_columns):
-        with pytest.raises(ValueError, match="of two kinds, numbers and .*asked for are"):
+        with pytest.raises(ValueError, match=r"of two kinds, numbers and .*asked for are"):
             look_up(ids)
 
 
@@ -268,8 +268,8 @@ def test_look_ups_by_another_kind_are_refused(ids):
 def test_mixed_ids_are_refused(ids):
     with pytest.raises(TypeError, match="several types"):
         Interactions(np.eye(2), user_ids=ids)
+    log = pd.DataFrame({"u": pd.Series(list(ids), dtype=object), "i": [0, 1]})
     with pytest.raises(TypeError, match="Ids in column 'u' are of several types"):
-        log = pd.DataFrame({"u": pd.Series(list(ids), dtype=object), "i": [0, 1]})
         Interactions.from_frame(log, user="u", item="i")
     with pytest.raises(TypeError, match="several types"):
         Interactions(np.eye(2), user_ids=["x", "y"]).user_rows(ids)
@@ -278,7 +278,7 @@ def test_mixed_ids_are_refused(ids):
 def test_an_id_in_several_rows_is_not_looked_up():
     X = Interactions(np.eye(3), user_ids=["ann", "bob", "cid"])[[0, 1, 0]]
     assert X.user_rows(["bob"]).tolist() == [1]
-    with pytest.raises(ValueError, match="'ann' is in the matrix several times.*0 and 2"):
+    with pytest.raises(ValueError, match=r"'ann' is in the matrix several times.*0 and 2"):
         X.user_rows(["bob", "ann"])
 
 
@@ -287,7 +287,7 @@ def test_the_ids_of_the_fit_are_compared_exactly():
     model = ItemKNN().fit(Interactions(np.eye(3) + 1, item_ids=near))
     model.predict(Interactions(np.eye(3), item_ids=near.tolist()))
     for others in (near[[0, 2, 1]], [str(label) for label in near], near.astype(float)):
-        with pytest.raises(ValueError, match="other item ids than at fit|several times"):
+        with pytest.raises(ValueError, match=r"other item ids than at fit|several times"):
             model.predict(Interactions(np.eye(3), item_ids=others))
 
 

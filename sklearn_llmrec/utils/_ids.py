@@ -2,8 +2,8 @@
 
 `as_ids` brings ids of any container to an array of one kind: integers of any width, other numbers, booleans, texts,
 bytes, dates, durations, or objects of one type. Integers that a container holds as floats, decimals or objects become
-integers again. Nothing is cast to text, and nothing is rounded. `id_positions` is the only look-up among ids; it refuses
-to compare two kinds.
+integers again. Nothing is cast to text, and nothing is rounded. `id_positions` is the only look-up among ids; it
+refuses to compare two kinds.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +13,7 @@ from typing import Any
 
 import narwhals as nw
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 _NUMBERS = (int, float, np.integer, np.floating, Decimal, Fraction)
 # Kinds whose arrays numpy sorts and compares exactly, if both have one dtype.
@@ -36,7 +36,7 @@ def _differs_from_itself(value: Any) -> bool:
 # -- ids of any container as an array ----------------------------------------------------------------------------------
 
 
-def as_ids(ids: ArrayLike, name: str) -> NDArray[Any]:
+def as_ids(ids: Any, name: str) -> NDArray[Any]:
     """Convert ids to a one-dimensional array of one kind.
 
     Parameters

@@ -173,7 +173,7 @@ def refuse_triples(M: Any) -> None:
     if len(np.unique(ids, axis=0)) < len(ids):
         return
     raise ValueError(
-        f"X of shape {M.shape} looks like triples of user, item and value, and is taken as a matrix of {M.shape[1]} items: "
-        "pass Interactions((values, (users, items))), or for ids of any kind Interactions.from_frame(pandas.DataFrame("
-        "X[:, :3], columns=['user', 'item', 'value']), user='user', item='item', value='value')."
+        f"X of shape {M.shape} looks like triples of user, item and value, and is taken as a matrix of {M.shape[1]} "
+        "items: pass Interactions((values, (users, items))), or for ids of any kind Interactions.from_frame("
+        "pandas.DataFrame(X[:, :3], columns=['user', 'item', 'value']), user='user', item='item', value='value')."
     )
