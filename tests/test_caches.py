@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from sklearn_llmrec.dummy import PopularityRecommender
-from sklearn_llmrec.text import LikelihoodReranker, LLMReranker, SentenceEncoder
+from sklearn_llmrec.text import LikelihoodReranker, LLMReranker, SentenceEncoder, _models
 from sklearn_llmrec.text._answer_cache import AnswerCache
 from sklearn_llmrec.text._cache import EmbeddingCache, text_key
 
@@ -274,6 +274,34 @@ def test_vectors_of_another_width_are_a_miss(tmp_path):
     cache.put(keys[1:], np.ones((2, 2), np.float32))
     with pytest.warns(UserWarning, match="1 damaged"):
         assert set(cache.get(keys)) == set(keys[1:])
+
+
+def test_kept_models_are_made_again_where_they_are_damaged(tmp_path):
+    saved = []
+
+    def save(place):
+        saved.append(place)
+        (place / "sub").mkdir(parents=True)
+        (place / "weights").write_bytes(b"weights")
+        (place / "sub" / "config").write_text("config")
+
+    target = tmp_path / "kept"
+    for _ in range(2):
+        assert _models.keep(target, save) == target
+    assert len(saved) == 1
+    for damage in (
+        lambda: (target / "weights").write_bytes(b"weighty"),
+        lambda: (target / "sub" / "config").unlink(),
+        lambda: (target / "more").write_text(""),
+        lambda: (target / "kept.lock").unlink(),
+    ):
+        damage()
+        with pytest.warns(UserWarning, match="is damaged or was written by something else"):
+            _models.keep(target, save)
+        assert (target / "weights").read_bytes() == b"weights"
+        assert (target / "sub" / "config").read_text() == "config"
+        assert list(tmp_path.iterdir()) == [target]
+    assert len(saved) == 5
 
 
 # -- several processes ------------------------------------------------------------------------------------------------

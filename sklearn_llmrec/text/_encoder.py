@@ -326,7 +326,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         base = _models.folder_hash(folder, "torch")
         made_of = json.dumps([base, rows, options, int(self.random_state)], sort_keys=True)
         target = home / f"{base}-tuned-{text_key(made_of).hex()}"
-        if not target.is_dir():
+        if not _models.is_whole(target):
             _fine_tune.tune(
                 folder, target, rows, options, int(self.random_state), bool(self.verbose)
             )

@@ -10,13 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sklearn_llmrec.utils import require
+from sklearn_llmrec.utils import require, warn
 
 _EXTRA = "text"
 # Files that change no embedding.
 _IGNORED = (".md", ".gitattributes", ".lock")
 # Where an export keeps its int8 weights.
 _INT8_FILE = "onnx/model_int8.onnx"
+# A file beside a kept model that holds the hash of all others; its ending keeps it out of hashes of the model.
+_MARK = "kept.lock"
 
 
 def require_text_extra(backend: str = "torch") -> None:
@@ -125,18 +127,40 @@ def _files_hash(folder: str, stamps: Stamps) -> str:
     return digest.hexdigest()
 
 
+def is_whole(target: Path) -> bool:
+    """Return whether a folder holds what `keep` wrote; warn where it holds something else."""
+    if not target.is_dir() or _is_marked(target):
+        return target.is_dir()
+    warn(f"The kept model {target} is damaged or was written by something else: it is made again.")
+    return False
+
+
+def _is_marked(folder: Path) -> bool:
+    mark = folder / _MARK
+    return mark.is_file() and mark.read_text(encoding="utf-8") == _content_of(folder)
+
+
+def _content_of(folder: Path) -> str:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != _MARK)
+    return _files_hash(str(folder), file_stamps(files))
+
+
 def keep(target: Path, save: Callable[[Path], object]) -> Path:
-    """A folder that `save` fills, made whole or not at all; one that is there already stays."""
-    if not target.is_dir():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=target.parent) as scratch:
-            place = Path(scratch) / "model"
-            save(place)
-            try:
-                place.rename(target)
-            except OSError:
-                if not target.is_dir():  # another process was not faster
-                    raise
+    """Return a folder that `save` fills, made whole or not at all; one that is there and whole stays."""
+    if is_whole(target):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent) as scratch:
+        place = Path(scratch) / "model"
+        save(place)
+        (place / _MARK).write_text(_content_of(place), encoding="utf-8")
+        try:
+            if target.is_dir() and not _is_marked(target):
+                target.rename(Path(scratch) / "damaged")
+            place.rename(target)
+        except OSError:
+            if not target.is_dir():  # another process was not faster
+                raise
     return target
 
 
