@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,8 +56,7 @@ def test_repeats_of_a_plain_matrix_are_a_sum_and_zeros_are_no_events():
 def is_refused(X, order="auto"):
     try:
         fit_sequences(X, order, "Model")
-    except ValueError as error:
-        assert "from_frame" in str(error)
+    except ValueError:
         return True
     return False
 
@@ -65,7 +66,7 @@ def has_no_order(rows):
     verdicts = []
     for row in rows:
         ordered = sorted(value for value in row if value != 0)
-        ties = [a == b for a, b in zip(ordered, ordered[1:])]
+        ties = [a == b for a, b in pairwise(ordered)]
         if ties:
             verdicts.append(2 * sum(ties) > len(ties))
     return 2 * sum(verdicts) > len(verdicts)

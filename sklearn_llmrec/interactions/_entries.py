@@ -38,8 +38,8 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
     elif times.dtype.kind == "f":
         if is_rounded(times):
             raise ValueError(
-                f"timestamps are {times.dtype}, which rounds numbers above {exact_up_to(times.dtype)}, so that different "
-                "times become equal: pass the original times as int64, float64 or datetimes."
+                f"timestamps are {times.dtype}, which rounds numbers above {exact_up_to(times.dtype)}, so that "
+                "different times become equal: pass the original times as int64, float64 or datetimes."
             )
         missing = ~np.isfinite(times)
         times = times.astype(np.float64, copy=False)

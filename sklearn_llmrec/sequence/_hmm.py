@@ -21,7 +21,6 @@ from sklearn_llmrec.interactions import (
 )
 from sklearn_llmrec.utils import Interval, documented, iterations, row_chunks
 
-
 # Rounds that every start gets before the one of the highest posterior goes on alone.
 _TRIAL_ROUNDS = 10
 
