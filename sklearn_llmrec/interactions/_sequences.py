@@ -93,6 +93,12 @@ class Sequences:
         positions = np.repeat(self.bounds[rows] - bounds[:-1], lengths) + np.arange(bounds[-1])
         return Sequences(self.items[positions], bounds, self.n_items)
 
+    @classmethod
+    def joined(cls, first: "Sequences", second: "Sequences") -> "Sequences":
+        """Return rows that hold the events of a row of `first` and then those of the same row of `second`."""
+        items = np.insert(first.items, np.repeat(first.bounds[1:], second.lengths), second.items)
+        return cls(items, first.bounds + second.bounds, first.n_items)
+
     def padded(self, fill: int, width: int | None = None) -> NDArray[np.int64]:
         """Rows as an array, events first, filled on the right."""
         lengths = self.lengths
@@ -190,9 +196,9 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
     reads_times = timed and order != "values"
     if not reads_times and is_rounded(X.data):
         raise ValueError(
-            f"{name} reads the values of X as times, and X is {X.dtype}, which rounds numbers above "
-            f"{exact_up_to(X.dtype)}, so that different times become equal. Pass X.astype(np.float64) made from the "
-            "original times, or Interactions with timestamps."
+            f"{name} reads the values of X as times, and X holds values too large for {X.dtype}, which rounds numbers "
+            f"above {exact_up_to(X.dtype)}, so that different times become equal. Pass the original times as float64, or "
+            "Interactions with timestamps."
         )
     n_pairs, n_tied = _tied_pairs(X, order)
     has_pairs = n_pairs > 0
