@@ -197,8 +197,8 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
     if not reads_times and is_rounded(X.data):
         raise ValueError(
             f"{name} reads the values of X as times, and X holds values too large for {X.dtype}, which rounds numbers "
-            f"above {exact_up_to(X.dtype)}, so that different times become equal. Pass the original times as float64, or "
-            "Interactions with timestamps."
+            f"above {exact_up_to(X.dtype)}, so that different times become equal. Pass the original times as float64, "
+            "or Interactions with timestamps."
         )
     n_pairs, n_tied = _tied_pairs(X, order)
     has_pairs = n_pairs > 0
