@@ -15,7 +15,12 @@ from sklearn_llmrec.sequence import LMRecommender
 from sklearn_llmrec.utils import EXPECTED_FAILED_CHECKS, parametrize_with_recommender_checks
 
 # What the checks make has no texts, and models that read say so.
-pytestmark = pytest.mark.filterwarnings("ignore:.* knows no text of any item:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* knows no text of any item:UserWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:.* without early stopping:UserWarning"
+    ),  # few users in the checks
+]
 
 ALL = instances()
 # scikit-learn has no checks for transformers of texts; theirs are beside their own tests.

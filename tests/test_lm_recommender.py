@@ -25,7 +25,7 @@ TITLES = [f"{colour} {thing}" for thing in THINGS for colour in COLOURS]
 TITLES[7] = TITLES[3] = "old cup"
 SMALL = {"max_length": 8, "batch_size": 16, "learning_rate": 0.02, "n_layers": 1}
 SMALL |= {"n_components": 16, "dropout": 0.0, "max_iter": 8, "random_state": 0, "device": "cpu"}
-SMALL |= {"n_words": 12}
+SMALL |= {"n_words": 12, "early_stopping": False}
 LEARNING = {"n_components": 32, "learning_rate": 0.005, "max_iter": 50}
 
 

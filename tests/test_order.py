@@ -1,7 +1,11 @@
+from itertools import pairwise
+
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+import sklearn_llmrec.sequence
 from sklearn_llmrec.interactions._interactions import Interactions
 from sklearn_llmrec.interactions._sequences import (
     Sequences,
@@ -49,9 +53,136 @@ def test_repeats_of_a_plain_matrix_are_a_sum_and_zeros_are_no_events():
     assert event_sequences(timed).items.tolist() == [2, 0]
 
 
+def is_refused(X, order="auto"):
+    try:
+        fit_sequences(X, order, "Model")
+    except ValueError:
+        return True
+    return False
+
+
+def has_no_order(rows):
+    """Oracle: most rows of two or more values have more equal than different neighbours in sorted order."""
+    verdicts = []
+    for row in rows:
+        ordered = sorted(value for value in row if value != 0)
+        ties = [a == b for a, b in pairwise(ordered)]
+        if ties:
+            verdicts.append(2 * sum(ties) > len(ties))
+    return 2 * sum(verdicts) > len(verdicts)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_matrix_is_refused_if_most_rows_have_mostly_equal_values(seed):
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(60):
+        rows = rng.integers(rng.integers(3, 9), size=(rng.integers(1, 8), 6)).astype(float)
+        X = sp.csr_array(rows)
+        X.data[rng.random(X.nnz) < 0.1] = 0  # stored zeros are no events
+        found.append(is_refused(X))
+        assert found[-1] == has_no_order(X.toarray())
+        assert is_refused(Interactions(X, timestamps=np.arange(X.nnz)), "values") == found[-1]
+    assert 5 < sum(found) < 55
+
+
+@pytest.mark.parametrize(
+    ("rows", "refused"),
+    [
+        ([[1, 1, 2]], False),  # half of the pairs tie
+        ([[1, 1, 1, 2]], True),
+        ([[1, 1, 1, 2, 3]], False),
+        ([[1, 1, 1, 1], [1, 2, 3, 4]], False),  # half of the rows
+        ([[1, 1, 1, 1], [2, 2, 2, 2], [1, 2, 3, 4]], True),
+        ([[1, 1, 1, 1], [1, 0, 0, 0], [0, 2, 0, 0]], True),  # rows of one event say nothing
+        ([[1, 0, 0, 0], [0, 2, 0, 0]], False),
+    ],
+)
+def test_the_limits_of_equal_values(rows, refused):
+    assert is_refused(sp.csr_array(np.array(rows, dtype=float))) == refused
+
+
+def test_equal_times_are_accepted_if_any_differ():
+    rows = sp.csr_array(np.ones((3, 4)))
+    times = np.zeros(12)
+    assert is_refused(Interactions(rows, timestamps=times))
+    times[-1] = 1
+    assert not is_refused(Interactions(rows, timestamps=times))
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 2**24), (np.float16, 2**11)])
+def test_times_that_a_type_rounds_are_refused(dtype, limit):
+    exact = np.arange(limit - 3, limit + 1).astype(dtype)
+    above = np.append(exact, np.nextafter(exact[-1], dtype(np.inf)))
+    assert not is_refused(sp.csr_array(exact[None].astype(np.float32)))
+    X = sp.csr_array(above[None].astype(np.float32))
+    X.data = above
+    with pytest.raises(ValueError, match=rf"rounds numbers above {limit}.*float64"):
+        fit_sequences(X, "auto", "Model")
+    assert len(event_sequences(X).items) == 5
+    with pytest.raises(ValueError, match=rf"rounds numbers above {limit}.*float64"):
+        Interactions(sp.csr_array(np.ones((1, 5))), timestamps=above)
+    assert Interactions(sp.csr_array(np.ones((1, 4))), timestamps=exact).timestamps.dtype == float
+
+
+def ratings(n_users=60, n_items=12, seed=0):
+    rng = np.random.default_rng(seed)
+    shown = np.argsort(rng.random((n_users, n_items)), axis=1)[:, :6]
+    X = np.zeros((n_users, n_items))
+    values = rng.choice(np.arange(1.0, 6), p=[0.05, 0.05, 0.15, 0.35, 0.4], size=shown.shape)
+    np.put_along_axis(X, shown, values, axis=1)
+    return X, shown
+
+
+@pytest.mark.parametrize("name", sklearn_llmrec.sequence.__all__)
+def test_every_sequential_model_refuses_what_has_no_order(name):
+    model = getattr(sklearn_llmrec.sequence, name)()
+    if "device" in model.get_params():
+        pytest.importorskip("torch")
+        model.set_params(max_iter=1, n_components=4, random_state=0)
+    if name == "LMRecommender":
+        pytest.importorskip("transformers")
+    X, shown = ratings()
+    with pytest.raises(ValueError, match=f"{name} learns from the order.*from_frame"):
+        model.fit(X)
+    seconds = np.zeros_like(X)
+    gaps = np.random.default_rng(1).integers(20, 120, shown.shape)
+    np.put_along_axis(seconds, shown, 1.7e9 + np.cumsum(gaps, axis=1), axis=1)
+    with pytest.raises(ValueError, match=f"{name} reads the values of X as times.*float64"):
+        model.fit(seconds.astype(np.float32))
+    model.fit(seconds)
+    for history in (X, X > 0, seconds.astype(np.float32)):
+        assert np.isfinite(model.predict(history[:2])).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_equal_times_keep_the_order_of_the_log_when_duplicates_are_summed(seed):
+    rng = np.random.default_rng(seed)
+    items, times = rng.integers(5, size=(2, 12, 9)) // [[[1]], [[2]]]
+    bounds = np.arange(0, items.size + 1, items.shape[1])
+    X = Interactions(
+        (np.ones(items.size), items.ravel(), bounds), shape=(12, 5), timestamps=times.ravel()
+    )
+    # The sum of an item's events has the latest time, and at that time the place of the last of them.
+    expected = []
+    for row, when in zip(items.tolist(), times.tolist()):
+        last = {}
+        for place, (item, time) in enumerate(zip(row, when)):
+            last[item] = max(last.get(item, (time, place)), (time, place))
+        expected += sorted(last, key=last.get)
+    X.sum_duplicates()
+    assert X.indices[X.event_order()].tolist() == expected
+    assert event_sequences(X).items.tolist() == expected
+    log = pd.DataFrame(
+        {"user": np.repeat(np.arange(12), 9), "item": items.ravel(), "time": times.ravel()}
+    )
+    read = Interactions.from_frame(log, user="user", item="item", timestamp="time")
+    assert read.item_ids[read.indices[read.event_order()]].tolist() == expected
+
+
 def test_no_order_is_refused_at_fit_only():
     binary = sp.csr_array(np.ones((3, 4)))
-    with pytest.raises(ValueError, match=r"100% of the neighbouring events.*from_frame"):
+    with pytest.raises(ValueError, match=r"100% of the rows.*mostly equal.*from_frame"):
         fit_sequences(binary, "auto", "Model")
     with pytest.raises(ValueError, match=r"needs the times of events"):
         fit_sequences(binary, "timestamps", "Model")

@@ -260,7 +260,7 @@ def test_early_stopping_keeps_the_best_epoch():
 
 
 def test_the_outcome_is_the_mean_of_the_latest_weights(monkeypatch):
-    from sklearn_llmrec._networks._sequence_training import Trainer, to_numpy
+    from sklearn_llmrec._networks import Trainer, to_numpy
 
     met, step = [], Trainer._step
 

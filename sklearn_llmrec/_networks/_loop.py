@@ -259,7 +259,7 @@ class Training:
 
 def print_epoch(estimator: Any, progress: Progress) -> None:
     """A line per epoch, where the estimator is verbose."""
-    score = f", validation nDCG@10 {progress.scores[-1]:.4f}" if progress.scores else ""
+    score = f", validation score {progress.scores[-1]:.4f}" if progress.scores else ""
     tell(estimator, f"epoch {progress.epoch}: loss {progress.losses[-1]:.4f}{score}")
 
 

@@ -3,7 +3,7 @@
 from numbers import Integral, Real
 from typing import Any
 
-from sklearn_llmrec.utils import COMMON_TEXTS, Interval
+from sklearn_llmrec.utils import COMMON_TEXTS, Interval, warn
 
 NETWORK_CONSTRAINTS: dict[str, Any] = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -38,3 +38,12 @@ Start and all draws. Equal seeds give equal models on a CPU with equally many th
     "best_epoch_": "int\nThe epoch, from 1, whose weights were kept.",
     "n_iter_": "int\nEpochs trained.",
 }
+
+
+def warn_without_validation(estimator: Any, n_users: int, needed: int) -> None:
+    """Warn that early stopping is off because no user is left to validate with."""
+    warn(
+        f"{type(estimator).__name__} trains for all of max_iter={estimator.max_iter} epochs, without early stopping: "
+        f"{n_users} users have at least {needed} events, and validation_fraction={estimator.validation_fraction:g} of "
+        "them is no user. Fit on more users, raise validation_fraction, or choose max_iter with early_stopping=False."
+    )

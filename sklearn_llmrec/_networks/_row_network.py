@@ -12,6 +12,7 @@ from sklearn_llmrec._networks._parameters import (
     NETWORK_CONSTRAINTS,
     NETWORK_TEXTS,
     STOPPING_CONSTRAINTS,
+    warn_without_validation,
 )
 from sklearn_llmrec._networks._row_holdout import RowHoldout
 from sklearn_llmrec.base import BaseRecommender, Tags
@@ -52,7 +53,10 @@ class RowNetworkRecommender(BaseRecommender):
         require("torch", extra="deep")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         fraction = self.validation_fraction if self.early_stopping else 0.0
-        return seed, *RowHoldout.of(X, fraction, seed)
+        learned, holdout = RowHoldout.of(X, fraction, seed)
+        if self.early_stopping and holdout is None:
+            warn_without_validation(self, int((np.diff(X.indptr) >= 2).sum()), 2)
+        return seed, learned, holdout
 
     def _trained(
         self,

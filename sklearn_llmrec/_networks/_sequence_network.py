@@ -11,7 +11,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec._networks._parameters import NETWORK_CONSTRAINTS, NETWORK_TEXTS
+from sklearn_llmrec._networks._parameters import (
+    NETWORK_CONSTRAINTS,
+    NETWORK_TEXTS,
+    STOPPING_CONSTRAINTS,
+    warn_without_validation,
+)
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import ORDER_CONSTRAINTS, ORDER_TEXTS, Sequences
 from sklearn_llmrec.utils import Interval, UnstableContentError, content_hash, iterations, warn
@@ -61,6 +66,7 @@ class TrainedOnSequences(BaseRecommender):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **NETWORK_CONSTRAINTS,
+        **STOPPING_CONSTRAINTS,
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "max_length": [Interval(Integral, 2, None, closed="left")],
@@ -76,6 +82,9 @@ class TrainedOnSequences(BaseRecommender):
     regularization: float
     max_iter: int
     checkpoint: str | Path | None
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
     order: str
     device: str
     random_state: int | np.random.RandomState | None
@@ -117,6 +126,24 @@ class TrainedOnSequences(BaseRecommender):
             return None, Progress(seed=seed)
         return file, progress
 
+    def _held_out(
+        self, sequences: Sequences, seed: int
+    ) -> tuple[Sequences, tuple[Sequences, NDArray[np.int64]] | None]:
+        """Return sequences without the last event of some users, and these users' histories and events.
+
+        Warns if there is no such user.
+        """
+        able = np.flatnonzero(sequences.lengths >= 3)
+        chosen = np.random.default_rng(seed).permutation(able)
+        chosen = np.sort(chosen[: int(self.validation_fraction * len(able))])
+        if not len(chosen):
+            warn_without_validation(self, len(able), 3)
+            return sequences, None
+        rows = np.zeros(len(sequences), dtype=bool)
+        rows[chosen] = True
+        learned, targets = sequences.without_last(rows)
+        return learned, (learned.take(chosen), targets)
+
     def _require_order(self, sequences: Sequences) -> None:
         if not (sequences.lengths > 1).any():
             raise ValueError(
@@ -134,7 +161,6 @@ class TrainedOnSequences(BaseRecommender):
         max_iter: int,
         mask: bool = False,
         holdout: Any = None,
-        patience: int = 1,
         go_on: bool = False,
     ) -> None:
         """Train by a loss (its name, counts of items, negatives of a batch); set `weights_` and the curves."""
@@ -152,7 +178,7 @@ class TrainedOnSequences(BaseRecommender):
             max_length=self.max_length,
             mask=mask,
             holdout=holdout,
-            patience=patience,
+            patience=self.n_iter_no_change,
             checkpoint=progress[0],
             report=self._report,
             epochs=partial(iterations, self, X=X),

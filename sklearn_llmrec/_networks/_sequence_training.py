@@ -39,8 +39,8 @@ class Holdout:
     targets: NDArray[np.int64]
     exclude_seen: bool
 
-    def ndcg(self, network: Any, max_length: int, mask: bool) -> float:
-        """Mean nDCG@10 of the ranking of the whole catalogue."""
+    def score(self, network: Any, max_length: int, mask: bool) -> float:
+        """Return the mean nDCG@10 of the ranking of the whole catalogue."""
         hidden = encode(network, self.histories, max_length, mask=mask, dtype=np.float32)
         with torch.inference_mode():
             vectors, intercepts = network.scoring()
@@ -68,13 +68,14 @@ class Trainer(Training):
     loss: Loss
     max_length: int
     mask: bool
-    holdout: Holdout | None
+    # Has `score(network, max_length, mask)`; a `Holdout`, or one of tokens.
+    holdout: Any
 
     def validate(self, network: Any) -> float | None:
-        """NDCG@10 of the hidden events."""
+        """Return how well the hidden events are predicted, or None without any."""
         if self.holdout is None:
             return None
-        return self.holdout.ndcg(network, self.max_length, self.mask)
+        return float(self.holdout.score(network, self.max_length, self.mask))
 
     def loss_of(self, batch: Batch, rng: np.random.Generator) -> tuple[torch.Tensor, int]:
         """The mean loss over the targets of a batch, and their number."""

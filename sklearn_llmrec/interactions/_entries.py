@@ -19,7 +19,7 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
     TypeError
         If the values are neither numbers nor datetimes.
     ValueError
-        If a time is missing, or there is not one per entry.
+        If a time is missing, there is not one per entry, or float32 times are too large to be exact.
     """
     series = nw.from_native(values, series_only=True, pass_through=True)
     times = series_times(series) if isinstance(series, nw.Series) else np.asarray(values)
@@ -36,6 +36,11 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
     elif times.dtype.kind in "iu":
         return times.astype(np.int64, copy=False)
     elif times.dtype.kind == "f":
+        if is_rounded(times):
+            raise ValueError(
+                f"timestamps are {times.dtype}, which rounds numbers above {exact_up_to(times.dtype)}, so that "
+                "different times become equal: pass the original times as int64, float64 or datetimes."
+            )
         missing = ~np.isfinite(times)
         times = times.astype(np.float64, copy=False)
     else:
@@ -49,6 +54,22 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
             "events."
         )
     return times
+
+
+def exact_up_to(dtype: Any) -> int:
+    """Return the number up to which a float type holds all whole numbers exactly."""
+    return int(2 ** (np.finfo(dtype).nmant + 1))
+
+
+def is_rounded(times: NDArray[Any]) -> bool:
+    """Return whether times in single or half precision exceed what the type holds exactly.
+
+    Unix seconds do: float32 rounds them to multiples of 128. Double precision holds microseconds.
+    """
+    if times.dtype.kind != "f" or times.dtype.itemsize >= 8 or not len(times):
+        return False
+    limit = exact_up_to(times.dtype)
+    return bool(((np.abs(times) > limit) & np.isfinite(times)).any())
 
 
 def series_times(series: "nw.Series[Any]") -> NDArray[Any]:

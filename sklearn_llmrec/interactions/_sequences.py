@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec.interactions._entries import exact_up_to, is_rounded
 from sklearn_llmrec.interactions._interactions import Interactions
 from sklearn_llmrec.utils import COMMON_TEXTS, StrOptions, canonical
 
@@ -17,9 +18,12 @@ ORDER_TEXTS = {
     **COMMON_TEXTS,
     "order": """{"auto", "timestamps", "values"}
 Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-timestamps where X has them. Ratings and weights are no times: beside
-timestamps, values of X are ignored.""",
+timestamps where X has them, and then ignores its values. Ratings and weights are no times: `fit` refuses values that
+are mostly equal in most rows, and float32 values that are too large to be exact.""",
 }
+# A row whose share of neighbouring events with equal values is larger carries no order; so does a matrix with a larger
+# share of such rows.
+_MOST = 0.5
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,12 @@ class Sequences:
         bounds = np.append(0, np.cumsum(lengths))
         positions = np.repeat(self.bounds[rows] - bounds[:-1], lengths) + np.arange(bounds[-1])
         return Sequences(self.items[positions], bounds, self.n_items)
+
+    @classmethod
+    def joined(cls, first: "Sequences", second: "Sequences") -> "Sequences":
+        """Return rows that hold the events of a row of `first` and then those of the same row of `second`."""
+        items = np.insert(first.items, np.repeat(first.bounds[1:], second.lengths), second.items)
+        return cls(items, first.bounds + second.bounds, first.n_items)
 
     def padded(self, fill: int, width: int | None = None) -> NDArray[np.int64]:
         """Rows as an array, events first, filled on the right."""
@@ -164,12 +174,18 @@ def event_sequences(X: sp.csr_array, order: str = "auto") -> Sequences:
 
 
 def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
-    """`event_sequences` for a fit, which refuses what carries no order.
+    """Return `event_sequences` for a fit, and refuse a matrix without an order.
+
+    Timestamps of one session or day may be equal, because the log itself has an order: they are refused only if no
+    row has two different ones. Equal values are ratings or counts: a matrix is refused if most of its rows with at
+    least two events have mostly equal values, that is, if more than half of the neighbouring events of the row are
+    equal. `predict` refuses nothing, because a single history may have equal values by chance.
 
     Raises
     ------
     ValueError
-        If times are asked for and X has none, or at least three quarters of neighbouring events tie (timestamps: all).
+        If `order` is "timestamps" and X has none, if X carries no order, or if its values are float32 numbers too large
+        to be exact.
     """
     timed = isinstance(X, Interactions) and X.timestamps is not None
     if order == "timestamps" and not timed:
@@ -177,21 +193,41 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
             f'{name}(order="timestamps") needs the times of events, and X has none: build it with '
             "Interactions.from_frame(df, user=..., item=..., timestamp=...) or set Interactions(X).timestamps."
         )
-    entries, times, positions = _times(X, order)
-    rows = np.repeat(np.arange(X.shape[0]), np.diff(entries.indptr))
-    ordered = times[positions]
-    same_row = rows[1:] == rows[:-1]
-    tied = (ordered[1:] == ordered[:-1])[same_row]
-    # Times of one session or day may tie often and the log still has an order; values that tie are ratings or counts.
-    limit = 1.0 if timed and order != "values" else 0.75
-    if len(tied) and tied.mean() >= limit:
+    reads_times = timed and order != "values"
+    if not reads_times and is_rounded(X.data):
         raise ValueError(
-            f"{name} learns from the order of events, and {tied.mean():.0%} of the neighbouring events in X have equal "
-            f"{'times' if limit == 1 else 'values'}, so X carries no order. Pass Interactions with timestamps "
-            "(Interactions.from_frame(df, user=..., item=..., timestamp=...)), or a matrix whose values are times; "
-            "ratings and weights are no times."
+            f"{name} reads the values of X as times, and X holds values too large for {X.dtype}, which rounds numbers "
+            f"above {exact_up_to(X.dtype)}, so that different times become equal. Pass the original times as float64, "
+            "or Interactions with timestamps."
+        )
+    n_pairs, n_tied = _tied_pairs(X, order)
+    has_pairs = n_pairs > 0
+    mostly_equal = (n_tied == n_pairs if reads_times else n_tied > _MOST * n_pairs)[has_pairs]
+    if len(mostly_equal) and (mostly_equal.all() if reads_times else mostly_equal.mean() > _MOST):
+        found = (
+            "all events of every row have equal times"
+            if reads_times
+            else f"{mostly_equal.mean():.0%} of the rows of X have mostly equal values"
+        )
+        raise ValueError(
+            f"{name} learns from the order of events, and {found}, so X carries no order. Pass Interactions with "
+            "timestamps (Interactions.from_frame(df, user=..., item=..., timestamp=...)), or a matrix whose values are "
+            "times; ratings and weights are no times."
         )
     return event_sequences(X, order)
+
+
+def _tied_pairs(X: sp.csr_array, order: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the pairs of neighbouring events of every row, and those of equal time; zeros are no events."""
+    entries, times, positions = _times(X, order)
+    positions = positions[entries.data[positions] != 0]
+    rows = np.repeat(np.arange(X.shape[0]), np.diff(entries.indptr))[positions]
+    ordered = times[positions]
+    same_row = rows[1:] == rows[:-1]
+    tied = same_row & (ordered[1:] == ordered[:-1])
+    n_rows = X.shape[0]
+    n_pairs = np.bincount(rows[1:][same_row], minlength=n_rows)
+    return n_pairs, np.bincount(rows[1:][tied], minlength=n_rows)
 
 
 def recency_weights(sequences: Sequences, decay: float, dtype: Any) -> sp.csr_array:

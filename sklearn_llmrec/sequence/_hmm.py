@@ -21,6 +21,9 @@ from sklearn_llmrec.interactions import (
 )
 from sklearn_llmrec.utils import Interval, documented, iterations, row_chunks
 
+# Rounds that every start gets before the one of the highest posterior goes on alone.
+_TRIAL_ROUNDS = 10
+
 
 @dataclass(frozen=True)
 class _Steps:
@@ -109,6 +112,14 @@ class _Chain:
         return float(np.log(chance).sum()), counts
 
 
+@dataclass
+class _Run:
+    """A search from one start: where it has come to, and the log-posterior per event before every round."""
+
+    chain: _Chain
+    curve: list[float]
+
+
 @documented(ORDER_TEXTS)
 class HMMRecommender(BaseRecommender):
     r"""Hidden Markov model: the user is in one of a few interests, which change from event to event.
@@ -129,9 +140,10 @@ class HMMRecommender(BaseRecommender):
         How many events, spread like all events, are added to those of every interest: more keeps interests of few
         events near the common taste.
     max_iter : int, default=50
-        Rounds of expectation and maximisation.
+        Rounds of expectation and maximisation. The first ten are made from two starts, one of interests that rarely
+        change and one of interests that follow one another; the better one goes on.
     tol : float, default=1e-3
-        A round that adds less than this to the log-posterior per event is the last.
+        A later round that adds less than this to the log-posterior per event is the last.
     {order}
     random_state : int, RandomState instance or None, default=None
         Where the search starts.
@@ -208,20 +220,29 @@ class HMMRecommender(BaseRecommender):
         counts = np.bincount(sequences.items, minlength=sequences.n_items) + 1.0
         shares: NDArray[np.float64] = counts / counts.sum()
         blocks = list(self._blocks(sequences))
-        chain = self._first(sequences, shares)
+        runs = [_Run(chain, []) for chain in self._starts(sequences, shares)]
         self.log_posterior_curve_: list[float] = []
         for _ in iterations(self, self.max_iter, X=X, stop=self._settled):
-            found = [chain.expected(steps) for steps in blocks]
-            value = sum(likelihood for likelihood, _ in found) + self._log_prior(chain, shares)
-            self.log_posterior_curve_.append(value / len(sequences.items))
-            chain = self._maximised([counts for _, counts in found], shares)
-        self.n_iter_ = len(self.log_posterior_curve_)
-        self.start_, self.transitions_ = chain.start, chain.transitions
-        self.components_ = chain.emissions
+            for run in runs:
+                self._advance(run, blocks, shares)
+            best = max(runs, key=lambda run: run.curve[-1])
+            self.log_posterior_curve_ = best.curve
+            if len(best.curve) == _TRIAL_ROUNDS:
+                runs = [best]
+        self.n_iter_ = len(best.curve)
+        self.start_, self.transitions_ = best.chain.start, best.chain.transitions
+        self.components_ = best.chain.emissions
+
+    def _advance(self, run: _Run, blocks: list[_Steps], shares: NDArray[np.float64]) -> None:
+        """Make one round of expectation and maximisation."""
+        found = [run.chain.expected(steps) for steps in blocks]
+        value = sum(likelihood for likelihood, _ in found) + self._log_prior(run.chain, shares)
+        run.curve.append(value / sum(len(steps.items) for steps in blocks))
+        run.chain = self._maximised([counts for _, counts in found], shares)
 
     def _settled(self) -> bool:
         curve = self.log_posterior_curve_
-        return len(curve) > 1 and curve[-1] - curve[-2] < self.tol
+        return len(curve) > _TRIAL_ROUNDS and curve[-1] - curve[-2] < self.tol
 
     def _blocks(self, sequences: Sequences) -> Iterator[_Steps]:
         """Histories with events, the longest first, as many at once as fit into a chunk."""
@@ -234,14 +255,28 @@ class HMMRecommender(BaseRecommender):
             if len(rows):
                 yield _Steps.of(sequences.take(rows))
 
-    def _first(self, sequences: Sequences, shares: NDArray[np.float64]) -> _Chain:
-        """Every user at random mostly in one interest, which rarely changes."""
+    def _starts(self, sequences: Sequences, shares: NDArray[np.float64]) -> list[_Chain]:
+        """Return two starts: interests that rarely change, as in tastes, and interests that follow one another.
+
+        Interests that are all alike are a saddle point of the posterior, where the first rounds gain nothing. Random
+        sums over users come closer to it with every user more, so they are brought to unit variance.
+        """
         rng = check_random_state(self.random_state)
         n = self.n_components
-        weights = rng.dirichlet(np.full(n, 0.1), size=len(sequences))
-        counts = np.asarray(sequences.counts(np.float64).T @ weights).T
-        same = np.full((n, n), 0.2 / n) + 0.8 * np.eye(n)
-        return _Chain(np.full(n, 1 / n), same, self._smoothed(counts, shares))
+        counts = sequences.counts(np.float64)
+        sums = np.asarray(counts.T @ rng.standard_normal((len(sequences), n))).T
+        scale = np.sqrt(np.asarray(counts.power(2).sum(axis=0)))
+        noise = sums / np.maximum(scale, 1)
+        start, events = np.full(n, 1 / n), len(sequences.items) / n
+        starts = []
+        for spread, transitions in (
+            (1.0, np.full((n, n), 0.2 / n) + 0.8 * np.eye(n)),
+            (2.0, rng.dirichlet(np.ones(n), size=n)),
+        ):
+            chosen = shares * np.exp(spread * noise)
+            chosen *= events / chosen.sum(axis=1, keepdims=True)
+            starts.append(_Chain(start, transitions, self._smoothed(chosen, shares)))
+        return starts
 
     def _smoothed(
         self, counts: NDArray[np.float64], shares: NDArray[np.float64]

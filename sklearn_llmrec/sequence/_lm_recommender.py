@@ -22,8 +22,12 @@ from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical, do
 
 _TEXTS = {
     **SEQUENCE_TEXTS,
-    "max_iter": "int\nEpochs.",
+    "early_stopping": """bool
+Whether to hide the last event of some users, stop when its log-probability gets no better, and keep the best
+epoch.""",
     "loss_curve_": "list of float\nMean loss of a token of every epoch.",
+    "validation_scores_": """list of float
+Mean log-probability of the hidden events after every epoch; empty without early stopping.""",
 }
 
 
@@ -75,7 +79,7 @@ class LMRecommender(TrainedOnSequences):
         The share of values dropped in training.
     max_length : int, default=50
         The latest events that are read; longer histories are trained on in windows.
-    {batch_size, learning_rate, regularization, max_iter}
+    {batch_size, learning_rate, regularization, max_iter, early_stopping, validation_fraction, n_iter_no_change}
     beam_size : int or None, default=None
         How many paths of the tree `recommend` follows at once. None follows all that can still lead to a better
         item than those found: an exact search, which agrees with `predict`. A number bounds the work, and may
@@ -87,7 +91,7 @@ class LMRecommender(TrainedOnSequences):
     {weights_}
     n_tokens_ : int
         Size of the vocabulary.
-    {loss_curve_, n_iter_, item_popularity_, n_features_in_}
+    {loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_, n_features_in_}
 
     See Also
     --------
@@ -155,7 +159,10 @@ class LMRecommender(TrainedOnSequences):
         batch_size: int = 64,
         learning_rate: float = 0.001,
         regularization: float = 0.0,
-        max_iter: int = 20,
+        max_iter: int = 100,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
         beam_size: int | None = None,
         checkpoint: str | Path | None = None,
         order: str = "auto",
@@ -180,6 +187,9 @@ class LMRecommender(TrainedOnSequences):
         self.learning_rate = learning_rate
         self.regularization = regularization
         self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.beam_size = beam_size
         self.checkpoint = checkpoint
         self.order = order
@@ -192,7 +202,7 @@ class LMRecommender(TrainedOnSequences):
     def _fit(self, X: sp.csr_array) -> None:
         require("torch", extra="llm")
         require("transformers", extra="llm")
-        from sklearn_llmrec.sequence._token_network import token_batches
+        from sklearn_llmrec.sequence._token_network import TokenHoldout, token_batches
 
         if self.n_components % self.n_heads:
             raise ValueError(
@@ -207,13 +217,18 @@ class LMRecommender(TrainedOnSequences):
         depends = sequences.items, sequences.bounds, catalogue.items, catalogue.bounds
         architecture = str(self.architecture)
         file, progress = self._progress(X, seed, architecture, *depends, max_iter=self.max_iter)
+        learned, holdout = sequences, None
+        if self.early_stopping:
+            learned, hidden = self._held_out(sequences, progress.seed)
+            holdout = None if hidden is None else TokenHoldout(*hidden, catalogue)
         self._train_network(
             X,
             self._network(progress.seed),
-            partial(token_batches, sequences, catalogue, self.max_length, self.batch_size),
+            partial(token_batches, learned, catalogue, self.max_length, self.batch_size),
             ("softmax", np.ones(self.n_tokens_), 1),
             (file, progress),
             max_iter=self.max_iter,
+            holdout=holdout,
         )
 
     def _item_tokens(self, X: sp.csr_array, seed: int) -> Sequences:

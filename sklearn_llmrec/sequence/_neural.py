@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import best_of_block
 from sklearn_llmrec._networks import (
-    STOPPING_CONSTRAINTS,
     Batch,
     TrainedOnSequences,
     next_item_batches,
@@ -41,7 +40,6 @@ class SequenceNetworkRecommender(TrainedOnSequences):
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **TrainedOnSequences._parameter_constraints,
-        **STOPPING_CONSTRAINTS,
         "loss": [StrOptions({"auto", "softmax", "sampled_softmax", "bce", "gbce"})],
         "n_negatives": [Interval(Integral, 1, None, closed="left")],
         "item_embeddings": ["array-like", None],
@@ -52,9 +50,6 @@ class SequenceNetworkRecommender(TrainedOnSequences):
     _masks: ClassVar[bool] = False
     loss: str
     n_negatives: int
-    early_stopping: bool
-    validation_fraction: float
-    n_iter_no_change: int
     item_embeddings: ArrayLike | None
     embedding_training: str
     warm_start: bool
@@ -125,7 +120,7 @@ class SequenceNetworkRecommender(TrainedOnSequences):
 
     def _train(self, X: sp.csr_array, max_iter: int, *, go_on: bool, validate: bool) -> None:
         torch = require("torch", extra="deep")
-        from sklearn_llmrec._networks import from_numpy, seeded
+        from sklearn_llmrec._networks import Holdout, from_numpy, seeded
 
         sequences = fit_sequences(X, self.order, type(self).__name__)
         start = self._start_vectors(X.shape[1])
@@ -141,10 +136,11 @@ class SequenceNetworkRecommender(TrainedOnSequences):
         elif start is not None:
             with torch.no_grad():
                 network.items[:, : start.shape[1]] = torch.from_numpy(start)
-        learned, holdout = (sequences, None)
+        self._require_order(sequences)
+        learned, holdout = sequences, None
         if validate:
-            learned, holdout = self._held_out(sequences, progress.seed)
-        self._require_order(learned)
+            learned, hidden = self._held_out(sequences, progress.seed)
+            holdout = None if hidden is None else Holdout(*hidden, not sequences.has_repeats)
         counts = np.bincount(learned.items, minlength=X.shape[1])
         self._train_network(
             X,
@@ -157,20 +153,6 @@ class SequenceNetworkRecommender(TrainedOnSequences):
             holdout=holdout,
             go_on=go_on,
         )
-
-    def _held_out(self, sequences: Sequences, seed: int) -> tuple[Sequences, Any]:
-        """Sequences without the last event of some users, and these events."""
-        from sklearn_llmrec._networks import Holdout
-
-        able = np.flatnonzero(sequences.lengths >= 3)
-        chosen = np.random.default_rng(seed).permutation(able)
-        chosen = np.sort(chosen[: int(self.validation_fraction * len(able))])
-        if not len(chosen):
-            return sequences, None
-        rows = np.zeros(len(sequences), dtype=bool)
-        rows[chosen] = True
-        learned, targets = sequences.without_last(rows)
-        return learned, Holdout(learned.take(chosen), targets, not sequences.has_repeats)
 
     def _start_vectors(self, n_items: int) -> NDArray[np.float32] | None:
         """The given item vectors at the width of the network."""

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec._networks import Batch, bucketed, gather
 from sklearn_llmrec.interactions import Sequences, windows
-from sklearn_llmrec.sequence._item_tokens import BEGIN
+from sklearn_llmrec.sequence._item_tokens import BEGIN, prefixes
 from sklearn_llmrec.sequence._trie import Trie, log_shares
 from sklearn_llmrec.utils import require
 
@@ -88,6 +89,39 @@ def token_batches(
         inputs[:, 1:] = inputs[:, :-1].copy()
         inputs[:, 0] = BEGIN
         yield Batch(inputs, lengths, targets)
+
+
+@dataclass
+class TokenHoldout:
+    """Histories of some users and the items that came next, as tokens."""
+
+    histories: Sequences
+    targets: NDArray[np.int64]
+    catalogue: Sequences
+
+    def score(self, network: TokenNetwork, max_length: int, mask: bool) -> float:
+        """Return the mean log-probability of the items, each the sum over its tokens."""
+        read = prefixes(self.histories.tail(max_length), self.catalogue)
+        told = self.catalogue.take(self.targets)
+        # Input: a prefix and all tokens of the item but the last; the targets are the item's tokens.
+        lengths = read.lengths + told.lengths - 1
+        order = np.argsort(lengths, kind="stable")
+        device = network.item_vectors().device
+        network.eval()
+        total = 0.0
+        with torch.inference_mode():
+            for start in range(0, len(order), _ROWS):
+                rows = order[start : start + _ROWS]
+                both = Sequences.joined(read.take(rows), told.take(rows)).padded(BEGIN)
+                inputs, following = both[:, :-1], both[:, 1:]
+                place = np.arange(inputs.shape[1])
+                begin, end = read.lengths[rows, None] - 1, lengths[rows, None]
+                wanted = torch.from_numpy((place >= begin) & (place < end)).to(device)
+                outputs = network(torch.from_numpy(inputs).to(device), wanted)[wanted]
+                targets = torch.from_numpy(following).to(device)[wanted]
+                scores = outputs @ network.item_vectors().T
+                total -= float(torch.nn.functional.cross_entropy(scores, targets, reduction="sum"))
+        return total / len(order)
 
 
 class Reader:
