@@ -76,7 +76,7 @@ class AnnotatedArray(sp.csr_array):
 
     @item_ids.setter
     def item_ids(self, ids: ArrayLike | None) -> None:
-        owned = None if ids is None else as_ids(ids, "item_ids").copy()
+        owned = None if ids is None else frozen(as_ids(ids, "item_ids").copy())
         self._item_ids = self._checked("item_ids", owned, 1)
 
     @property
@@ -178,7 +178,7 @@ class AnnotatedArray(sp.csr_array):
             result._user_ids = take_rows(self.user_ids, rows)
             result._user_features = take_rows(self.user_features, rows)
         if columns is not None:
-            result._item_ids = take_rows(self.item_ids, columns)
+            result._item_ids = frozen(take_rows(self.item_ids, columns))
             result._item_features = take_rows(self.item_features, columns)
         return result
 
@@ -286,6 +286,12 @@ class AnnotatedArray(sp.csr_array):
         self.indptr = np.searchsorted(starts, self.indptr).astype(self.indptr.dtype)
         self._timestamps, self._log_order = latest, logged
         self.has_canonical_format = True
+
+
+def frozen(ids: NDArray[Any]) -> NDArray[Any]:
+    """Make ids read-only, so that matrices and fitted models may share one array of them."""
+    ids.flags.writeable = False
+    return ids
 
 
 def _fitting(values: Any, shape: tuple[int, ...], axis: int) -> Any:

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions import _event_log
-from sklearn_llmrec.interactions._array import AnnotatedArray
+from sklearn_llmrec.interactions._array import AnnotatedArray, frozen
 from sklearn_llmrec.interactions._entries import (
     as_times,
     is_coordinates,
@@ -287,7 +287,7 @@ class Interactions(AnnotatedArray):
         )
         X = cls((parts.data, parts.indices, parts.indptr), shape=parts.shape)
         X._timestamps, X._log_order = parts.timestamps, parts.log_order
-        X._user_ids, X._item_ids = parts.user_ids, parts.item_ids
+        X._user_ids, X._item_ids = parts.user_ids, frozen(parts.item_ids)
         X._user_features, X._item_features = parts.user_features, parts.item_features
         X._table, X.report_ = (user, item, parts.library), parts.report
         return X

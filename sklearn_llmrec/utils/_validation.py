@@ -150,10 +150,14 @@ def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> 
     if reset:
         vars(estimator).pop("item_ids_", None)
         if ids is not None:
-            estimator.item_ids_ = ids.copy()
+            # What nobody can change need not be copied, and the same array later needs no comparison.
+            estimator.item_ids_ = ids.copy() if ids.flags.writeable else ids
         return
     known = getattr(estimator, "item_ids_", None)
-    if ids is None or known is None or (same := equal_ids(ids, known)).all():
+    if ids is None or known is None or (ids is known and not ids.flags.writeable):
+        return
+    same = equal_ids(ids, known)
+    if same.all():
         return
     column = int(np.argmin(same))
     here, there = ids[[column]].tolist()[0], known[[column]].tolist()[0]
