@@ -288,9 +288,10 @@ class AnnotatedArray(sp.csr_array):
         self.has_canonical_format = True
 
 
-def frozen(ids: NDArray[Any]) -> NDArray[Any]:
+def frozen(ids: NDArray[Any] | None) -> NDArray[Any] | None:
     """Make ids read-only, so that matrices and fitted models may share one array of them."""
-    ids.flags.writeable = False
+    if ids is not None:
+        ids.flags.writeable = False
     return ids
 
 
