@@ -19,6 +19,7 @@ from sklearn_llmrec.base._item_to_item import (
 )
 from sklearn_llmrec.base._last_step import last_step as last_step, needs_order as needs_order
 from sklearn_llmrec.base._partial_fit import KeepsRowsMixin as KeepsRowsMixin, PartialFitMixin
+from sklearn_llmrec.base._ratings import RatingMixin
 from sklearn_llmrec.base._recommend import recommend
 from sklearn_llmrec.base._recommender import BaseRecommender
 from sklearn_llmrec.base._similar import SimilarItemsMixin
@@ -40,6 +41,7 @@ __all__ = [
     "ExplainMixin",
     "ItemToItemRecommender",
     "PartialFitMixin",
+    "RatingMixin",
     "RecommenderTags",
     "Scores",
     "SimilarItemsMixin",

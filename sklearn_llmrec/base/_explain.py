@@ -83,8 +83,8 @@ class ExplainMixin:
         -------
         contributions : csr_array of shape (n_users, n_items) or (n_users * k, n_items)
             Row u (of lists: row ``u * k + r``) sums to the score of ``items[u]`` (``items[u, r]``)
-            for row u of X; of a rating model, to how far the rating lies from its baseline. An item
-            without evidence has no contributions.
+            for row u of X; of a rating model, to the predicted rating minus its baseline, which
+            `predict_baseline` returns. An item without evidence has no contributions.
 
         Raises
         ------

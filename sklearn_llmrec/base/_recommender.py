@@ -332,15 +332,19 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             known = scores != 0
         else:
             known = np.ones(scores.shape, dtype=bool)
+        # Three columns tell most rows apart before whole rows are read.
         flat = np.flatnonzero(
             (scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2])
         )
         flat = flat[np.ptp(scores[flat], axis=1) == 0] if len(flat) else flat
-        flat = np.union1d(flat, np.flatnonzero(rows_without_entries(X)))
+        empty = np.flatnonzero(rows_without_entries(X))
         if not complete and not known.all():
             fill_unknown(scores, self.item_popularity_)
-        if len(flat):
-            scores[flat], known[flat] = self._fallback_scores().astype(X.dtype), False
+        known[flat] = known[empty] = False
+        # Equal ratings are the level of the user, though they rank nothing.
+        replaced = empty if self._tags_.predicts_ratings else np.union1d(flat, empty)
+        if len(replaced):
+            scores[replaced] = self._fallback_scores().astype(X.dtype)
         return Scores(scores, known)
 
     def _best(

@@ -25,6 +25,9 @@ class RecommenderTags:
     zero_is_unknown : bool, default=False
         Whether a score of exactly 0 means that nothing is known about the item. The base then ranks such items by
         popularity, below all others.
+    predicts_ratings : bool, default=False
+        Whether scores are ratings. A row of equal scores then is the level of its user, and stays; of other models the
+        base replaces it by popularity.
     ranks_candidates : bool, default=False
         Whether `_topk_rows` takes ``candidates=``, a sorted array of columns.
 
@@ -39,6 +42,7 @@ class RecommenderTags:
     needs_order: bool = False
     keeps_input: bool = False
     zero_is_unknown: bool = False
+    predicts_ratings: bool = False
     ranks_candidates: bool = False
 
 

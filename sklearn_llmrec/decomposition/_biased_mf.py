@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from sklearn_llmrec._kernels import unit_rows, with_data
-from sklearn_llmrec.base import Biases, ExplainMixin, SimilarItemsMixin
+from sklearn_llmrec.base import Biases, ExplainMixin, RatingMixin, SimilarItemsMixin
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
 from sklearn_llmrec.decomposition._factors import ridge_rows
 from sklearn_llmrec.utils import Interval
 
 
-class BiasedMF(ContinuedFitMixin, ExplainMixin, SimilarItemsMixin):
+class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
     r"""Ratings as a mean, biases of users and items, and the product of their factors.
 
     Minimises over the ratings that are there
@@ -168,6 +168,9 @@ class BiasedMF(ContinuedFitMixin, ExplainMixin, SimilarItemsMixin):
         ratings: NDArray[np.float64] = users[:, :-1] @ self.components_
         ratings += users[:, -1:] + (self.mean_ + self.item_bias_)
         return ratings
+
+    def _baseline(self, X: sp.csr_array) -> NDArray[np.float64]:
+        return np.tile(self._fallback_scores(), (X.shape[0], 1))
 
     def _fallback_scores(self) -> NDArray[Any]:
         return self.mean_ + self.item_bias_

@@ -7,11 +7,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.base import BaseRecommender, Biases
+from sklearn_llmrec.base import Biases, RatingMixin
 from sklearn_llmrec.utils import Interval
 
 
-class BaselineRecommender(BaseRecommender):
+class BaselineRecommender(RatingMixin):
     r"""Ratings as a mean plus shrunken biases of users and items.
 
     Minimises over the ratings that are there
@@ -92,8 +92,11 @@ class BaselineRecommender(BaseRecommender):
         self.mean_ = self._biases_.mean
         self.item_bias_ = self._biases_.item
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+    def _baseline(self, X: sp.csr_array) -> NDArray[np.float64]:
         return self._biases_.dense(X)
+
+    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+        return self._baseline(X)
 
     def _fallback_scores(self) -> NDArray[np.float64]:
         return self._biases_.fallback

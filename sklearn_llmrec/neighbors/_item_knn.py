@@ -8,7 +8,14 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import entry_rows, with_data
-from sklearn_llmrec.base import Biases, ItemToItemRecommender, KeepsRowsMixin, Tags, columns_of
+from sklearn_llmrec.base import (
+    Biases,
+    ItemToItemRecommender,
+    KeepsRowsMixin,
+    RatingMixin,
+    Tags,
+    columns_of,
+)
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
@@ -29,7 +36,7 @@ from sklearn_llmrec.utils import documented
 @documented(
     neighbor_texts("candidate", "user", "columns", "scores sum", "items that the row rated")
 )
-class ItemKNN(KeepsRowsMixin, ItemToItemRecommender):
+class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
     r"""Item-based nearest neighbours: an item scores by how similar its neighbours in the history are.
 
     With :math:`s_{ij}` the similarity of the columns i and j of X, the score of item j for a row x is
@@ -145,6 +152,10 @@ class ItemKNN(KeepsRowsMixin, ItemToItemRecommender):
         self._nearest_ = None if self.max_neighbors is None else nearest
         self._biases_ = None if self.center is None else Biases(X, self.center)
 
+    def _baseline(self, X: sp.csr_array) -> NDArray[np.float64]:
+        assert self._biases_ is not None
+        return self._biases_.dense(X)
+
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
         if self._biases_ is None:
             return super()._score_rows(X)
@@ -199,4 +210,5 @@ class ItemKNN(KeepsRowsMixin, ItemToItemRecommender):
         tags = super().__sklearn_tags__()
         # A rating of exactly zero is a rating.
         tags.recommender_tags.zero_is_unknown = self.center is None
+        tags.recommender_tags.predicts_ratings = self.center is not None
         return tags

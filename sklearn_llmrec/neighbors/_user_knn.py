@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import entry_rows, masked_topk, with_data, with_mask, without_mask
-from sklearn_llmrec.base import Biases, ExplainMixin, KeepsRowsMixin, Tags
+from sklearn_llmrec.base import Biases, ExplainMixin, KeepsRowsMixin, RatingMixin, Tags
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
@@ -31,7 +31,7 @@ _NEIGHBOR_BYTES = 32
 
 
 @documented(neighbor_texts("user", "item", "rows", "votes are", "users who rated the item"))
-class UserKNN(ExplainMixin, KeepsRowsMixin):
+class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     r"""User-based nearest neighbours: an item scores by how similar the users are who had it.
 
     With :math:`s_{uv}` the similarity of the row u and the row v of the fitted matrix, the score of
@@ -142,6 +142,10 @@ class UserKNN(ExplainMixin, KeepsRowsMixin):
             self._compared(X), self.n_neighbors, n_threads=effective_n_jobs(self.n_jobs)
         )
 
+    def _baseline(self, X: sp.csr_array) -> NDArray[np.float64]:
+        assert self._biases_ is not None
+        return self._biases_.dense(X)
+
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
         votes = self.fitted_users_
         if self._biases_ is None:
@@ -231,4 +235,5 @@ class UserKNN(ExplainMixin, KeepsRowsMixin):
         tags = super().__sklearn_tags__()
         # A rating of exactly zero is a rating.
         tags.recommender_tags.zero_is_unknown = self.center is None
+        tags.recommender_tags.predicts_ratings = self.center is not None
         return tags
