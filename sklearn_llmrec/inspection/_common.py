@@ -1,6 +1,7 @@
 """What the displays share: measuring several models, intervals, axes and words."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
@@ -13,10 +14,19 @@ from sklearn_llmrec.metrics import (
     bootstrap_interval,
     check_matrix,
     common_holdout,
+    has_history,
     parse,
     ranking_scorer,
 )
-from sklearn_llmrec.model_selection import Measured, figure, measure, measure_lists, named
+from sklearn_llmrec.model_selection import (
+    Measured,
+    describe_users,
+    figure,
+    measure_and_history,
+    measure_lists,
+    named,
+    warn_if_fitted_on_targets,
+)
 from sklearn_llmrec.utils import require
 
 # Characters of a line of a legend.
@@ -47,23 +57,58 @@ def as_rows(X: Any) -> Any:
     return check_matrix(X, "X")
 
 
-def of_estimators(
-    estimators: Any, X: Any, y: Any, metrics: list[str], **settings: Any
-) -> dict[str, Measured]:
-    """The values of all metrics under every fitted model."""
+@dataclass
+class Counted:
+    """The values of all metrics under every model, and the users behind them."""
+
+    values: dict[str, Measured]
+    n_users: int
+    n_without_history: int | None  # None where what was visible is not known
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """The numbers of users, as displays take them."""
+        return {"n_users": self.n_users, "n_without_history": self.n_without_history}
+
+
+def of_estimators(estimators: Any, X: Any, y: Any, metrics: list[str], **settings: Any) -> Counted:
+    """The values of all metrics under every fitted model; warns where these have learned the targets."""
     models = named(estimators)
     settings["holdout"] = common_holdout(settings["holdout"], models.values())
     scorer = ranking_scorer(metrics, **settings)
     X = as_rows(X)
-    return {name: measure(scorer, model, X, y) for name, model in models.items()}
+    warn_if_fitted_on_targets(models, X, y)
+    found = {name: measure_and_history(scorer, model, X, y) for name, model in models.items()}
+    values = {name: measured for name, (measured, _) in found.items()}
+    return counted(values, next(iter(found.values()))[1])
 
 
-def of_predictions(y_true: Any, y_pred: Any, metrics: list[str], seen: Any) -> dict[str, Measured]:
+def counted(values: dict[str, Measured], known: NDArray[np.bool_] | None) -> Counted:
+    """Count the users that some metric of some model counts: all, and those without history."""
+    per_row = [
+        value for of_model in values.values() for value in of_model.values() if np.ndim(value)
+    ]
+    if not per_row:
+        n_without = None if known is None else int(np.count_nonzero(~known))
+        return Counted(values, 0 if known is None else len(known), n_without)
+    rows = ~np.isnan(np.array(per_row)).all(axis=0)
+    n_without = None if known is None else int(np.count_nonzero(rows & ~known))
+    return Counted(values, int(np.count_nonzero(rows)), n_without)
+
+
+def of_predictions(y_true: Any, y_pred: Any, metrics: list[str], seen: Any) -> Counted:
     """The same from lists or scores by name, or of one model."""
-    return {
+    values = {
         name: measure_lists(metrics, y_true, one, seen)
         for name, one in by_name(y_pred, "y_pred").items()
     }
+    return counted(values, None if seen is None else has_history(as_rows(seen)))
+
+
+def caption(what: str, confidence: float, n_users: int | None, n_without: int | None) -> str:
+    """Say what bars or bands are, and how many users stand behind a figure."""
+    text = f"{what}: {100 * confidence:g} % intervals"
+    return text if not n_users else f"{text}\n{describe_users(n_users, n_without)}"
 
 
 def by_name(arrays: Any, what: str) -> dict[str, Any]:

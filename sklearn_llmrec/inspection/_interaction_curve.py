@@ -10,7 +10,9 @@ from sklearn_llmrec.inspection._common import (
     as_rows,
     axes,
     best_first,
+    caption,
     check_metric,
+    counted,
     direction,
     finish,
     means_and_intervals,
@@ -18,7 +20,7 @@ from sklearn_llmrec.inspection._common import (
 )
 from sklearn_llmrec.interactions import part
 from sklearn_llmrec.metrics import ranking_scorer
-from sklearn_llmrec.model_selection import measure, named
+from sklearn_llmrec.model_selection import measure_and_history, named
 
 
 class InteractionCurveDisplay:
@@ -40,6 +42,8 @@ class InteractionCurveDisplay:
         Name of the metric, with its cut-off.
     confidence : float, default=0.95
         Level of the intervals.
+    n_users, n_without_history : int or None, default=None
+        Users that are measured, and those of them without a visible interaction; None where it is not known.
 
     Attributes
     ----------
@@ -68,7 +72,10 @@ class InteractionCurveDisplay:
         curves: dict[str, NDArray[np.float64]],
         metric: str,
         confidence: float = 0.95,
+        n_users: int | None = None,
+        n_without_history: int | None = None,
     ) -> None:
+        self.n_users, self.n_without_history = n_users, n_without_history
         self.n_interactions, self.curves = n_interactions, curves
         self.metric, self.confidence = metric, confidence
 
@@ -128,6 +135,7 @@ class InteractionCurveDisplay:
             random_state=random_state,
         )
         models, values = named(estimators), []
+        known: NDArray[np.bool_] = np.empty(0, dtype=bool)
         visible, y = scorer.hide(as_rows(X), y, models.values())
         rank = np.random.default_rng(random_state).permutation(visible.nnz)
         sizes = np.maximum(1, np.rint(shares * visible.nnz)).astype(np.int64)
@@ -135,10 +143,18 @@ class InteractionCurveDisplay:
             thinned = part(visible, rank < size)
             for model in models.values():
                 fitted = clone(model).fit(thinned)
-                values.append(measure(scorer, fitted, visible, y)[metric])
+                measured, known = measure_and_history(scorer, fitted, visible, y)
+                values.append(measured[metric])
         found = means_and_intervals(values, confidence, random_state)
         curves = {name: found[:, i :: len(models)] for i, name in enumerate(models)}
-        display = cls(n_interactions=sizes, curves=curves, metric=metric, confidence=confidence)
+        users = counted({"model": {metric: values[-1]}}, known)
+        display = cls(
+            n_interactions=sizes,
+            curves=curves,
+            metric=metric,
+            confidence=confidence,
+            **users.counts,
+        )
         return display.plot(ax=ax, **kwargs)
 
     def plot(self, *, ax: Any = None, **kwargs: Any) -> Self:
@@ -170,5 +186,7 @@ class InteractionCurveDisplay:
         self.ax_.locator_params(axis="x", nbins=6)
         self.ax_.set_xlabel("interactions in the fit")
         self.ax_.set_ylabel(f"{words(self.metric)}, mean over users{direction(self.metric)}")
-        finish(self.ax_, title=f"bands: {100 * self.confidence:g} % intervals")
+        finish(
+            self.ax_, title=caption("bands", self.confidence, self.n_users, self.n_without_history)
+        )
         return self

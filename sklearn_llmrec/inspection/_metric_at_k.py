@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_llmrec.inspection._common import (
+    Counted,
     as_rows,
     axes,
     best_first,
+    caption,
     check_metric,
     direction,
     finish,
@@ -17,7 +19,6 @@ from sklearn_llmrec.inspection._common import (
     of_predictions,
     words,
 )
-from sklearn_llmrec.model_selection import Measured
 
 _KS = (1, 2, 5, 10, 20, 50)
 
@@ -37,6 +38,8 @@ class MetricAtKDisplay:
         Name of the metric, without cut-off.
     confidence : float, default=0.95
         Level of the intervals.
+    n_users, n_without_history : int or None, default=None
+        Users that are measured, and those of them without a visible interaction; None where it is not known.
 
     Attributes
     ----------
@@ -65,7 +68,10 @@ class MetricAtKDisplay:
         curves: dict[str, NDArray[np.float64]],
         metric: str,
         confidence: float = 0.95,
+        n_users: int | None = None,
+        n_without_history: int | None = None,
     ) -> None:
+        self.n_users, self.n_without_history = n_users, n_without_history
         self.ks, self.curves = ks, curves
         self.metric, self.confidence = metric, confidence
 
@@ -153,18 +159,19 @@ class MetricAtKDisplay:
     @classmethod
     def _of(
         cls,
-        measured: dict[str, Measured],
+        measured: Counted,
         metric: str,
         ks: list[int],
         confidence: float,
         random_state: int,
     ) -> Self:
-        values = [value for of_model in measured.values() for value in of_model.values()]
+        values = [value for of_model in measured.values.values() for value in of_model.values()]
         found = means_and_intervals(values, confidence, random_state)
         curves = {
-            name: found[:, i * len(ks) : (i + 1) * len(ks)] for i, name in enumerate(measured)
+            name: found[:, i * len(ks) : (i + 1) * len(ks)]
+            for i, name in enumerate(measured.values)
         }
-        return cls(ks=ks, curves=curves, metric=metric, confidence=confidence)
+        return cls(ks=ks, curves=curves, metric=metric, confidence=confidence, **measured.counts)
 
     def plot(self, *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the curves.
@@ -195,7 +202,9 @@ class MetricAtKDisplay:
         self.ax_.set_ylabel(
             words(self.metric + "@k") + ", mean over users" + direction(self.metric)
         )
-        finish(self.ax_, title=f"bands: {100 * self.confidence:g} % intervals")
+        finish(
+            self.ax_, title=caption("bands", self.confidence, self.n_users, self.n_without_history)
+        )
         return self
 
 

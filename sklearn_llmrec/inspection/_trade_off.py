@@ -3,7 +3,9 @@
 from typing import Any, Self
 
 from sklearn_llmrec.inspection._common import (
+    Counted,
     axes,
+    caption,
     check_metric,
     direction,
     finish,
@@ -31,6 +33,8 @@ class TradeOffDisplay:
         Names of the metrics, with cut-offs.
     confidence : float, default=0.95
         Level of the intervals.
+    n_users, n_without_history : int or None, default=None
+        Users that are measured, and those of them without a visible interaction; None where it is not known.
 
     Attributes
     ----------
@@ -61,7 +65,10 @@ class TradeOffDisplay:
         x_metric: str,
         y_metric: str,
         confidence: float = 0.95,
+        n_users: int | None = None,
+        n_without_history: int | None = None,
     ) -> None:
+        self.n_users, self.n_without_history = n_users, n_without_history
         self.points = points
         self.x_metric, self.y_metric, self.confidence = x_metric, y_metric, confidence
 
@@ -174,18 +181,19 @@ class TradeOffDisplay:
         -------
         display : TradeOffDisplay
         """
-        measured: dict[str, Measured] = {name: {} for name in comparison.names}
+        values: dict[str, Measured] = {name: {} for name in comparison.names}
         for metric in (x_metric, y_metric):
-            values = comparison.per_user.get(metric, list(comparison[metric].values()))
-            for name, value in zip(comparison.names, values):
-                measured[name][metric] = value
+            found = comparison.per_user.get(metric, list(comparison[metric].values()))
+            for name, value in zip(comparison.names, found):
+                values[name][metric] = value
+        measured = Counted(values, comparison.n_users, comparison.n_without_history)
         confidence = comparison.confidence
         return cls._of(measured, x_metric, y_metric, confidence, random_state).plot(ax=ax, **kwargs)
 
     @classmethod
     def _of(
         cls,
-        measured: dict[str, Measured],
+        measured: Counted,
         x_metric: str,
         y_metric: str,
         confidence: float,
@@ -195,12 +203,20 @@ class TradeOffDisplay:
             check_metric(metric, per_user=False)
         x, y = (
             means_and_intervals(
-                [of_model[metric] for of_model in measured.values()], confidence, random_state
+                [of_model[metric] for of_model in measured.values.values()],
+                confidence,
+                random_state,
             )
             for metric in (x_metric, y_metric)
         )
-        points = {name: (tuple(x[:, i]), tuple(y[:, i])) for i, name in enumerate(measured)}
-        return cls(points=points, x_metric=x_metric, y_metric=y_metric, confidence=confidence)
+        points = {name: (tuple(x[:, i]), tuple(y[:, i])) for i, name in enumerate(measured.values)}
+        return cls(
+            points=points,
+            x_metric=x_metric,
+            y_metric=y_metric,
+            confidence=confidence,
+            **measured.counts,
+        )
 
     def plot(self, *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the points.
@@ -232,7 +248,9 @@ class TradeOffDisplay:
         self.ax_.set_ylabel(words(self.y_metric) + direction(self.y_metric))
         finish(self.ax_, legend=False)
         self.ax_.set_title(
-            f"bars: {100 * self.confidence:g} % intervals", fontsize="small", loc="left"
+            caption("bars", self.confidence, self.n_users, self.n_without_history),
+            fontsize="small",
+            loc="left",
         )
         self.texts_ = self._names()
         return self

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_llmrec.inspection._common import (
+    Counted,
     as_rows,
     axes,
     best_first,
+    caption,
     check_metric,
     direction,
     finish,
@@ -18,7 +20,7 @@ from sklearn_llmrec.inspection._common import (
     words,
 )
 from sklearn_llmrec.metrics import ranking_scorer
-from sklearn_llmrec.model_selection import Measured, named
+from sklearn_llmrec.model_selection import named
 
 
 class UserActivityDisplay:
@@ -36,6 +38,8 @@ class UserActivityDisplay:
         Name of the metric, with its cut-off.
     confidence : float, default=0.95
         Level of the intervals.
+    n_users, n_without_history : int or None, default=None
+        Users that are measured, and those of them without a visible interaction; None where it is not known.
 
     Attributes
     ----------
@@ -63,7 +67,10 @@ class UserActivityDisplay:
         curves: dict[str, NDArray[np.float64]],
         metric: str,
         confidence: float = 0.95,
+        n_users: int | None = None,
+        n_without_history: int | None = None,
     ) -> None:
+        self.n_users, self.n_without_history = n_users, n_without_history
         self.groups, self.curves = groups, curves
         self.metric, self.confidence = metric, confidence
 
@@ -95,7 +102,8 @@ class UserActivityDisplay:
         metric : str, default="ndcg@10"
             A metric with a value per user.
         n_groups : int, default=5
-            Number of groups of about equal size; fewer where many users have equal activity.
+            Number of groups of about equal size; fewer where many users have equal activity. Users without a visible
+        interaction are a group of their own beside these.
         confidence : float, default=0.95
             Level of the intervals.
         random_state : int, default=0
@@ -163,14 +171,14 @@ class UserActivityDisplay:
     @classmethod
     def _of(
         cls,
-        measured: dict[str, Measured],
+        measured: Counted,
         activity: NDArray[Any],
         metric: str,
         n_groups: int,
         confidence: float,
         random_state: int,
     ) -> Self:
-        values = {name: np.asarray(of_model[metric]) for name, of_model in measured.items()}
+        values = {name: np.asarray(of_model[metric]) for name, of_model in measured.values.items()}
         counted = ~np.isnan(np.array(list(values.values()))).all(axis=0)
         members = equal_groups(activity, counted, n_groups)
         groups = [
@@ -185,7 +193,9 @@ class UserActivityDisplay:
             ]
         )
         curves = {name: found[:, :, i].T for i, name in enumerate(values)}
-        return cls(groups=groups, curves=curves, metric=metric, confidence=confidence)
+        return cls(
+            groups=groups, curves=curves, metric=metric, confidence=confidence, **measured.counts
+        )
 
     def plot(self, *, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the curves.
@@ -215,17 +225,26 @@ class UserActivityDisplay:
         self.ax_.set_xticks(places, labels, fontsize="small")
         self.ax_.set_xlabel("visible interactions of the user")
         self.ax_.set_ylabel(f"{words(self.metric)}, mean over users{direction(self.metric)}")
-        finish(self.ax_, title=f"bars: {100 * self.confidence:g} % intervals")
+        finish(
+            self.ax_, title=caption("bars", self.confidence, self.n_users, self.n_without_history)
+        )
         return self
 
 
 def equal_groups(
     activity: NDArray[Any], counted: NDArray[np.bool_], n_groups: int
 ) -> list[NDArray[np.intp]]:
-    """Rows of users in groups of about equal size, ascending; equal activity is never parted."""
+    """Rows of users in groups of about equal size, ascending; equal activity is never parted.
+
+    Users without a visible interaction are the first group, whatever their number.
+    """
     if n_groups < 1:
         raise ValueError(f"n_groups must be at least 1, got {n_groups}.")
-    rows = np.flatnonzero(counted)
+    without = np.flatnonzero(counted & (activity == 0))
+    rows = np.flatnonzero(counted & (activity > 0))
+    if not len(rows):
+        return [without]
     edges = np.quantile(activity[rows], np.arange(1, n_groups) / n_groups, method="higher")
     group = np.searchsorted(np.unique(edges), activity[rows], side="left")
-    return [rows[group == one] for one in np.unique(group)]
+    groups = [rows[group == one] for one in np.unique(group)]
+    return [without, *groups] if len(without) else groups

@@ -34,6 +34,11 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
         missing = np.isnat(times)
         times = _unix_seconds(times)
     elif times.dtype.kind in "iu":
+        if times.dtype == np.uint64 and len(times) and times.max() > np.iinfo(np.int64).max:
+            raise ValueError(
+                f"timestamps hold {times.max()}, and times are kept as int64, up to {np.iinfo(np.int64).max}: larger "
+                "ones would wrap around. Subtract a constant, or pass another unit."
+            )
         return times.astype(np.int64, copy=False)
     elif times.dtype.kind == "f":
         missing = ~np.isfinite(times)

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_array
 
-from sklearn_llmrec.interactions._entries import order_in_rows
+from sklearn_llmrec.interactions._entries import as_times, order_in_rows
 from sklearn_llmrec.interactions._interactions import Interactions
 from sklearn_llmrec.interactions._tables import take_rows
 from sklearn_llmrec.utils import as_csr, as_numeric, canonical, refuse_triples
@@ -185,7 +185,7 @@ def entry_times(M: sp.csr_array, order: str) -> NDArray[Any]:
             "This split needs times, and X has none: build X with Interactions.from_frame(..., timestamp=...), set "
             "X.timestamps, or, if the values of X are times, pass order='values'."
         )
-    return np.asarray(M.data)
+    return as_times(M.data.astype(np.int8) if M.data.dtype.kind == "b" else M.data)
 
 
 def baskets_in_time(M: sp.csr_array, order: str, keep_baskets: bool) -> Baskets:

@@ -54,7 +54,10 @@ from sklearn_llmrec.metrics._registry import (
     parse_all as parse_all,
 )
 from sklearn_llmrec.metrics._scorer import get_ranking_scorer_names, ranking_scorer
-from sklearn_llmrec.metrics._scoring import common_holdout as common_holdout
+from sklearn_llmrec.metrics._scoring import (
+    common_holdout as common_holdout,
+    has_history as has_history,
+)
 from sklearn_llmrec.metrics._several import ranking_metrics
 
 __all__ = [

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from sklearn_llmrec.metrics._hits import Floats
 from sklearn_llmrec.metrics._inputs import check_matrix
 from sklearn_llmrec.metrics._registry import unknown_name
-from sklearn_llmrec.metrics._scoring import Scorer, as_rows
+from sklearn_llmrec.metrics._scoring import Scorer, as_rows, has_history
 from sklearn_llmrec.utils import validate_parameter_constraints
 
 __all__ = ["mae", "rating_scorer", "rmse"]
@@ -116,13 +116,13 @@ class _RatingScorer(Scorer):
     """A callable ``(estimator, X, y=None)``; see `rating_scorer`."""
 
     _function = "rating_scorer"
-    _defaults = {"holdout": None, "random_state": 0}
+    _defaults = {"holdout": None, "random_state": 0, "users": "all"}
     greater_is_better = False
 
-    def __init__(self, metric: str, holdout: str | None, random_state: int) -> None:
+    def __init__(self, metric: str, holdout: str | None, random_state: int, users: str) -> None:
         if metric not in RATING_METRICS:
             raise unknown_name(metric, sorted(RATING_METRICS), "rating metric")
-        super().__init__(metric, holdout, random_state)
+        super().__init__(metric, holdout, random_state, users)
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator; the error is negated."""
@@ -130,6 +130,10 @@ class _RatingScorer(Scorer):
         rows = np.flatnonzero(np.diff(targets.indptr))
         if not len(rows):
             raise ValueError("No row of y holds a rating: there is nothing to measure.")
+        if self.users != "all":
+            rows = self.chosen(rows, has_history(check_matrix(visible, "X")))
+            visible, targets = visible[rows], targets[rows]
+            rows = np.arange(len(rows))
         predicted = np.empty(targets.nnz)
         size = max(1, 2**22 // targets.shape[1])
         for begin in range(0, len(rows), size):
@@ -142,7 +146,9 @@ class _RatingScorer(Scorer):
         return -RATING_METRICS[self.metrics](targets.data.astype(np.float64) - predicted)
 
 
-def rating_scorer(metric: str, *, holdout: str | None = None, random_state: int = 0) -> Any:
+def rating_scorer(
+    metric: str, *, holdout: str | None = None, random_state: int = 0, users: str = "all"
+) -> Any:
     """Make a scorer of rating prediction for scikit-learn's searches and validations.
 
     Parameters
@@ -153,6 +159,8 @@ def rating_scorer(metric: str, *, holdout: str | None = None, random_state: int 
         What is hidden in the rows of `X` where no `y` is given, as in `ranking_scorer`.
     random_state : int, default=0
         Seed of ``holdout="random"``.
+    users : {"all", "with_history", "without_history"}, default="all"
+        Whose ratings count, as in `ranking_scorer`.
 
     Returns
     -------
@@ -170,4 +178,4 @@ def rating_scorer(metric: str, *, holdout: str | None = None, random_state: int 
     >>> rating_scorer("rmse")
     rating_scorer('rmse')
     """
-    return _RatingScorer(metric, holdout, random_state)
+    return _RatingScorer(metric, holdout, random_state, users)

@@ -13,7 +13,7 @@ from sklearn_llmrec.metrics._exposure import check_features, check_popularity
 from sklearn_llmrec.metrics._hits import Ranking, pattern_without
 from sklearn_llmrec.metrics._inputs import check_matrix
 from sklearn_llmrec.metrics._registry import mean, metric_names, parse_all, unknown_name
-from sklearn_llmrec.metrics._scoring import Scorer, as_rows
+from sklearn_llmrec.metrics._scoring import Scorer, as_rows, has_history
 from sklearn_llmrec.utils import validate_parameter_constraints
 
 __all__ = ["get_ranking_scorer_names", "ranking_scorer"]
@@ -29,6 +29,7 @@ class _RankingScorer(Scorer):
         "random_state": 0,
         "groups": None,
         "item_features": None,
+        "users": "all",
     }
 
     def __init__(
@@ -39,8 +40,9 @@ class _RankingScorer(Scorer):
         random_state: int,
         groups: Any,
         item_features: Any,
+        users: str,
     ) -> None:
-        super().__init__(metrics, holdout, random_state)
+        super().__init__(metrics, holdout, random_state, users)
         self.asked = parse_all(metrics)
         validate_parameter_constraints(
             {"exclude_seen": ["boolean"]},
@@ -49,7 +51,7 @@ class _RankingScorer(Scorer):
         )
         if groups is not None and not isinstance(groups, str) and np.ndim(groups) != 1:
             raise ValueError(
-                "groups must be 'activity', a column of X.user_features, or one label per row; got "
+                "groups must be 'history', 'activity', a column of X.user_features, or one label per row; got "
                 f"{type(groups).__name__} of {np.ndim(groups)} dimension(s)."
             )
         self.exclude_seen, self.groups, self.item_features = exclude_seen, groups, item_features
@@ -119,6 +121,7 @@ class _RankingScorer(Scorer):
         rows = np.arange(visible.shape[0])
         if all("targets" in one.metric.needs for one in self.asked):
             rows = np.flatnonzero(np.diff(targets.indptr))
+        rows = self.chosen(rows, has_history(profile))
         if len(rows) < visible.shape[0]:
             visible, targets, profile = visible[rows], targets[rows], profile[rows]
         ranking = self._lists(estimator, visible, targets, profile)
@@ -169,6 +172,11 @@ class _RankingScorer(Scorer):
         self, X: Any, visible: Any, rows: NDArray[np.intp]
     ) -> Iterator[tuple[Any, NDArray[np.intp]]]:
         """Labels and members (positions in the ranking) of every group of users."""
+        if isinstance(self.groups, str) and self.groups == "history":
+            known = has_history(check_matrix(visible, "X"))
+            yield "with_history", np.flatnonzero(known)
+            yield "without_history", np.flatnonzero(~known)
+            return
         if isinstance(self.groups, str) and self.groups == "activity":
             counts = np.diff(visible.indptr)
             third, two_thirds = np.quantile(counts, [1 / 3, 2 / 3])
@@ -203,13 +211,13 @@ def _user_column(X: Any, name: str) -> NDArray[Any]:
     if table is None:
         raise ValueError(
             f"groups={name!r} names a column of user features, and X has none: build it with "
-            "Interactions(..., user_features=table), or use groups='activity'."
+            "Interactions(..., user_features=table), or use groups='activity' or 'history'."
         )
     known = column_names(table)
     if not known:
         raise ValueError(f"groups={name!r} needs X.user_features to be a table with named columns.")
     if name not in known:
-        raise unknown_name(name, [*known, "activity"], "group")
+        raise unknown_name(name, [*known, "activity", "history"], "group")
     return table_column(table, "user_features", name)
 
 
@@ -221,6 +229,7 @@ def ranking_scorer(
     random_state: int = 0,
     groups: Any = None,
     item_features: Any = None,
+    users: str = "all",
 ) -> Any:
     """Make a scorer of ranking metrics for scikit-learn's searches and validations.
 
@@ -243,11 +252,16 @@ def ranking_scorer(
     random_state : int, default=0
         Seed of ``holdout="random"``; a number, so that every candidate has the same hidden.
     groups : str or array-like of shape (n_users,), default=None
-        Groups of users that are also scored apart, as ``"ndcg@10[group]"`` in a dict: "activity" (thirds of the users
-        by the number of visible interactions: low, mid, high), the name of a column of ``X.user_features``, or one
+        Groups of users that are also scored apart, as ``"ndcg@10[group]"`` in a dict: "history" (with_history and
+        without_history: users with and without a visible interaction), "activity" (thirds of the users by the number
+        of visible interactions: low, mid, high), the name of a column of ``X.user_features``, or one
         label per row. A group without a value is NaN.
     item_features : {array-like, sparse} of shape (n_items, n_features), default=None
         What diversity and calibration read. Without it, diversity compares the columns of the visible matrix.
+    users : {"all", "with_history", "without_history"}, default="all"
+        Which users are ranked and averaged: all, or only those with, or without, a visible interaction. Users without
+        one get the same list from nearly every model, so where they are many (time splits of young data) a figure over
+        all users hides the differences: tune with ``users="with_history"``, and report both.
 
     Returns
     -------
@@ -286,7 +300,9 @@ def ranking_scorer(
     """
     if not isinstance(metrics, str) and np.iterable(metrics):
         metrics = list(metrics)
-    return _RankingScorer(metrics, holdout, exclude_seen, random_state, groups, item_features)
+    return _RankingScorer(
+        metrics, holdout, exclude_seen, random_state, groups, item_features, users
+    )
 
 
 def get_ranking_scorer_names() -> list[str]:

@@ -6,12 +6,20 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.metrics._inputs import check_matrix
-from sklearn_llmrec.utils import Interval, StrOptions, check_targets, validate_parameter_constraints
+from sklearn_llmrec.utils import (
+    Interval,
+    StrOptions,
+    check_targets,
+    rows_without_entries,
+    validate_parameter_constraints,
+)
 
 _HOLDOUTS = {"hash", "random", "latest"}
+_USERS = {"all", "with_history", "without_history"}
 
 
 def common_holdout(holdout: str | None, estimators: Iterable[Any]) -> str:
@@ -46,16 +54,18 @@ class Scorer:
     _defaults: dict[str, Any]
     exclude_seen = True
 
-    def __init__(self, metrics: Any, holdout: str | None, random_state: int) -> None:
+    def __init__(self, metrics: Any, holdout: str | None, random_state: int, users: str) -> None:
         validate_parameter_constraints(
             {
                 "holdout": [None, StrOptions(_HOLDOUTS)],
                 "random_state": [Interval(Integral, 0, None, closed="left")],
+                "users": [StrOptions(_USERS)],
             },
-            {"holdout": holdout, "random_state": random_state},
+            {"holdout": holdout, "random_state": random_state, "users": users},
             caller_name=self._function,
         )
         self.metrics, self.holdout, self.random_state = metrics, holdout, random_state
+        self.users = users
 
     def __repr__(self) -> str:
         options = [
@@ -72,6 +82,30 @@ class Scorer:
             holdout = common_holdout(self.holdout, estimators)
             X, y = _hidden(X, holdout, self.random_state, self.exclude_seen)
         return X, check_matrix(y, "y")
+
+    def chosen(self, rows: NDArray[np.intp], has_history: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Return those of some rows that `users` names.
+
+        Raises
+        ------
+        ValueError
+            If none is left.
+        """
+        if self.users == "all":
+            return rows
+        kept = rows[has_history[rows] == (self.users == "with_history")]
+        if not len(kept):
+            with_history = "has" if self.users == "with_history" else "lacks"
+            raise ValueError(
+                f"users={self.users!r} leaves none of the {len(rows)} users to measure: no one of them "
+                f"{with_history} a visible history. Pass users='all', or split the data in another way."
+            )
+        return kept
+
+
+def has_history(visible: sp.csr_array) -> NDArray[np.bool_]:
+    """Return which rows hold a visible interaction; stored zeros are none."""
+    return ~rows_without_entries(visible)
 
 
 def _equal(value: Any, default: Any) -> bool:

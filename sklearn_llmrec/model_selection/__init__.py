@@ -5,10 +5,12 @@ from sklearn_llmrec.model_selection._compare import compare
 from sklearn_llmrec.model_selection._comparison import Comparison
 from sklearn_llmrec.model_selection._measure import (
     Measured as Measured,
+    describe_users as describe_users,
     figure as figure,
-    measure as measure,
+    measure_and_history as measure_and_history,
     measure_lists as measure_lists,
     named as named,
+    warn_if_fitted_on_targets as warn_if_fitted_on_targets,
 )
 from sklearn_llmrec.model_selection._protocols import (
     cold_item_split,

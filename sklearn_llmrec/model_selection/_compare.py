@@ -13,7 +13,12 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_llmrec.metrics import check_matrix, common_holdout, ranking_scorer
 from sklearn_llmrec.model_selection._comparison import Comparison, Run, gathered
-from sklearn_llmrec.model_selection._measure import figure, measure, named
+from sklearn_llmrec.model_selection._measure import (
+    figure,
+    measure_and_history,
+    named,
+    warn_if_fitted_on_targets,
+)
 from sklearn_llmrec.utils import Interval, StrOptions, check_targets, validate_parameter_constraints
 
 __all__ = ["compare"]
@@ -39,9 +44,10 @@ def _run(estimator: Any, X: Any, y: Any, train: Any, test: Any, scorer: Any, kee
         estimator = clone(estimator).fit(_rows(X, train))
         fit_seconds = perf_counter() - start
     start = perf_counter()
-    measured = measure(scorer, estimator, _rows(X, test), None if y is None else _rows(y, test))
+    targets = None if y is None else _rows(y, test)
+    measured, known = measure_and_history(scorer, estimator, _rows(X, test), targets)
     rank_seconds = perf_counter() - start
-    return Run(measured, fit_seconds, rank_seconds, estimator if keep else None)
+    return Run(measured, known, fit_seconds, rank_seconds, estimator if keep else None)
 
 
 def _rows(M: Any, rows: NDArray[np.intp]) -> Any:
@@ -82,6 +88,7 @@ def compare(
     holdout: str | None = None,
     exclude_seen: bool = True,
     item_features: Any = None,
+    users: str = "all",
     reference: str | None = None,
     confidence: float = 0.95,
     n_bootstrap: int = 1000,
@@ -113,7 +120,8 @@ def compare(
         The user of every row, where a user has several. By default the `user_ids` of an `Interactions`, else every row
         is one. The values of a user are averaged first, so that every user counts once.
     prefit : bool, default=False
-        Whether the estimators are fitted already and only measured.
+        Whether the estimators are fitted already and only measured. Warns where a model was fitted on exactly the
+        interactions of `X` and `y`: it has learned the targets, and the figure flatters.
     holdout : {"hash", "random", "latest"}, default=None
         What is hidden without `y`, as in `ranking_scorer`; the same for all models. None is the latest if one of the
         models is a model of order, else by hash.
@@ -121,6 +129,9 @@ def compare(
         Whether items of the visible row are neither recommended nor count as targets.
     item_features : {array-like, sparse} of shape (n_items, n_features), default=None
         What diversity and calibration read, as in `ranking_scorer`.
+    users : {"all", "with_history", "without_history"}, default="all"
+        Which users are measured, as in `ranking_scorer`. The table tells the means of users with and without a visible
+        history apart; order, intervals and tests are about the users named here.
     reference : str, default=None
         Name of the model that the others are compared with. By default the best by each metric; as the same users chose
         it, name it beforehand where the claim is to be strict.
@@ -197,27 +208,30 @@ def compare(
         exclude_seen=exclude_seen,
         random_state=random_state,
         item_features=item_features,
+        users=users,
     )
     X = X if hasattr(X, "tocsr") else check_matrix(X, "X")
     X = X if X.format == "csr" else X.tocsr()
     y = check_targets(y, X.shape)
     y = None if y is None else check_matrix(y, "y")
     labels, user = _users(X, groups)
+    if prefit:
+        warn_if_fitted_on_targets(models, X, y)
     if y is None and cv is None and not prefit:
         X, y = scorer.hide(X, None, models.values())
-    folds = _folds(X, cv, prefit)
+    folds = _folds(X, y, cv, prefit)
     if return_estimator is None:
         settings["return_estimator"] = len(folds) == 1
     runs = _all_runs(models, X, y, folds, scorer, settings)
     return gathered(runs, [test for _, test in folds], labels, user, scorer, reference, settings)
 
 
-def _folds(X: Any, cv: Any, prefit: bool) -> list[tuple[Any, NDArray[np.intp]]]:
+def _folds(X: Any, y: Any, cv: Any, prefit: bool) -> list[tuple[Any, NDArray[np.intp]]]:
     """Rows to fit on (None: nothing to fit) and to measure on."""
     everything = np.arange(X.shape[0])
     if cv is None:
         return [(None if prefit else everything, everything)]
-    folds = [(train, np.asarray(test)) for train, test in check_cv(cv).split(X)]
+    folds = [(train, np.asarray(test)) for train, test in check_cv(cv).split(X, y)]
     return [(None, test) for _, test in folds] if prefit else folds
 
 

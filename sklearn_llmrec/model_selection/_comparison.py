@@ -18,6 +18,7 @@ class Run:
     """A model on a fold."""
 
     measured: Measured
+    has_history: NDArray[np.bool_]  # of the rows that were ranked
     fit_seconds: float
     rank_seconds: float
     estimator: Any
@@ -35,6 +36,10 @@ class Summary:
     difference_high: Floats
     p_value: Floats  # corrected; NaN for the reference
     n_users: NDArray[np.int64]
+    with_history: Floats  # means over users with and without a visible interaction
+    without_history: Floats
+    n_with_history: NDArray[np.int64]
+    n_without_history: NDArray[np.int64]
 
 
 @dataclass(repr=False)
@@ -59,7 +64,10 @@ class Comparison:
     fit_seconds, rank_seconds : ndarray of shape (n_models,)
         Seconds to fit (NaN with ``prefit=True``), and to rank the users for all metrics; sums over folds.
     n_users, n_left_out : int
-        Users that the first metric counts, and those that it leaves out, for lack of targets.
+        Users that the first metric counts, and those that it leaves out, for lack of targets or by ``users=``.
+    n_with_history, n_without_history : int
+        Users among the `n_users` that were ranked with, and without, a visible interaction. A user of several rows
+        (folds) may be among both.
     confidence : float
         Level of the intervals.
     estimators : dict of str to estimator
@@ -75,6 +83,8 @@ class Comparison:
     rank_seconds: Floats
     n_users: int
     n_left_out: int
+    n_with_history: int
+    n_without_history: int
     confidence: float
     estimators: dict[str, Any] = field(default_factory=dict)
     _summaries: dict[str, Summary] = field(default_factory=dict)
@@ -96,7 +106,9 @@ class Comparison:
         frame : DataFrame
             One row per model, best first. Columns of two levels: every metric with `mean`, `low` and `high` (ends of
             the interval), `difference`, `difference_low` and `difference_high` (to the reference), `p_value`
-            (corrected) and `n_users`; and ``"seconds"`` with `fit` and `rank`.
+            (corrected), `n_users`, `with_history` and `without_history` (means over users with and without a visible
+            interaction) and their numbers `n_with_history` and `n_without_history`; and ``"seconds"`` with `fit` and
+            `rank`.
 
         Raises
         ------
@@ -115,13 +127,26 @@ class Comparison:
     def __repr__(self) -> str:
         width = max(len(name) for name in [*self.names, *self.metrics])
         left_out = f", {self.n_left_out} left out" if self.n_left_out else ""
-        lines = [f"{len(self.names)} models, {self.n_users} users{left_out}"]
+        lines = [f"{len(self.names)} models, {self.n_users} users{left_out}", *self._history()]
         for metric in self.metrics:
             lines += ["", *self._block(metric, width)]
         lines += ["", f"{'seconds':<{width}}  {'fit':>8}  {'rank':>8}"]
         for name, fit, rank in zip(self.names, self.fit_seconds, self.rank_seconds):
             lines.append(f"{name:<{width}}  {_seconds(fit):>8}  {_seconds(rank):>8}")
         return "\n".join(lines)
+
+    def _history(self) -> list[str]:
+        """The lines that tell users with and without history apart."""
+        if not self.n_without_history:
+            return ["all with a visible history"]
+        if not self.n_with_history:
+            return ["none with a visible history: models without item or user data rank alike"]
+        lines = [f"{self.n_with_history} with a visible history, {self.n_without_history} without"]
+        if self.n_without_history > self.n_with_history:
+            lines.append(
+                "Most models rank alike without one: read the column 'with', or pass users='with_history'."
+            )
+        return lines
 
     def _block(self, metric: str, width: int) -> list[str]:
         """The lines of a metric."""
@@ -132,6 +157,9 @@ class Comparison:
                 f"{name:<{width}}  {_number(value):>8}" for name, value in zip(self.names, one.mean)
             ]
         head = f"{metric:<{width}}  {'mean':>8}  {interval:<20}"
+        apart = bool(self.n_with_history and self.n_without_history)
+        if apart:
+            head += f"  {'with':>8}  {'without':>8}"
         rivals = len(self.names) > 1
         if rivals:
             head += f"  {'to ' + self.reference[metric]:<30}  {'p':>7}"
@@ -140,6 +168,8 @@ class Comparison:
             line = (
                 f"{name:<{width}}  {_number(one.mean[i]):>8}  {_pair(one.low[i], one.high[i]):<20}"
             )
+            if apart:
+                line += f"  {_number(one.with_history[i]):>8}  {_number(one.without_history[i]):>8}"
             if rivals and name != self.reference[metric]:
                 ends = _pair(one.difference_low[i], one.difference_high[i])
                 difference = f"{_number(one.difference[i])} {ends}"
@@ -149,6 +179,8 @@ class Comparison:
 
 
 def _number(value: float) -> str:
+    if np.isnan(value):
+        return "-"
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
 
 
@@ -167,14 +199,19 @@ def _seconds(value: float) -> str:
 
 
 def _per_user(
-    parts: list[Floats], tests: list[NDArray[np.intp]], user: NDArray[np.intp], n_users: int
+    parts: list[Floats], masks: list[NDArray[np.bool_]], user: NDArray[np.intp], n_users: int
 ) -> Floats:
-    """The value of every user: the mean over the rows and folds that have one."""
-    values, at = np.concatenate(parts), user[np.concatenate(tests)]
-    defined = ~np.isnan(values)
-    count = np.bincount(at[defined], minlength=n_users)
-    total = np.bincount(at[defined], values[defined], minlength=n_users)
+    """The value of every user: the mean over the rows and folds that have one and are in the mask."""
+    values = np.concatenate(parts)
+    defined = ~np.isnan(values) & np.concatenate(masks)
+    count = np.bincount(user[defined], minlength=n_users)
+    total = np.bincount(user[defined], values[defined], minlength=n_users)
     return np.divide(total, count, out=np.full(n_users, np.nan), where=count > 0)
+
+
+def _n_users(values: Floats) -> int:
+    """How many users have a value under some model."""
+    return int(np.count_nonzero(~np.isnan(values).all(axis=0)))
 
 
 def _p_values(differences: Floats, test: str, correction: str | None, rng: Any) -> Floats:
@@ -187,8 +224,13 @@ def _p_values(differences: Floats, test: str, correction: str | None, rng: Any) 
     return p if correction is None else adjust_p_values(p, method=correction)
 
 
-def _summary(values: Floats, best: int, settings: dict[str, Any], seed: int) -> Summary:
-    """Means, intervals and tests of a metric from the values (n_models, n_users)."""
+def _summary(
+    values: Floats, apart: tuple[Floats, Floats], best: int, settings: dict[str, Any], seed: int
+) -> Summary:
+    """Means, intervals and tests of a metric from the values (n_models, n_users).
+
+    `apart` holds the values of the rows with and without history.
+    """
     rng = np.random.default_rng(seed)
     differences = values - values[best]
     differences[best] = np.nan  # no test against itself
@@ -205,21 +247,58 @@ def _summary(values: Floats, best: int, settings: dict[str, Any], seed: int) -> 
         low[n:],
         high[n:],
         _p_values(differences, settings["test"], settings["correction"], rng),
-        np.count_nonzero(~np.isnan(values), axis=1).astype(np.int64),
+        _n_defined(values),
+        *(np.array([figure(row) for row in part]) for part in apart),
+        *(_n_defined(part) for part in apart),
     )
 
 
-def _one_number(means: Floats, best: int, n_users: int) -> Summary:
-    """The summary of a metric without values per user."""
+def _n_defined(values: Floats) -> NDArray[np.int64]:
+    return np.count_nonzero(~np.isnan(values), axis=1).astype(np.int64)
+
+
+def _one_number(means: Floats, best: int, n_users: int, n_apart: tuple[int, int]) -> Summary:
+    """The summary of a metric without values per user, which is not told apart by history."""
     none = np.full(len(means), np.nan)
-    counts = np.full(len(means), n_users, dtype=np.int64)
-    return Summary(means, none, none, means - means[best], none, none, none, counts)
+    counts = [np.full(len(means), n, dtype=np.int64) for n in (n_users, *n_apart)]
+    differences = means - means[best]
+    return Summary(
+        means, none, none, differences, none, none, none, counts[0], none, none, *counts[1:]
+    )
 
 
 def _best(means: Floats, greater: bool) -> int:
     if np.isnan(means).all():
         return 0
     return int(np.nanargmax(means) if greater else np.nanargmin(means))
+
+
+@dataclass
+class _Collected:
+    """One metric of all models, in the order in which they were given."""
+
+    means: Floats
+    values: Floats | None  # (n_models, n_users); None for one number for all users
+    apart: tuple[Floats, Floats] | None  # the same over rows with, and without, history
+
+
+def _collected(
+    one: Any,
+    runs: dict[str, list[Run]],
+    known: list[NDArray[np.bool_]],
+    at: NDArray[np.intp],
+    n_users: int,
+) -> _Collected:
+    """Collect one metric from the runs; `at` is the user of every measured row."""
+    parts: Any = [[run.measured[one.label] for run in of_model] for of_model in runs.values()]
+    if not one.metric.per_user:
+        return _Collected(np.mean(parts, axis=1), None, None)
+    every = [np.ones_like(mask) for mask in known]
+    values, with_history, without = (
+        np.array([_per_user(part, mask, at, n_users) for part in parts])
+        for mask in (every, known, [~mask for mask in known])
+    )
+    return _Collected(np.array([figure(row) for row in values]), values, (with_history, without))
 
 
 def gathered(
@@ -233,36 +312,30 @@ def gathered(
 ) -> Comparison:
     """The runs of all models as a table, sorted by the first metric."""
     first = scorer.asked[0]
-    per_user: dict[str, Floats] = {}
-    means: dict[str, Floats] = {}
-    for one in scorer.asked:
-        parts: Any = [[run.measured[one.label] for run in of_model] for of_model in runs.values()]
-        if one.metric.per_user:
-            values = np.array([_per_user(part, tests, user, len(labels)) for part in parts])
-            per_user[one.label] = values
-            means[one.label] = np.array([figure(row) for row in values])
-        else:
-            means[one.label] = np.mean(parts, axis=1)
+    known = [run.has_history for run in next(iter(runs.values()))]  # the same under all models
+    at = user[np.concatenate(tests)]
+    found = {one.label: _collected(one, runs, known, at, len(labels)) for one in scorer.asked}
     sign = -1 if first.metric.greater_is_better else 1
-    order = np.argsort(sign * means[first.label], kind="stable")
+    order = np.argsort(sign * found[first.label].means, kind="stable")
     names = [list(runs)[i] for i in order]
-    measured = np.unique(user[np.concatenate(tests)])
-    n_users = len(measured)
-    if first.label in per_user:
-        n_users = int(np.count_nonzero(~np.isnan(per_user[first.label]).all(axis=0)))
-    summaries, references = {}, {}
+    n_measured = n_users = len(np.unique(at))
+    n_apart = [len(np.unique(at[np.concatenate(known) == one])) for one in (True, False)]
+    values, apart = found[first.label].values, found[first.label].apart
+    if values is not None and apart is not None:
+        n_users, n_apart = _n_users(values), [_n_users(part) for part in apart]
+    summaries, references, per_user = {}, {}, {}
     for one in scorer.asked:
-        ranked = means[one.label][order]
-        best = _best(ranked, one.metric.greater_is_better)
+        means, values, apart = vars(found[one.label]).values()
+        best = _best(means[order], one.metric.greater_is_better)
         best = best if reference is None else names.index(reference)
         references[one.label] = names[best]
-        if one.metric.per_user:
-            per_user[one.label] = per_user[one.label][order]
-            summaries[one.label] = _summary(
-                per_user[one.label], best, settings, scorer.random_state
-            )
+        if values is None:
+            summary = _one_number(means[order], best, n_measured, (n_apart[0], n_apart[1]))
         else:
-            summaries[one.label] = _one_number(ranked, best, len(measured))
+            per_user[one.label] = values[order]
+            split = (apart[0][order], apart[1][order])
+            summary = _summary(values[order], split, best, settings, scorer.random_state)
+        summaries[one.label] = summary
     return Comparison(
         names=names,
         metrics=[one.label for one in scorer.asked],
@@ -272,7 +345,9 @@ def gathered(
         fit_seconds=np.array([sum(run.fit_seconds for run in runs[name]) for name in names]),
         rank_seconds=np.array([sum(run.rank_seconds for run in runs[name]) for name in names]),
         n_users=n_users,
-        n_left_out=len(measured) - n_users,
+        n_left_out=n_measured - n_users,
+        n_with_history=n_apart[0],
+        n_without_history=n_apart[1],
         confidence=float(settings["confidence"]),
         estimators={
             name: runs[name][0].estimator

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.base import last_step
-from sklearn_llmrec.metrics import make_ranking, mean, parse_all
+from sklearn_llmrec.metrics import check_matrix, has_history, make_ranking, mean, parse_all
+from sklearn_llmrec.utils import warn
 
 # By name of a metric: one value per row (NaN where it is not defined), or one number for all rows.
 Measured = dict[str, NDArray[np.float64] | float]
@@ -53,10 +55,17 @@ def _numbered(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     ]
 
 
-def measure(scorer: Any, estimator: Any, X: Any, y: Any = None) -> Measured:
-    """What a `ranking_scorer` averages: the values of every row of `X`, none negated."""
+def measure_and_history(
+    scorer: Any, estimator: Any, X: Any, y: Any = None
+) -> tuple[Measured, NDArray[np.bool_]]:
+    """Return what a `ranking_scorer` averages, and which rows of `X` were ranked from a visible history.
+
+    The values are those of every row, none negated.
+    """
     ranking, _, rows = scorer.rank(estimator, X, y)
-    return _values(scorer.asked, ranking, rows, X.shape[0])
+    known = np.zeros(X.shape[0], dtype=bool)
+    known[rows] = has_history(ranking.profile)
+    return _values(scorer.asked, ranking, rows, X.shape[0]), known
 
 
 def measure_lists(metrics: Any, y_true: Any, y_pred: Any, seen: Any = None) -> Measured:
@@ -81,3 +90,41 @@ def _values(asked: Any, ranking: Any, rows: NDArray[np.intp], n_rows: int) -> Me
 def figure(value: NDArray[np.float64] | float) -> float:
     """The one figure of a metric: the mean over the users where it is defined, as every other route takes it."""
     return mean(value) if isinstance(value, np.ndarray) else value
+
+
+def warn_if_fitted_on_targets(models: Mapping[str, Any], X: Any, y: Any) -> None:
+    """Warn where fitted models are about to be measured on interactions that their fit contained.
+
+    A model that was fitted on exactly the interactions of `X` and `y` together has their popularity; without `y`, on
+    those of `X`, of which a part is about to be hidden. A model fitted on more rows than these is not recognised.
+    """
+    visible = _pattern(X)
+    whole = visible if y is None else visible + _pattern(y)
+    counts = np.bincount(whole.indices, minlength=whole.shape[1])
+    if y is not None and whole.nnz == visible.nnz:
+        return  # all targets are repetitions of visible interactions
+    flattered = [
+        name
+        for name, model in models.items()
+        if np.array_equal(getattr(last_step(model), "item_popularity_", ()), counts)
+    ]
+    if flattered:
+        hidden = "a part of X that is hidden now" if y is None else "the targets in y"
+        warn(
+            f"{', '.join(flattered)}: fitted on {hidden}, so the figure flatters. Hide before the fit: X, y = "
+            "holdout_split(X), fit on X, and pass both; or measure on users that were not fitted."
+        )
+
+
+def _pattern(X: Any) -> sp.csr_array:
+    """Return a one for every interaction."""
+    M = check_matrix(X, "X")
+    return sp.csr_array((np.ones(M.nnz, dtype=np.int8), M.indices, M.indptr), shape=M.shape)
+
+
+def describe_users(n_users: int, n_without: int | None) -> str:
+    """Say in words how many users count, and how many of them have no visible history; None: not known."""
+    users = f"{n_users:,} user{'s' * (n_users != 1)}"
+    if n_without is None:
+        return users
+    return f"{users}, {n_without:,} without history" if n_without else f"{users}, all with history"

@@ -14,6 +14,7 @@ from sklearn_llmrec.interactions import (
     stack,
     visible_and_targets,
 )
+from sklearn_llmrec.utils import mark_stack
 
 __all__ = [
     "SameRows",
@@ -28,13 +29,14 @@ Folds = tuple[Any, Any, list[tuple[NDArray[np.int64], NDArray[np.int64]]]]
 class SameRows:
     """Cross-validator of one fold that trains and tests on all rows.
 
-    For searches over known users, whose targets were hidden before the fit: ``X, y = holdout_split(X)``.
+    For searches over known users, whose targets were hidden before the fit: ``X, y = holdout_split(X)``. Without `y` a
+    scorer would hide events in rows that the model was fitted on, so `split` refuses that.
 
     Examples
     --------
     >>> import numpy as np
     >>> from sklearn_llmrec.model_selection import SameRows
-    >>> [(train, test)] = SameRows().split(np.eye(3))
+    >>> [(train, test)] = SameRows().split(np.eye(3), y=np.eye(3)[::-1])
     >>> train, test
     (array([0, 1, 2]), array([0, 1, 2]))
     """
@@ -46,8 +48,8 @@ class SameRows:
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
             The matrix to be split.
-        y : object, default=None
-            Ignored.
+        y : {array-like, sparse} of shape (n_users, n_items)
+            What was hidden from X. Only scorers read it.
         groups : object, default=None
             Ignored.
 
@@ -55,7 +57,18 @@ class SameRows:
         ------
         train, test : ndarray of shape (n_users,)
             All rows.
+
+        Raises
+        ------
+        ValueError
+            If y is None.
         """
+        if y is None:
+            raise ValueError(
+                "SameRows fits and measures on the same rows, and y is None: the scorer would hide events that the fit "
+                "has learned from, and the figure would flatter. Hide them before the fit: X, y = holdout_split(X), "
+                "then search.fit(X, y). To measure unseen users without y, pass cv=5."
+            )
         n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
         yield np.arange(n_rows), np.arange(n_rows)
 
@@ -175,7 +188,9 @@ def interaction_folds(
     Notes
     -----
     A search refits the best parameters on all rows it was given, here the stack, which is the wrong model: use
-    ``refit=False`` and fit on the original X. Halving searches with such a `cv` need an integer `random_state`.
+    ``refit=False`` and fit on the original X. A fit on the whole stack warns where `X_` is sparse, since a sparse
+    matrix carries a mark; rows taken from it, copies and dense arrays do not. Halving searches with such a `cv` need an
+    integer `random_state`.
 
     Examples
     --------
@@ -211,4 +226,4 @@ def stacked(blocks: list[tuple[Any, Any]]) -> Folds:
     n_rows = blocks[0][0].shape[0]
     rows = [np.arange(k * n_rows, (k + 1) * n_rows) for k in range(len(blocks))]
     X_, y_ = (stack([block[side] for block in blocks]) for side in (0, 1))
-    return X_, y_, [(block, block.copy()) for block in rows]
+    return mark_stack(X_, len(blocks)), y_, [(block, block.copy()) for block in rows]

@@ -1,7 +1,7 @@
 """Cuts in time: one, or a rolling backtest."""
 
 from itertools import pairwise
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,47 @@ __all__ = ["backtest_folds", "time_split"]
 
 
 def _as_time(cut: Any) -> Any:
-    """A cut as a number: numbers stay, dates become unix seconds."""
-    if isinstance(cut, int | float | np.number):
-        return cut
-    if getattr(cut, "tzinfo", None) is not None:
-        return float(cut.timestamp())
-    return as_times(np.array([cut], dtype="datetime64[ns]"))[0].item()
+    """Return a cut as a number: numbers stay, dates become unix seconds.
+
+    Raises
+    ------
+    TypeError
+        If the cut is a bool or no time.
+    ValueError
+        If the cut is NaN, NaT or infinite.
+    """
+    if isinstance(cut, bool | np.bool_):
+        raise TypeError(f"A cut must be a time (a number, a date or a text of one), got {cut!r}.")
+    if isinstance(cut, Integral):
+        return int(cut)  # exact, whatever its width
+    if not isinstance(cut, Real):
+        if getattr(cut, "tzinfo", None) is not None:
+            return float(cut.timestamp())
+        try:
+            date = np.array([cut], dtype="datetime64[ns]")
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"A cut must be a time (a number, a date or a text of one), got {cut!r}."
+            ) from error
+        cut = None if np.isnat(date[0]) else as_times(date)[0].item()
+    if cut is None or not np.isfinite(cut):
+        raise ValueError("A cut is missing or infinite (NaN, NaT, None): pass a time.")
+    return float(cut) if isinstance(cut, np.floating) else cut
+
+
+def _check_horizon(horizon: Any) -> None:
+    """Refuse a horizon that is no positive length of time.
+
+    Raises
+    ------
+    ValueError
+        If it is a bool, no number, not finite or not above zero.
+    """
+    number = isinstance(horizon, Real) and not isinstance(horizon, bool | np.bool_)
+    if horizon is not None and not (number and np.isfinite(horizon) and horizon > 0):
+        raise ValueError(
+            f"horizon must be a number above 0 in the unit of the timestamps (seconds for dates), got {horizon!r}."
+        )
 
 
 def _window(
@@ -72,7 +107,9 @@ def time_split(
     Raises
     ------
     ValueError
-        If all events are on one side of the cut.
+        If all events are on one side of the cut, or the cut is missing (NaN, NaT).
+    TypeError
+        If the cut is a bool or no time.
 
     See Also
     --------
@@ -89,6 +126,7 @@ def time_split(
     >>> X_visible.timestamps, y.timestamps
     (array([10, 15]), array([20, 25]))
     """
+    _check_horizon(horizon)
     M = as_events(X)
     if cut is None:
         start = _cut_at(M, order, 1 - share_of(test_size, "test_size"))
@@ -167,6 +205,7 @@ def backtest_folds(
     >>> X_.sum(axis=1), y_.sum(axis=1)
     (array([4., 0., 4., 2.]), array([0., 2., 0., 2.]))
     """
+    _check_horizon(horizon)
     M = as_events(X)
     if cuts is None:
         if not isinstance(n_splits, Integral) or n_splits < 1:

@@ -10,7 +10,13 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_non_negative
 
-from sklearn_llmrec.utils import fit_context, refuse_triples, restored_on_error, validated
+from sklearn_llmrec.utils import (
+    fit_context,
+    refuse_triples,
+    restored_on_error,
+    validated,
+    warn_of_stack,
+)
 
 
 def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False) -> Any:
@@ -21,6 +27,8 @@ def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
     X : ndarray, csr_array, csr_matrix or Interactions of shape (n_users, n_items)
         float32 or float64, possibly the caller's own object: not to be written to.
     """
+    if reset:
+        warn_of_stack(X, type(estimator).__name__)
     X = validated(estimator, X, reset=reset)
     if reset:
         refuse_triples(X)

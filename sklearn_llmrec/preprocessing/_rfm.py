@@ -10,7 +10,13 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.preprocessing._base import check_events, row_extremes, row_numbers, row_sums
-from sklearn_llmrec.utils import StrOptions, check_feature_names_in, fit_context, restored_on_error
+from sklearn_llmrec.utils import (
+    StrOptions,
+    canonical,
+    check_feature_names_in,
+    fit_context,
+    restored_on_error,
+)
 
 _NAMES = ("recency", "frequency", "monetary")
 _QUANTILES = (0.2, 0.4, 0.6, 0.8)
@@ -32,8 +38,9 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
 
     - recency: time from the user's latest event to the latest event seen at fit, in the unit of
       the times;
-    - frequency: number of purchase occasions, that is of distinct times (of stored events,
-      where times are not used);
+    - frequency: number of purchase occasions, that is of distinct times. Where times are not
+      used, the number of events of an `Interactions`, and of non-zero entries of another matrix
+      (several stored entries of one user and item are one);
     - monetary: sum of the values.
 
     Scores are fifths of the users at fit, 5 the best: most recent, most frequent, highest value.
@@ -253,7 +260,10 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
 
     def _check(self, X: Any, *, reset: bool) -> Any:
         X = check_events(self, X, reset=reset)
-        return X if sp.issparse(X) else sp.csr_array(X)
+        if hasattr(X, "timestamps"):  # an Interactions, also where it has no times
+            return X  # repeated entries are events of their own
+        # Those of a plain matrix are parts of one sum, as SciPy reads them.
+        return canonical(X if sp.issparse(X) else sp.csr_array(X))
 
     def _times(self, X: Any) -> NDArray[Any]:
         times: NDArray[Any] | None = getattr(X, "timestamps", None)

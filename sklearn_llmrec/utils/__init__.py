@@ -44,6 +44,7 @@ from sklearn_llmrec.utils._sklearn import (
     validate_parameter_constraints as validate_parameter_constraints,
     validate_params as validate_params,
 )
+from sklearn_llmrec.utils._stacks import mark_stack as mark_stack, warn_of_stack as warn_of_stack
 from sklearn_llmrec.utils._threads import (
     in_threads as in_threads,
     slices_for_threads as slices_for_threads,

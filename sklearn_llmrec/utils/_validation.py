@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec.utils._ids import equal_ids
 from sklearn_llmrec.utils._input_errors import SAME_COLUMNS, validated
+from sklearn_llmrec.utils._stacks import warn_of_stack
 from sklearn_llmrec.utils._values import as_csr, canonical, refuse_triples
 
 _USERS = ("user", "customer", "visitor", "session")
@@ -62,6 +63,8 @@ def check_matrix(
     """
     name = type(estimator).__name__
     ids = _item_ids(X)
+    if reset:
+        warn_of_stack(X, name)
     X = validated(estimator, X, reset=reset)
     if not sp.issparse(X) or not isinstance(X, sp.csr_array):
         X = sp.csr_array(X)
