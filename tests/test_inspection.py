@@ -164,7 +164,8 @@ def test_interaction_curve(data, given_y):
 def test_hidden_without_y_is_that_of_the_scorer(data, models):
     X, _ = data
     expected = ranking_scorer("ndcg@10")(models["pop"], X)
-    display = MetricAtKDisplay.from_estimator(models["pop"], X, ks=[10])
+    with pytest.warns(UserWarning, match="the figure flatters"):
+        display = MetricAtKDisplay.from_estimator(models["pop"], X, ks=[10])
     assert display.curves["PopularityRecommender"][0][0] == expected
 
 

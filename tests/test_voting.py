@@ -279,3 +279,31 @@ def test_member_with_another_number_of_columns():
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+def test_learned_weights_go_to_the_activity_of_whole_rows(monkeypatch):
+    """Lengths at predict are those of whole rows, so what is hidden to learn weights counts in the groups too."""
+    from sklearn_llmrec.ensemble import _voting
+
+    rng = np.random.default_rng(0)
+    X = np.zeros((120, 30))
+    for row in range(120):  # 8 or 12 items; with a fifth hidden, 6 or 10
+        X[row, rng.choice(30, 8 if row % 2 else 12, replace=False)] = 1
+    masks = []
+
+    def learn_weights(pool, common=None, mine=None):
+        if mine is None:
+            return np.array([0.5, 0.5])
+        masks.append(int(mine.sum()))
+        return np.array([0.9, 0.1])
+
+    monkeypatch.setattr(_voting, "learn_weights", learn_weights)
+    members = [("knn", ItemKNN()), ("pop", PopularityRecommender())]
+    learned = {}
+    for bound in (7, 9, 11):
+        masks.clear()
+        vote = VotingRecommender(members, weights="learn", activity_bins=[bound], holdout="hash")
+        learned[bound] = vote.fit(X).weights_[:, 0].tolist(), list(masks)
+    assert learned[7] == ([0.5, 0.9], [120])
+    assert learned[9] == ([0.9, 0.9], [60, 60])
+    assert learned[11] == ([0.9, 0.9], [60, 60])

@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_llmrec.interactions import as_events, as_times, entry_times, visible_and_targets
+from sklearn_llmrec.interactions import (
+    as_events,
+    as_times,
+    entry_times,
+    visible_and_targets,
+)
 from sklearn_llmrec.model_selection._split import Folds, share_of, stacked
+from sklearn_llmrec.utils import is_missing
 
 __all__ = ["backtest_folds", "time_split"]
 
@@ -27,17 +33,18 @@ def _as_time(cut: Any) -> Any:
         raise TypeError(f"A cut must be a time (a number, a date or a text of one), got {cut!r}.")
     if isinstance(cut, Integral):
         return int(cut)  # exact, whatever its width
-    if not isinstance(cut, Real):
+    if not isinstance(cut, Real) and not is_missing(cut):
         if getattr(cut, "tzinfo", None) is not None:
             return float(cut.timestamp())
+        message = f"A cut must be a time (a number, a date or a text of one), got {cut!r}."
         try:
-            date = np.array([cut], dtype="datetime64[ns]")
+            date = np.atleast_1d(np.array(cut, dtype="datetime64[ns]"))
         except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"A cut must be a time (a number, a date or a text of one), got {cut!r}."
-            ) from error
-        cut = None if np.isnat(date[0]) else as_times(date)[0].item()
-    if cut is None or not np.isfinite(cut):
+            raise TypeError(message) from error
+        if np.ndim(cut):
+            raise TypeError(message)
+        cut = np.nan if np.isnat(date[0]) else as_times(date)[0].item()
+    if is_missing(cut) or not np.isfinite(cut):
         raise ValueError("A cut is missing or infinite (NaN, NaT, None): pass a time.")
     return float(cut) if isinstance(cut, np.floating) else cut
 
