@@ -51,7 +51,7 @@ class _RankingScorer(Scorer):
         )
         if groups is not None and not isinstance(groups, str) and np.ndim(groups) != 1:
             raise ValueError(
-                "groups must be 'history', 'activity', a column of X.user_features, or one label per row; got "
+                "groups must be 'activity', 'history', a column of X.user_features, or one label per row; got "
                 f"{type(groups).__name__} of {np.ndim(groups)} dimension(s)."
             )
         self.exclude_seen, self.groups, self.item_features = exclude_seen, groups, item_features
