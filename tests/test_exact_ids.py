@@ -299,6 +299,7 @@ def test_ids_are_owned():
         pd.DataFrame({"u": [0, 1, 2], "i": [0, 1, 2]}), user="u", item="i", users=ids, items=ids
     )
     ids[:] = 7
-    X.item_ids[:] = 8
-    for kept in (X.user_ids, model.item_ids_, listed.user_ids, listed.item_ids):
+    with pytest.raises(ValueError, match="read-only"):
+        X.item_ids[:] = 8  # shared by matrices and models, so nobody may change it
+    for kept in (X.user_ids, X.item_ids, model.item_ids_, listed.user_ids, listed.item_ids):
         assert kept.tolist() == [0, 1, 2]
