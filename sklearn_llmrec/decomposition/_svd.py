@@ -90,8 +90,8 @@ class PureSVD(FactorRecommender):
             n_iter=self.n_iter,
             random_state=check_random_state(self.random_state),
         )
-        # The variance that is explained, which nobody reads, is undefined where all rows are equal.
-        with np.errstate(invalid="ignore"):
+        # The share of explained variance, which nobody reads, is 0 / 0 or x / 0 where all rows are equal.
+        with np.errstate(invalid="ignore", divide="ignore"):
             svd.fit(X)
         self.components_ = np.ascontiguousarray(svd.components_.astype(X.dtype, copy=False))
         self.singular_values_ = svd.singular_values_
