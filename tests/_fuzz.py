@@ -119,7 +119,7 @@ def _refusal(call):
     """Return the words in which a call is refused, None where it is not."""
     try:
         call()
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         words = str(error)
     else:
         return None
