@@ -7,6 +7,8 @@ import pytest
 from _planted import planted_chain, share_of_best_hits
 from numpy.testing import assert_allclose
 
+from sklearn_llmrec import Interactions
+from sklearn_llmrec.interactions import event_sequences
 from sklearn_llmrec.sequence import (
     BERT4Rec,
     HMMRecommender,
@@ -70,13 +72,17 @@ def test_networks_find_a_chain_of_order_two(kind):
     assert share_of_best_hits(kind(random_state=0), 5000, 2) >= 0.9
 
 
-@pytest.mark.parametrize("kind", [BERT4Rec, SASRec])
-def test_positions_start_at_the_scale_of_the_items(kind):
-    pytest.importorskip("torch")
-    for width in (16, 64):
-        network = kind(width)._network(500).requires_grad_(False)
-        given = network.items * network.scale
-        assert_allclose(float(network.encoder.positions.std() / given.std()), 1, rtol=0.15)
+@pytest.mark.parametrize("events", [4, 9])
+def test_the_language_model_reads_no_place_that_training_did_not_reach(events):
+    pytest.importorskip("transformers")
+    X, _, _ = planted_chain(60, 1, length=5)
+    model = LMRecommender(8, n_layers=1, max_iter=1, early_stopping=False, random_state=0).fit(X)
+    _, asked, _ = planted_chain(1, 1, length=events, n_asked=6)
+    # Five events are four places that predict the next one: only the latest four are read.
+    recent = event_sequences(asked).tail(4)
+    times = np.tile(np.arange(4), 6)
+    same = Interactions((np.ones(24), recent.items, recent.bounds), shape=(6, 30), timestamps=times)
+    assert_allclose(model.predict(asked), model.predict(same), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [LMRecommender, SASRec, SequenceGRURecommender])
@@ -113,7 +119,6 @@ def test_early_stopping_of_row_networks_without_users_warns(name):
 def test_the_language_model_is_stopped_by_the_log_probability_of_hidden_items(tokens):
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
-    from sklearn_llmrec.interactions import event_sequences
     from sklearn_llmrec.sequence._item_tokens import BEGIN, numbered, of_titles
     from sklearn_llmrec.sequence._token_network import TokenHoldout, TokenNetwork, make_config
 
@@ -124,7 +129,7 @@ def test_the_language_model_is_stopped_by_the_log_probability_of_hidden_items(to
     targets = np.arange(7)
     config = make_config("gpt2", catalogue.n_items, 200, (8, 1, 1), 0.0)
     torch.manual_seed(0)
-    network = TokenNetwork(config)
+    network = TokenNetwork(config).requires_grad_(False)
     holdout = TokenHoldout(event_sequences(asked), targets, catalogue)
     items = np.split(catalogue.items, catalogue.bounds[1:-1])
     expected = []

@@ -97,7 +97,7 @@ class TrainedOnSequences(BaseRecommender):
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _progress(
-        self, X: sp.csr_array, seed: int, *depends: Any, max_iter: int, patience: int = 1
+        self, X: sp.csr_array, seed: int, *depends: Any, max_iter: int
     ) -> tuple[Path | None, Any]:
         """Return the file of a training, where checkpoints are kept, and how far the training has come.
 
@@ -122,7 +122,7 @@ class TrainedOnSequences(BaseRecommender):
             return None, Progress(seed=seed)
         file = Path(self.checkpoint) / f"{type(self).__name__}-{key}.npz"
         progress = Progress.load(file, seed)
-        if progress.goes_beyond(max_iter, patience):
+        if progress.goes_beyond(max_iter, self.n_iter_no_change):
             return None, Progress(seed=seed)
         return file, progress
 

@@ -108,9 +108,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.causal = causal
         self.positions = nn.Parameter(torch.empty(max_length, width))
-        # The scale of the item vectors that they are added to: with weaker positions, attention sees no order, and
-        # training stays on a plateau at the popularity of the items.
-        nn.init.normal_(self.positions, std=0.02 * math.sqrt(width))
+        nn.init.normal_(self.positions, std=0.02)
         self.blocks = nn.ModuleList(Block(width, n_heads, hidden, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(width)
 

@@ -78,7 +78,8 @@ class LMRecommender(TrainedOnSequences):
     dropout : float, default=0.1
         The share of values dropped in training.
     max_length : int, default=50
-        The latest events that are read; longer histories are trained on in windows.
+        The latest events that are read; longer histories are trained on in windows. No more events are read than the
+        longest history of the fit has before its last event.
     {batch_size, learning_rate, regularization, max_iter, early_stopping, validation_fraction, n_iter_no_change}
     beam_size : int or None, default=None
         How many paths of the tree `recommend` follows at once. None follows all that can still lead to a better
@@ -221,6 +222,8 @@ class LMRecommender(TrainedOnSequences):
         if self.early_stopping:
             learned, hidden = self._held_out(sequences, progress.seed)
             holdout = None if hidden is None else TokenHoldout(*hidden, catalogue)
+        # A place behind the longest history in training has a position that was never trained.
+        self._n_read_ = min(self.max_length, int(learned.lengths.max()) - 1)
         self._train_network(
             X,
             self._network(progress.seed),
@@ -283,7 +286,7 @@ class LMRecommender(TrainedOnSequences):
         return network.to(choose_device(self.device)).eval()
 
     def _prefixes(self, X: sp.csr_array) -> Sequences:
-        recent = event_sequences(X, self.order).tail(self.max_length)
+        recent = event_sequences(X, self.order).tail(self._n_read_)
         return prefixes(recent, self._catalogue_)
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:

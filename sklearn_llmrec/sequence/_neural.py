@@ -127,8 +127,7 @@ class SequenceNetworkRecommender(TrainedOnSequences):
         given = [] if start is None else [np.asarray(self.item_embeddings)]
         given += list(self.weights_.values()) if go_on else []
         depends = validate, sequences.items, sequences.bounds, *given
-        limits = {"max_iter": max_iter, "patience": self.n_iter_no_change}
-        file, progress = self._progress(X, self._seed(), *depends, **limits)
+        file, progress = self._progress(X, self._seed(), *depends, max_iter=max_iter)
         with seeded(progress.seed):
             network = self._network(X.shape[1])
         if go_on:
@@ -148,7 +147,7 @@ class SequenceNetworkRecommender(TrainedOnSequences):
             self._batches(learned),
             (self._loss_name(X.shape[1]), counts, self.n_negatives),
             (file, progress),
-            **limits,
+            max_iter=max_iter,
             mask=self._masks,
             holdout=holdout,
             go_on=go_on,
