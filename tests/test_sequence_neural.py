@@ -377,3 +377,23 @@ def test_display_of_a_training():
 def test_importing_takes_no_torch():
     code = "import sys, sklearn_llmrec.sequence as s; s.SASRec; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_network_is_built_once_for_all_requests(monkeypatch):
+    X = np.array([[1, 2, 3, 0], [0, 1, 2, 3], [3, 0, 1, 2], [2, 3, 0, 1]] * 5, dtype=float)
+    model = SASRec(4, n_layers=1, max_iter=1, max_length=8, random_state=0).fit(X)
+    expected = model.predict(X)
+    built = []
+    network = SASRec._network
+    monkeypatch.setattr(SASRec, "_network", lambda self, n: built.append(n) or network(self, n))
+    for _ in range(3):
+        np.testing.assert_array_equal(model.predict(X), expected)
+    assert not built
+    # Another dtype, another fit and a copy have networks of their own.
+    assert model.predict(X.astype(np.float32)).dtype == np.float32
+    assert len(built) == 1
+    copied = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copied.predict(X), expected)
+    assert len(built) == 2
+    other = model.set_params(random_state=1).fit(X).predict(X)
+    assert not np.array_equal(other, expected)

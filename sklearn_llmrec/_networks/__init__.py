@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Training,
         choose_device,
         from_numpy,
+        kept_network,
         seeded,
         to_numpy,
     )
@@ -45,6 +46,7 @@ __all__ = [
     "encode",
     "from_numpy",
     "gather",
+    "kept_network",
     "masked_batches",
     "next_item_batches",
     "seeded",
@@ -60,6 +62,7 @@ _LAZY = {
     "choose_device": "_loop",
     "encode": "_sequence_training",
     "from_numpy": "_loop",
+    "kept_network": "_loop",
     "seeded": "_loop",
     "to_numpy": "_loop",
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 from zipfile import BadZipFile
 
 import numpy as np
@@ -48,6 +49,24 @@ def choose_device(device: str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+# Networks of fitted estimators: building one costs more than a request. They are kept here and not on the estimator,
+# which holds arrays only, so that predictions change no fitted state and a pickle needs no GPU.
+_KEPT: WeakKeyDictionary[Any, tuple[Weights, dict[Any, torch.nn.Module]]] = WeakKeyDictionary()
+_KEEPING = threading.Lock()
+
+
+def kept_network(estimator: Any, key: Any, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """Return the network of a fitted estimator, built once for its `weights_` and a key (dtype, device, ...)."""
+    with _KEEPING:
+        weights, networks = _KEPT.get(estimator, (None, {}))
+        if weights is not estimator.weights_:
+            networks = {}
+            _KEPT[estimator] = (estimator.weights_, networks)
+        if key not in networks:
+            networks[key] = build()
+        return networks[key]
 
 
 def to_numpy(network: torch.nn.Module) -> Weights:

@@ -277,13 +277,18 @@ class LMRecommender(TrainedOnSequences):
 
     def _reading_network(self, dtype: Any) -> Any:
         """The network as it was trained, at the precision of X."""
-        from sklearn_llmrec._networks import choose_device, from_numpy
+        from sklearn_llmrec._networks import choose_device, from_numpy, kept_network
 
-        network = self._network(0)
-        from_numpy(network, self.weights_, copy=True)
-        if dtype == np.float64:
-            network.double()
-        return network.to(choose_device(self.device)).eval()
+        device = choose_device(self.device)
+
+        def build() -> Any:
+            network = self._network(0)
+            from_numpy(network, self.weights_, copy=True)
+            if dtype == np.float64:
+                network.double()
+            return network.to(device).eval()
+
+        return kept_network(self, (dtype, device, self.max_length), build)
 
     def _prefixes(self, X: sp.csr_array) -> Sequences:
         recent = event_sequences(X, self.order).tail(self._n_read_)

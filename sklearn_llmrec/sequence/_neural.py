@@ -215,14 +215,19 @@ class SequenceNetworkRecommender(TrainedOnSequences):
     def _encoded(self, X: sp.csr_array) -> NDArray[Any]:
         """Output of the network for the history of every row."""
         torch = require("torch", extra="deep")
-        from sklearn_llmrec._networks import choose_device, encode, from_numpy
+        from sklearn_llmrec._networks import choose_device, encode, from_numpy, kept_network
 
-        with torch.device("meta"):
-            network = self._network(self._n_items())
-        from_numpy(network, self.weights_, copy=False)
-        if X.dtype == np.float64:
-            network.encoder.double()
-        network.to(choose_device(self.device))
+        device = choose_device(self.device)
+
+        def build() -> Any:
+            with torch.device("meta"):
+                network = self._network(self._n_items())
+            from_numpy(network, self.weights_, copy=False)
+            if X.dtype == np.float64:
+                network.encoder.double()
+            return network.to(device).eval()
+
+        network = kept_network(self, (X.dtype, device, self.max_length), build)
         sequences = event_sequences(X, self.order)
         return encode(network, sequences, self.max_length, mask=self._masks, dtype=X.dtype)
 
