@@ -181,7 +181,8 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
     Timestamps of one session or day may be equal, because the log itself has an order: they are refused only if no
     row has two different ones. Equal values are ratings or counts: a matrix is refused if most of its rows with at
     least three events (two, if none has three) have mostly equal values, that is, if more than half of the neighbouring
-    events of the row are equal; of fewer than 30 rows, more than three quarters must be. `predict` refuses nothing, because a single history may have equal values by chance.
+    events of the row are equal; of fewer than 30 rows, more than three quarters must be. `predict` refuses
+    nothing, because a single history may have equal values by chance.
 
     Raises
     ------
