@@ -24,6 +24,8 @@ are mostly equal in most rows, and float32 values that are too large to be exact
 # A row whose share of neighbouring events with equal values is larger carries no order; so does a matrix with a larger
 # share of such rows.
 _MOST = 0.5
+# Few rows may tie by chance: of fewer than so many, a larger share decides.
+_FEW_ROWS, _MOST_OF_FEW = 30, 0.75
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,9 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
 
     Timestamps of one session or day may be equal, because the log itself has an order: they are refused only if no
     row has two different ones. Equal values are ratings or counts: a matrix is refused if most of its rows with at
-    least two events have mostly equal values, that is, if more than half of the neighbouring events of the row are
-    equal. `predict` refuses nothing, because a single history may have equal values by chance.
+    least three events (two, if none has three) have mostly equal values, that is, if more than half of the neighbouring
+    events of the row are equal; of fewer than 30 rows, more than three quarters must be. `predict` refuses
+    nothing, because a single history may have equal values by chance.
 
     Raises
     ------
@@ -201,9 +204,11 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
             "or Interactions with timestamps."
         )
     n_pairs, n_tied = _tied_pairs(X, order)
-    has_pairs = n_pairs > 0
+    # Two values may be equal by chance, so rows of three events decide where there are any.
+    has_pairs = n_pairs >= (1 if reads_times else max(1, min(2, n_pairs.max(initial=0))))
     mostly_equal = (n_tied == n_pairs if reads_times else n_tied > _MOST * n_pairs)[has_pairs]
-    if len(mostly_equal) and (mostly_equal.all() if reads_times else mostly_equal.mean() > _MOST):
+    limit = _MOST if len(mostly_equal) >= _FEW_ROWS else _MOST_OF_FEW
+    if len(mostly_equal) and (mostly_equal.all() if reads_times else mostly_equal.mean() > limit):
         found = (
             "all events of every row have equal times"
             if reads_times
