@@ -175,14 +175,15 @@ def event_sequences(X: sp.csr_array, order: str = "auto") -> Sequences:
     return sequences if present.all() else sequences.select(present)
 
 
-def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
+def fit_sequences(X: sp.csr_array, order: str, name: str, *, later_part: bool = False) -> Sequences:
     """Return `event_sequences` for a fit, and refuse a matrix without an order.
 
     Timestamps of one session or day may be equal, because the log itself has an order: they are refused only if no
     row has two different ones. Equal values are ratings or counts: a matrix is refused if most of its rows with at
     least three events (two, if none has three) have mostly equal values, that is, if more than half of the neighbouring
     events of the row are equal; of fewer than 30 rows, more than three quarters must be. `predict` refuses
-    nothing, because a single history may have equal values by chance.
+    nothing, because a single history may have equal values by chance; nor does a later part of a `partial_fit` with
+    fewer than 30 such rows.
 
     Raises
     ------
@@ -208,7 +209,8 @@ def fit_sequences(X: sp.csr_array, order: str, name: str) -> Sequences:
     has_pairs = n_pairs >= (1 if reads_times else max(1, min(2, n_pairs.max(initial=0))))
     mostly_equal = (n_tied == n_pairs if reads_times else n_tied > _MOST * n_pairs)[has_pairs]
     limit = _MOST if len(mostly_equal) >= _FEW_ROWS else _MOST_OF_FEW
-    if len(mostly_equal) and (mostly_equal.all() if reads_times else mostly_equal.mean() > limit):
+    decided = len(mostly_equal) >= (_FEW_ROWS if later_part else 1)
+    if decided and (mostly_equal.all() if reads_times else mostly_equal.mean() > limit):
         found = (
             "all events of every row have equal times"
             if reads_times

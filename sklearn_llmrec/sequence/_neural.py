@@ -106,7 +106,7 @@ class SequenceNetworkRecommender(TrainedOnSequences):
             self.item_popularity_ = counts if first else self.item_popularity_ + counts
             self.n_users_fit_ = X.shape[0] + (0 if first else self.n_users_fit_)
             if first or (event_sequences(X, self.order).lengths > 1).any():
-                self._train(X, 1, go_on=not first, validate=False)
+                self._train(X, 1, go_on=not first, validate=False, later_part=not first)
         return self
 
     def _fit(self, X: sp.csr_array) -> None:
@@ -118,11 +118,19 @@ class SequenceNetworkRecommender(TrainedOnSequences):
             )
         self._train(X, self.max_iter, go_on=go_on, validate=self.early_stopping)
 
-    def _train(self, X: sp.csr_array, max_iter: int, *, go_on: bool, validate: bool) -> None:
+    def _train(
+        self,
+        X: sp.csr_array,
+        max_iter: int,
+        *,
+        go_on: bool,
+        validate: bool,
+        later_part: bool = False,
+    ) -> None:
         torch = require("torch", extra="deep")
         from sklearn_llmrec._networks import Holdout, from_numpy, seeded
 
-        sequences = fit_sequences(X, self.order, type(self).__name__)
+        sequences = fit_sequences(X, self.order, type(self).__name__, later_part=later_part)
         start = self._start_vectors(X.shape[1])
         given = [] if start is None else [np.asarray(self.item_embeddings)]
         given += list(self.weights_.values()) if go_on else []
