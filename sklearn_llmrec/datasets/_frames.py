@@ -24,7 +24,7 @@ def table(columns: Mapping[str, NDArray[Any]], as_frame: bool) -> Any:
 
 def frame(columns: Mapping[str, Column]) -> Any:
     """Columns as a pandas frame; a pair is (distinct values, codes), so that strings are made once."""
-    pandas = require("pandas", extra=None)
+    pandas = require("pandas", extra="all")
     return pandas.DataFrame(
         {
             name: pandas.Series(column[0]).take(column[1]).reset_index(drop=True)

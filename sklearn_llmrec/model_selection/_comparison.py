@@ -115,7 +115,7 @@ class Comparison:
         ImportError
             If pandas is not installed.
         """
-        pandas = require("pandas", extra=None)
+        pandas = require("pandas", extra="all")
         columns: dict[tuple[str, str], Any] = {}
         for metric in self.metrics:
             for name, values in vars(self._summaries[metric]).items():
