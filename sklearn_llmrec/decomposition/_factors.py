@@ -58,6 +58,8 @@ class FactorRecommender(
             return self._fold_in(X).astype(self.components_.dtype, copy=False)
         place = self._known_rows_.find(X)
         new = place < 0
+        if new.all():
+            return self._fold_in(X).astype(self.components_.dtype, copy=False)
         factors = self._known_rows_.values[place]
         if new.any():
             factors[new] = self._fold_in(X[new])
