@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from sklearn_llmrec._kernels._topk import topk
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.metrics import get_ranking_scorer_names, ranking_metrics
 from sklearn_llmrec.metrics._hits import pattern_without
 from sklearn_llmrec.metrics._registry import parse
@@ -43,7 +43,7 @@ def popular_lists(X, k, rng):
         part = X[begin : begin + 1024]
         scores = popularity * (1 + 0.3 * rng.random(part.shape, dtype=np.float32))
         scores[np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), part.indices] = -np.inf
-        lists.append(topk(scores, k)[0])
+        lists.append(topk_dense(scores, k)[0])
     return np.vstack(lists)
 
 

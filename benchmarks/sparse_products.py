@@ -15,15 +15,14 @@ import torch
 from _data import add_data_option, movielens_1m, random_split
 
 from sklearn_llmrec import ItemKNN
-from sklearn_llmrec._kernels import _masked, _sparse
-from sklearn_llmrec._kernels._topk import topk
+from sklearn_llmrec._kernels import entry_rows, topk_dense, topk_product
 
 ROWS = 128  # of a dense block: 1.7 MB of float32
 
 
 def hidden(scores, seen):
-    scores[_sparse.entry_rows(seen), seen.indices] = -np.inf
-    return topk(scores, 10)[0]
+    scores[entry_rows(seen), seen.indices] = -np.inf
+    return topk_dense(scores, 10)[0]
 
 
 def scipy_sparse(X, W):
@@ -55,23 +54,11 @@ def torch_dense(X, W):
     return scipy_dense(X, W, lambda _, B: product(tensor, B))
 
 
-def masked(compiled):
-    def way(X, W):
-        found, _sparse.compiled = _sparse.compiled, compiled
-        try:
-            return _masked.masked_topk(X, _masked.with_mask(W), X, 10)[0]
-        finally:
-            _sparse.compiled = found
-
-    return way
-
-
 WAYS = {
     "scipy, sparse times sparse, dense top-k": scipy_sparse,
     "scipy, sparse times dense block, dense top-k": scipy_dense,
     "torch (MKL), sparse times dense block, dense top-k": torch_dense,
-    "sparse_dot_topn, masked inside": masked(lambda: None),
-    "numba, masked inside": masked(_sparse.compiled),
+    "compiled, masked inside": lambda X, W: topk_product(X, W, 10, seen=X)[0],
 }
 
 FITS = {
@@ -95,7 +82,7 @@ def main():
             start = time.process_time()
             lists[name] = way(X, W)
             seconds[name].append(time.process_time() - start)
-    reference = lists["numba, masked inside"]
+    reference = lists["compiled, masked inside"]
     fits = {name: [] for name in FITS}
     for _ in range(5):
         for name, settings in FITS.items():

@@ -5,15 +5,16 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from _oracles import best, elastic_net, masked
 from sklearn.linear_model import ElasticNet
 
+from sklearn_llmrec._kernels import _gram, gram
 from sklearn_llmrec.linear_model import (
     EASE,
     SLIM,
     BaselineRecommender,
     NaiveBayesRecommender,
     SparseEASE,
-    _ease,
     _slim,
     _supports,
 )
@@ -56,26 +57,17 @@ def test_slim_is_an_elastic_net_per_item(X, n_neighbors, positive):
 
 
 @pytest.mark.parametrize("n_neighbors", [None, 6])
-@pytest.mark.parametrize("compiled", [False, True])
-def test_slim_blocks_and_threads_change_nothing(X, monkeypatch, n_neighbors, compiled):
-    if compiled:
-        pytest.importorskip("numba")
-        monkeypatch.setattr(_slim, "WORTH_COMPILING", 0)
+def test_slim_blocks_and_threads_change_nothing(X, monkeypatch, n_neighbors):
     whole = SLIM(0.5, n_neighbors=n_neighbors).fit(X).weights_.toarray()
-    monkeypatch.setattr(_slim, "_BLOCK_BYTES", 1000)
     monkeypatch.setattr(_supports, "_BLOCK_BYTES", 1000)
-    monkeypatch.setattr(_slim, "_COMPILED_BLOCK", 3)
+    monkeypatch.setattr(_slim, "_BLOCK", 3)
     cut = SLIM(0.5, n_neighbors=n_neighbors, n_jobs=2).fit(X).weights_.toarray()
     np.testing.assert_array_equal(whole, cut)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_popular", [1, 12, 30])
-@pytest.mark.parametrize("compiled", [False, True])
-def test_sparse_ease_is_a_ridge_on_the_nearest_items(monkeypatch, compiled, n_popular, dtype):
-    if compiled:
-        pytest.importorskip("numba")
-    monkeypatch.setattr(_supports, "WORTH_COMPILING", 0 if compiled else 10**9)
+def test_sparse_ease_is_a_ridge_on_the_nearest_items(monkeypatch, n_popular, dtype):
     monkeypatch.setattr(_supports, "_GRAM_BYTES", np.dtype(dtype).itemsize * n_popular**2)
     monkeypatch.setattr(_supports, "_BLOCK_BYTES", 2000)
     monkeypatch.setattr(_supports, "_SEARCHED", 7)
@@ -95,30 +87,22 @@ def test_sparse_ease_is_a_ridge_on_the_nearest_items(monkeypatch, compiled, n_po
 
 @pytest.mark.parametrize("positive", [True, False])
 @pytest.mark.parametrize("n_popular", [2, 30])
-@pytest.mark.parametrize("compiled", [False, True])
-def test_slim_on_the_nearest_items_is_slim_that_lets_no_others_in(
-    monkeypatch, compiled, n_popular, positive
-):
-    if compiled:
-        pytest.importorskip("numba")
-    for module in (_slim, _supports):
-        monkeypatch.setattr(module, "WORTH_COMPILING", 0 if compiled else 10**9)
+def test_slim_on_the_nearest_items_is_slim_that_lets_no_others_in(monkeypatch, n_popular, positive):
     monkeypatch.setattr(_supports, "_GRAM_BYTES", 8 * n_popular**2)
     rng = np.random.default_rng(1)
     D = rng.random((60, 30)) * (rng.random((60, 30)) < 0.15)
     near = ItemKNN(6, weighting=None, shrinkage=0).fit(D).weights_.toarray() != 0
     stop = {"positive": positive, "max_iter": 1000, "tol": 1e-13}
-    penalty = np.where(near, 0.1, np.inf)
-    G = D.T @ D
-    expected = _slim.coordinate_descent(G[:, None], G, penalty, 0.3, **stop)
+    G, expected = D.T @ D, np.zeros((30, 30))
+    for j in range(30):
+        own = np.flatnonzero(near[:, j])
+        expected[own, j] = elastic_net(G[np.ix_(own, own)], G[own, j], -1, 0.1, 0.3, **stop)
     model = SLIM(0.3, l1_regularization=0.1, n_neighbors=6, **stop).fit(D)
     assert (expected != 0).sum() > 50
     np.testing.assert_allclose(model.weights_.toarray(), expected, atol=1e-11)
 
 
 def test_compiled_gram_matrices_are_those_of_the_columns(monkeypatch):
-    pytest.importorskip("numba")
-    monkeypatch.setattr(_supports, "WORTH_COMPILING", 0)
     monkeypatch.setattr(_supports, "_GRAM_BYTES", 8 * 3**2)
     rng = np.random.default_rng(0)
     # Users whose numbers end in the same bits; columns of three sizes, so that either side is the shorter one.
@@ -174,48 +158,20 @@ def test_sparse_ease_on_all_items_is_ease(X):
     np.testing.assert_allclose(sparse.weights_.toarray(), dense.coef_, atol=1e-12)
 
 
-def test_lists_by_weights_of_either_sign_are_those_of_predict(monkeypatch):
-    pytest.importorskip("numba")
-    from sklearn_llmrec._kernels import _sparse
-
+def test_lists_by_weights_of_either_sign_are_those_of_predict():
     rng = np.random.default_rng(0)
     X = sp.csr_array((rng.random((200, 40)) < 0.15).astype(np.float32))
     model = SparseEASE(0.5, n_neighbors=8).fit(X)
     assert model.weights_.data.min() < 0
     for k in (3, 40):
-        expected = model.recommend(X, k)
-        with monkeypatch.context() as patch:
-            patch.setattr(_sparse, "WORTH_COMPILING", 0)
-            assert model._topk_rows(X, k, X) is not None
-            got = model.recommend(X, k)
-        np.testing.assert_array_equal(got[0], expected[0])
-        np.testing.assert_array_equal(got[1], expected[1])
+        assert model._topk_rows(X, k, X) is not None
+        items, scores = model.recommend(X, k)
+        expected = best(masked(model.predict(X), X), k)
+        np.testing.assert_array_equal(scores, expected[1])
+        np.testing.assert_array_equal(items, expected[0])
 
 
-@pytest.mark.parametrize("positive", [True, False])
-@pytest.mark.parametrize("n_neighbors", [None, 15])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_compiled_slim_takes_the_same_steps(monkeypatch, positive, n_neighbors, dtype):
-    pytest.importorskip("numba")
-    rng = np.random.default_rng(0)
-    counts = rng.integers(1, 4, (80, 120)) * (rng.random((80, 120)) < 0.15)
-    X = sp.csr_array(counts.astype(dtype))
-    # An empty column, and fewer neighbours than asked for.
-    X = sp.csr_array(sp.hstack([X, sp.csr_array((80, 1), dtype=dtype), X[:, :1] * (X[:, :1] > 2)]))
-    model = SLIM(2.0, l1_regularization=1.0, n_neighbors=n_neighbors, positive=positive)
-    steps = model.fit(X).weights_.toarray()
-    assert (steps != 0).sum() > 1000
-    assert positive == (steps.min() >= 0)
-    monkeypatch.setattr(_slim, "WORTH_COMPILING", 0)
-    same = model.fit(X).weights_.toarray()
-    np.testing.assert_allclose(same, steps, rtol=0, atol=1e-6 if dtype == np.float32 else 1e-14)
-
-
-@pytest.mark.parametrize("compiled", [False, True])
-def test_slim_without_penalty_gives_an_empty_item_nothing(monkeypatch, compiled):
-    if compiled:
-        pytest.importorskip("numba")
-        monkeypatch.setattr(_slim, "WORTH_COMPILING", 0)
+def test_slim_without_penalty_gives_an_empty_item_nothing():
     X = np.array([[1.0, 0, 1, 0], [1, 0, 0, 1], [0, 0, 1, 1], [1, 0, 1, 1]])
     W = SLIM(0.0, l1_regularization=0.0).fit(X).weights_.toarray()
     assert np.isfinite(W).all()
@@ -227,11 +183,11 @@ def test_slim_without_penalty_gives_an_empty_item_nothing(monkeypatch, compiled)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("cost", [0, 1e9])
 def test_both_ways_to_the_gram_matrix_agree(cost, dtype, monkeypatch):
-    monkeypatch.setattr(_ease, "_SPARSE_COST", cost)
+    monkeypatch.setattr(_gram, "_SPARSE_COST", cost)
     rng = np.random.default_rng(0)
     A = sp.csr_array(rng.random((300, 1100)) * (rng.random((300, 1100)) < 0.05)).astype(dtype)
     expected = A.T.toarray().astype(float) @ A.toarray().astype(float)
-    np.testing.assert_allclose(_ease.gram(A, dtype), expected, atol=1e-5)
+    np.testing.assert_allclose(gram(A, dtype), expected, atol=1e-5)
 
 
 def test_threads_change_no_score_of_ease(X):

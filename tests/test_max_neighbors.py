@@ -5,9 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_llmrec import ItemKNN, UserKNN
-from sklearn_llmrec._kernels import _sparse
-from sklearn_llmrec.neighbors import _votes
-from sklearn_llmrec.neighbors._votes import means_of_nearest
+from sklearn_llmrec._kernels import means_of_nearest
 
 KINDS = [ItemKNN, UserKNN]
 METRICS = ["cosine", "adjusted_cosine", "pearson", "pearson_baseline"]
@@ -94,35 +92,14 @@ def test_ties_vote_in_one_order_in_predict_and_explain(kind):
     np.testing.assert_allclose(model.explain(D, lists).sum(axis=1), beyond.ravel(), atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_the_compiled_way_gives_the_same_bits(kind, n_jobs, D, monkeypatch):
-    pytest.importorskip("numba")
-    settings = {"metric": "pearson_baseline", "center": "baseline", "n_jobs": n_jobs}
-    model = kind(40, max_neighbors=3, **settings).fit(D)
-    monkeypatch.setattr(_votes, "compiled", lambda: None)
-    plain = model.predict(D)
-    monkeypatch.undo()
-    monkeypatch.setattr(_votes, "WORTH_COMPILING", 0)
-    calls = []
-    kernel = _sparse.compiled()
-    monkeypatch.setattr(_votes, "compiled", lambda: calls.append(0) or kernel)
-    np.testing.assert_array_equal(model.predict(D), plain)
-    assert calls
-
-
-def test_votes_of_nothing_are_zeros(monkeypatch):
+def test_votes_of_nothing_are_zeros():
     S, V = sp.csr_array((3, 4)), sp.csr_array((4, 5))
-    for worth in (0, 1):
-        monkeypatch.setattr(_votes, "WORTH_COMPILING", worth)
-        assert (means_of_nearest(S, V, 2, 1.0) == np.zeros((3, 5))).all()
+    assert (means_of_nearest(S, V, 2, 1.0) == np.zeros((3, 5))).all()
     # A vote for the baseline itself, a stored 0, takes a place.
     S = sp.csr_array(np.array([[0.9, 0.5]]))
     V = sp.csr_array((np.array([0.0, 1.0]), np.array([0, 0]), np.array([0, 1, 2])), shape=(2, 1))
-    for worth in (0, 10):
-        monkeypatch.setattr(_votes, "WORTH_COMPILING", worth)
-        assert means_of_nearest(S, V, 1, 0.0)[0, 0] == 0
-        assert means_of_nearest(S, V, 2, 0.0)[0, 0] == pytest.approx(0.5 / 1.4)
+    assert means_of_nearest(S, V, 1, 0.0)[0, 0] == 0
+    assert means_of_nearest(S, V, 2, 0.0)[0, 0] == pytest.approx(0.5 / 1.4)
 
 
 @pytest.mark.parametrize("kind", KINDS)

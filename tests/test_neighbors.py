@@ -5,7 +5,6 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_llmrec import ItemKNN, UserKNN
-from sklearn_llmrec._kernels import _sparse
 from sklearn_llmrec.neighbors import P3alpha, RP3beta, _similarity
 from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
 
@@ -268,15 +267,16 @@ def test_blocks_and_threads_change_nothing(X, metric, monkeypatch):
 def test_the_compiled_way_finds_the_neighbours_of_the_exact_one(
     metric, params, shrinkage, n_jobs, dtype, monkeypatch
 ):
-    pytest.importorskip("numba")
     rng = np.random.default_rng(2)
     X = sp.csr_array(((rng.random((70, 50)) < 0.3) * rng.uniform(1, 5, (70, 50))).astype(dtype))
     settings = {"metric": metric, "metric_params": params, "shrinkage": shrinkage, "n_jobs": n_jobs}
-    monkeypatch.setattr(_similarity, "compiled_topk", lambda *args, **kwargs: None)
+    # Signed similarities take another way, in float64 and in full, which does for others too.
+    monkeypatch.setattr(
+        _similarity.RowIndex, "signed", property(lambda *_: True, lambda *_: None), raising=False
+    )
     item, user = (kind(70, **settings).fit(X) for kind in (ItemKNN, UserKNN))
     exact = item.weights_.T, user._neighbors(X)
     monkeypatch.undo()
-    monkeypatch.setattr(_sparse, "WORTH_COMPILING", 0)
     monkeypatch.setattr(_similarity.RowIndex, "_best_of_block", None)
     item, user = (kind(6, **settings).fit(X) for kind in (ItemKNN, UserKNN))
     for all_of_them, got in zip(exact, (item.weights_.T, user._neighbors(X)), strict=True):
@@ -285,8 +285,7 @@ def test_the_compiled_way_finds_the_neighbours_of_the_exact_one(
         check_neighbors(got.toarray(), all_of_them.toarray(), 6, atol)
 
 
-def test_negative_values_keep_the_exact_way(monkeypatch):
-    monkeypatch.setattr(_sparse, "WORTH_COMPILING", 0)
+def test_negative_values_keep_the_exact_way():
     X = sp.csr_array(np.array([[1.0, -3, 0], [0, 1, 1], [2, 1, 0]]))
     model = ItemKNN(2, shrinkage=1.0, weighting=None).fit(X)
     assert model.weights_.data.min() < 0

@@ -5,8 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from sklearn_llmrec import ALSRecommender
-from sklearn_llmrec._kernels import _row_systems as row_systems
-from sklearn_llmrec._kernels._row_systems import RowSystems
+from sklearn_llmrec._kernels import CommonPart, RowSystems
 from sklearn_llmrec.decomposition import BPRRecommender, NMFRecommender, _known_rows as known_rows
 from sklearn_llmrec.decomposition._known_rows import KnownRows
 
@@ -20,15 +19,9 @@ def rows_of_all_lengths(n_rows=60, n_columns=40, seed=0, dtype=np.float64):
     return sp.csr_array(dense.astype(dtype))
 
 
-@pytest.mark.parametrize("block", [1, 300, 2**18, "compiled"])
 @pytest.mark.parametrize("penalty", ["none", "one", "each"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_row_systems_are_the_dense_solutions(monkeypatch, block, penalty, dtype):
-    if block == "compiled":
-        pytest.importorskip("numba")
-        monkeypatch.setattr(row_systems, "WORTH_COMPILING", 0)
-    else:
-        monkeypatch.setattr(row_systems, "_BLOCK_SIZE", block)
+def test_row_systems_are_the_dense_solutions(penalty, dtype):
     rng = np.random.default_rng(1)
     X = rows_of_all_lengths(dtype=dtype)
     Q = rng.normal(size=(40, 6)).astype(dtype)
@@ -39,6 +32,10 @@ def test_row_systems_are_the_dense_solutions(monkeypatch, block, penalty, dtype)
     two = RowSystems(X, weights, right, penalties, n_threads=2).solve_fully(Q, gram)
     np.testing.assert_array_equal(one, two)
     assert one.dtype == dtype
+    common = CommonPart(gram, 0.1, dtype)  # another basis than that of these penalties
+    if penalty != "none":
+        other = RowSystems(X, weights, right, penalties).solve_fully(Q, common)
+        np.testing.assert_allclose(one, other, rtol=1e-3 if dtype == np.float32 else 1e-10)
     tolerance = 1e-4 if dtype == np.float32 else 1e-10
     for row, got in enumerate(one):
         own, values = X[[row]].indices, X[[row]].data
@@ -58,23 +55,6 @@ def test_steps_from_a_start_come_nearer():
     one = systems.solve(Q, Q.T @ Q, start=start, max_iter=1)
     two = systems.solve(Q, Q.T @ Q, start=start, max_iter=2)
     assert abs(two - exact).sum() < abs(one - exact).sum() < abs(start - exact).sum()
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("penalty", ["one", "each"])
-@pytest.mark.parametrize("max_iter", [1, 3])
-def test_compiled_steps_are_the_same_steps(monkeypatch, dtype, penalty, max_iter):
-    pytest.importorskip("numba")
-    rng = np.random.default_rng(1)
-    X = rows_of_all_lengths(dtype=dtype)
-    Q, start = rng.normal(size=(40, 6)).astype(dtype), rng.normal(size=(60, 6)).astype(dtype)
-    penalties = {"one": 0.3, "each": rng.random(60) + 0.1}[penalty]
-    systems = RowSystems(X, X.data, X.data + 1, penalties)
-    steps = systems.solve(Q, Q.T @ Q, start=start, max_iter=max_iter)
-    monkeypatch.setattr(row_systems, "WORTH_COMPILING", 0)
-    same = systems.solve(Q, Q.T @ Q, start=start, max_iter=max_iter)
-    tolerance = 1e-4 if dtype == np.float32 else 1e-12
-    np.testing.assert_allclose(same, steps, atol=tolerance, rtol=tolerance)
 
 
 def test_factors_without_any_direction():

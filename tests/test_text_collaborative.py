@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 
 from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN, UserKNN
-from sklearn_llmrec._kernels._nearest import unit_rows
+from sklearn_llmrec._kernels import unit_rows
 from sklearn_llmrec.base._estimator_checks import recommender_checks
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.preprocessing import TFIDFTransformer

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_llmrec import Interactions, TextEmbeddingRecommender
-from sklearn_llmrec._kernels._nearest import nearest, unit_rows
+from sklearn_llmrec._kernels import topk_vectors, unit_rows
 from sklearn_llmrec.base._estimator_checks import recommender_checks
 from sklearn_llmrec.text import FeatureALSRecommender, SentenceEncoder
 from sklearn_llmrec.text._profiles import clusters
@@ -318,7 +318,7 @@ def test_blockwise_top_k_equals_the_sorted_product(groups, monkeypatch):
     seen = sp.csr_array(rng.random(scores.shape) < 0.2)
     scores[seen.toarray() | (scores == 0)] = -np.inf
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :9]
-    items, values = nearest(P, V, 9, starts=starts, seen=seen)
+    items, values = topk_vectors(P, V, 9, starts=starts, seen=seen)
     np.testing.assert_array_equal(values, np.take_along_axis(scores, expected, axis=1))
     np.testing.assert_array_equal(items, np.where(np.isinf(values), -1, expected))
 

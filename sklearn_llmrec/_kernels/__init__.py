@@ -1,52 +1,63 @@
-"""Rank and solve: top-k lists, sparse products, neighbour search, linear systems; compiled where it pays."""
+"""Rank and solve: top-k lists, sparse products, neighbour search, linear systems; each exists once, compiled.
+
+`topk_dense`, `topk_sparse`, `topk_product` and `topk_vectors` choose the best of dense scores, of stored entries, of
+products of sparse matrices, and of inner products of vectors. `best_of_sparse` and `fill_unknown` complete lists and
+scores by popularity. `RowSystems`, `elastic_nets` and `support_grams` solve regressions; `gram` and `dense_product`
+multiply; `means_of_nearest` averages votes. The loops themselves are in the modules ``_*_loops``, which import numba
+and are imported when first used.
+"""
 
 from sklearn_llmrec._kernels._blas import blas_threads
 from sklearn_llmrec._kernels._evidence import best_of_sparse, dense, fill_unknown
-from sklearn_llmrec._kernels._masked import masked_topk, with_mask, without_mask
-from sklearn_llmrec._kernels._nearest import best_of_groups, nearest, unit_rows
-from sklearn_llmrec._kernels._ranking import best_of_block
-from sklearn_llmrec._kernels._row_systems import RowSystems, columns_in_use
+from sklearn_llmrec._kernels._gram import ONE_THREAD_ABOVE, dense_product, fill_upper, gram
+from sklearn_llmrec._kernels._nearest import best_of_groups, topk_vectors, unit_rows
+from sklearn_llmrec._kernels._product import as_rows, topk_product
+from sklearn_llmrec._kernels._regressions import elastic_nets, support_grams
+from sklearn_llmrec._kernels._row_systems import CommonPart, RowSystems, columns_in_use
 from sklearn_llmrec._kernels._sparse import (
-    WORTH_COMPILING,
-    as_rows,
-    compiled,
-    compiled_topk,
-    csr_topk,
-    dense_product,
     entry_rows,
-    kernel_csr,
-    matmul_topn,
+    model_csr,
     normalize_columns,
     normalize_rows,
     with_data,
 )
-from sklearn_llmrec._kernels._topk import topk
+from sklearn_llmrec._kernels._topk import topk_dense, topk_sparse
+from sklearn_llmrec._kernels._votes import means_of_nearest
 
 __all__ = [
-    "WORTH_COMPILING",
+    "ONE_THREAD_ABOVE",
+    "CommonPart",
     "RowSystems",
     "as_rows",
-    "best_of_block",
     "best_of_groups",
     "best_of_sparse",
     "blas_threads",
     "columns_in_use",
-    "compiled",
-    "compiled_topk",
-    "csr_topk",
+    "compile_all",
     "dense",
     "dense_product",
+    "elastic_nets",
     "entry_rows",
     "fill_unknown",
-    "kernel_csr",
-    "masked_topk",
-    "matmul_topn",
-    "nearest",
+    "fill_upper",
+    "gram",
+    "means_of_nearest",
+    "model_csr",
     "normalize_columns",
     "normalize_rows",
-    "topk",
+    "support_grams",
+    "topk_dense",
+    "topk_product",
+    "topk_sparse",
+    "topk_vectors",
     "unit_rows",
     "with_data",
-    "with_mask",
-    "without_mask",
 ]
+
+
+def compile_all() -> list[str]:
+    """Compile every loop for float32 and float64, and return their names; a cached one is only loaded."""
+    from sklearn_llmrec._kernels import _solver_loops, _support_loops, _topk_loops  # noqa: F401
+    from sklearn_llmrec._kernels._compile import KERNELS
+
+    return [loop.compile() for loop in KERNELS]

@@ -6,9 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels._masked import as_lists
-from sklearn_llmrec._kernels._sparse import csr_topk, entry_rows, with_data
-from sklearn_llmrec._kernels._topk import topk
+from sklearn_llmrec._kernels._sparse import entry_rows, with_data
+from sklearn_llmrec._kernels._topk import topk_dense, topk_sparse
 
 # Popular items among which a short list is filled.
 _HEAD = 256
@@ -104,7 +103,7 @@ def best_of_sparse(
             keep &= ~_is_stored(S, seen)
         data, places = S.data[keep], np.concatenate([[0], np.cumsum(keep)])
         known = sp.csr_array((data, S.indices[keep], places[S.indptr]), shape=S.shape)
-    items, values = as_lists(csr_topk(known, k), k)
+    items, values = topk_sparse(known, k)
     done = np.ones(len(items), dtype=bool)
     short = items[:, -1] < 0
     for rows, by, fills in (
@@ -162,7 +161,7 @@ def _fill(
 
     scores = scores_of(head)
     scores[blocked[:, head].toarray() != 0] = -np.inf
-    found, fills = topk(scores, min(k, n_head))
+    found, fills = topk_dense(scores, min(k, n_head))
     free = np.sum(items[rows] < 0, axis=1)
     last = np.take_along_axis(fills, np.minimum(free, fills.shape[1])[:, None] - 1, axis=1)
     right = np.ones(len(rows), dtype=bool)

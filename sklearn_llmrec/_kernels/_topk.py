@@ -1,38 +1,82 @@
-"""Exact top-k of dense score blocks."""
+"""Exact top-k of dense scores and of sparse rows."""
 
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-
-def _full_sort(scores: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    items = np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int64, copy=False)
-    return items, np.take_along_axis(scores, items, axis=1)
+from sklearn_llmrec._kernels._arrays import allowed, of_model, pattern
+from sklearn_llmrec.utils import in_threads, slices_for_threads
 
 
-def _lower_bound(scores: NDArray[Any], k: int, n_groups: int) -> NDArray[Any]:
-    """A value that at least k entries of each row reach: the k-th largest of the maxima of column groups."""
-    n_rows, n_columns = scores.shape
-    size = n_columns // n_groups
-    # Strided groups: the reduction runs over contiguous memory, which numpy vectorises.
-    maxima = scores[:, : size * n_groups].reshape(n_rows, size, n_groups).max(axis=1)
-    maxima.partition(n_groups - k, axis=1)
-    return maxima[:, n_groups - k]
+def empty_lists(n_rows: int, k: int, dtype: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return lists of items and scores that hold nothing yet: -1 beside ``-inf``."""
+    return np.full((n_rows, k), -1, dtype=np.int64), np.full((n_rows, k), -np.inf, dtype=dtype)
 
 
-def topk(scores: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """The k best columns of every row, best first; equal scores by lower column.
+class DenseTopK:
+    """Top k of rows whose scores come in blocks of columns, from the left.
 
-    A bound that k entries are sure to reach is read off group maxima; only the few entries above it are sorted. All
-    entries that tie at the boundary are among them, so the order of ties is exact at no extra cost.
+    Parameters
+    ----------
+    n_rows, k : int
+    dtype : dtype
+        float32 or float64.
+    seen : csr_array of shape (n_rows, n_items) or None
+        Its pattern is left out.
+    candidates : ndarray of int64, boolean csr_array, or None
+        The only columns that are chosen, for all rows or row by row.
+    skip_zeros : bool
+        Whether a score of exactly zero is left out.
+    """
+
+    def __init__(
+        self,
+        n_rows: int,
+        k: int,
+        dtype: Any,
+        seen: sp.csr_array | None = None,
+        candidates: Any | None = None,
+        skip_zeros: bool = False,
+    ) -> None:
+        from sklearn_llmrec._kernels._topk_loops import dense_topk
+
+        self.items, self.values = empty_lists(n_rows, k, dtype)
+        self._counts = np.zeros(n_rows, dtype=np.uint64)
+        self._fixed = (*pattern(seen, n_rows, np.uint64), *allowed(candidates, n_rows), skip_zeros)
+        self._loop = dense_topk.of(dtype)
+        self._maxima = np.empty((4 * k + 63) // 64 * 64, dtype=dtype)
+
+    def add(self, scores: NDArray[Any], first: int = 0, *, last: bool = True) -> None:
+        """Offer a block of scores (overwritten) whose first column is column `first`; the last one ends the lists."""
+        lowest, k = np.finfo(scores.dtype).min, self.items.shape[1]
+        lists = k, self._maxima, self.items.ravel(), self.values.ravel(), self._counts, last
+        flat = np.ascontiguousarray(scores).ravel()
+        if not flat.flags.writeable:
+            flat = flat.copy()
+        self._loop(*scores.shape, first, flat, *self._fixed, lowest, *lists)
+
+
+def topk_dense(
+    scores: NDArray[Any],
+    k: int,
+    *,
+    seen: sp.csr_array | None = None,
+    candidates: Any | None = None,
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the k best columns of every row, best first; equal scores by lower column.
 
     Parameters
     ----------
     scores : ndarray of shape (n_rows, n_columns), floating
-        No NaN; ``-inf`` marks what may not be chosen.
+        No NaN; ``-inf`` marks what may not be chosen. Scores of seen items become ``-inf``.
     k : int
         At most `n_columns`.
+    seen : csr_array of shape (n_rows, n_columns) or None
+        Its pattern is left out.
+    candidates : ndarray of int64, boolean csr_array of shape (n_rows, n_columns), or None
+        The only columns that are chosen, sorted, for all rows or row by row.
 
     Returns
     -------
@@ -43,28 +87,28 @@ def topk(scores: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[Any]]
 
     Notes
     -----
-    O(n_rows * n_columns) comparisons, two passes over the block.
+    O(n_rows n_columns) comparisons, and O(log k) more for each of the about ``k log(n_columns / k)`` entries of a row
+    that are among the best so far.
     """
-    n_rows, n_columns = scores.shape
-    n_groups = max(4 * k, 128)
-    if n_columns < 2 * n_groups:
-        items, values = _full_sort(scores, k)
-        items[values == -np.inf] = -1
-        return items, values
-    bound = _lower_bound(scores, k, n_groups)
-    # -inf is never a candidate, also where fewer than k entries are allowed and the bound itself is -inf.
-    lowest = np.nextafter(scores.dtype.type(-np.inf), scores.dtype.type(0))
-    flat = np.flatnonzero(scores >= np.maximum(bound, lowest)[:, None])
-    rows, columns = np.divmod(flat, n_columns)
-    found = scores.reshape(-1)[flat] if scores.flags.c_contiguous else scores[rows, columns]
-    order = np.lexsort((-found, rows))  # stable: equal scores stay in column order
-    counts = np.bincount(rows, minlength=n_rows)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    rank = np.arange(len(flat)) - np.repeat(starts, counts)
-    keep = rank < k
-    items = np.full((n_rows, k), -1, dtype=np.int64)
-    values = np.full((n_rows, k), -np.inf, dtype=scores.dtype)
-    chosen = order[keep]
-    items[rows[chosen], rank[keep]] = columns[chosen]
-    values[rows[chosen], rank[keep]] = found[chosen]
+    if scores.dtype not in (np.float32, np.float64):
+        scores = scores.astype(np.float64)
+    lists = DenseTopK(len(scores), k, scores.dtype, seen, candidates)
+    lists.add(scores)
+    return lists.items, lists.values
+
+
+def topk_sparse(
+    S: sp.csr_array, k: int, *, n_threads: int = 1
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the k largest stored entries of every row of a float matrix, in the form of `topk_dense`."""
+    from sklearn_llmrec._kernels._topk_loops import sparse_topk
+
+    items, values = empty_lists(S.shape[0], k, S.dtype)
+    loop = sparse_topk.of(S.dtype, S.indices.dtype)
+    arrays = (*of_model(S), k, items.ravel(), values.ravel())
+    in_threads(
+        lambda rows: loop(rows.start, rows.stop, *arrays),
+        slices_for_threads(S.shape[0], n_threads),
+        n_threads,
+    )
     return items, values

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import best_of_block
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.interactions import hide_by_hash
 from sklearn_llmrec.metrics import ndcg_at_k
 from sklearn_llmrec.utils import row_chunks
@@ -41,5 +41,5 @@ class RowHoldout:
         lists = np.empty((self.visible.shape[0], k), dtype=np.int64)
         for rows in row_chunks(len(lists), self.visible.shape[1] * 8):
             seen = self.visible[rows]
-            lists[rows], _ = best_of_block(score(seen), k, seen, None)
+            lists[rows], _ = topk_dense(score(seen), k, seen=seen)
         return float(ndcg_at_k(self.hidden, lists, k=k))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import best_of_block
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base._by_id import candidates_of_ids, ids_of_columns
 from sklearn_llmrec.base._recommender import BaseRecommender
 from sklearn_llmrec.utils import (
@@ -51,11 +51,11 @@ def _generic_recommend(
             )
         allowed = check_candidates(candidates, shape)
         parts.append(
-            best_of_block(
+            topk_dense(
                 block,
                 check_k(k, shape[1]),
-                None if seen is None else canonical(sp.csr_array(seen[rows])),
-                allowed[rows] if sp.issparse(allowed) else allowed,
+                seen=None if seen is None else canonical(sp.csr_array(seen[rows])),
+                candidates=allowed[rows] if sp.issparse(allowed) else allowed,
             )
         )
     items, scores = zip(*parts, strict=True)

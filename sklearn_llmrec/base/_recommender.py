@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import best_of_block, best_of_sparse, dense, fill_unknown
+from sklearn_llmrec._kernels import best_of_sparse, dense, fill_unknown, topk_dense
 from sklearn_llmrec.base._by_id import candidates_of_ids, ids_of_columns
 from sklearn_llmrec.base._tags import RecommenderTags, Scores, Tags
 from sklearn_llmrec.utils import (
@@ -348,13 +348,13 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return Scores(scores, known)
 
     def _best(
-        self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any, n_scores: int
+        self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
     ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """Lists of a chunk from its scores; `n_scores` are asked for in all."""
+        """Lists of a chunk from its scores."""
         scores = self._score_rows(X)
         if candidates is not None or isinstance(scores, Scores) or not sp.issparse(scores):
             filled = self._filled(scores, X).values
-            return best_of_block(filled, k, seen, candidates, n_scores=n_scores)
+            return topk_dense(filled, k, seen=seen, candidates=candidates)
         items, values, done = best_of_sparse(
             scores.astype(X.dtype, copy=False),
             k,
@@ -369,7 +369,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 self._filled(scores[late], X[late]).values,
                 None if seen is None else seen[late],
             )
-            items[late], values[late] = best_of_block(block, k, late_seen, None, n_scores=n_scores)
+            items[late], values[late] = topk_dense(block, k, seen=late_seen)
         return items, values
 
     def _recommend(
@@ -409,6 +409,5 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 None if seen is None else seen[some],
                 k,
                 candidates[some] if sp.issparse(candidates) else candidates,
-                len(left) * X.shape[1],
             )
         return items, scores

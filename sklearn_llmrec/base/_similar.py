@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import topk
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base._by_id import columns_of_ids, ids_of_columns
 from sklearn_llmrec.utils import check_arguments, check_k, row_chunks
 
@@ -91,7 +91,7 @@ class SimilarItemsMixin:
             block = np.array(self._item_similarities(asked[rows]))  # it may be the model's own
             block[block == 0] = -np.inf
             block[np.arange(len(block)), asked[rows]] = -np.inf
-            parts.append(topk(block, k))
+            parts.append(topk_dense(block, k))
         if not parts:
             return np.empty((0, k), dtype=np.int64), np.empty((0, k))
         similar, similarities = zip(*parts, strict=True)

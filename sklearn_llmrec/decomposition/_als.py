@@ -12,7 +12,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec._kernels import RowSystems, blas_threads, entry_rows, with_data
+from sklearn_llmrec._kernels import CommonPart, RowSystems, blas_threads, entry_rows, with_data
 from sklearn_llmrec.base import ExplainMixin, Tags
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
 from sklearn_llmrec.decomposition._factors import FactorRecommender
@@ -277,7 +277,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
 
         def fitted() -> dict[str, Any]:
             learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
-            current = {"components_": np.ascontiguousarray(Q.T), "_item_gram_": self._gram(Q)}
+            current = {"components_": Q.T, "_common_part_": self._common_part(Q)}
             return learned | current
 
         for sweep in iterations(self, self.max_iter, X=X, fitted=fitted):
@@ -287,16 +287,22 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
             new = items.solve(factors, self._gram(P) + common, start=Q, max_iter=_STEPS)
             Q = held(new, Q, kept)
             tell(self, f"sweep {sweep + 1} of {self.max_iter}")
-        self.components_ = np.ascontiguousarray(Q.T)
+        self.components_ = Q.T
         self._remember(X)
         self._add_to_past(X, first=kept is None)
 
+    def _common_part(self, Q: NDArray[Any]) -> CommonPart:
+        """Return what the regressions of all rows on the item factors share, at the penalty of an empty row."""
+        no_items = np.array(self.unobserved_weight * len(Q))
+        least = self._penalties(no_items, self._mean_frequency_)
+        return CommonPart(self._gram(Q), float(least), Q.dtype)
+
     def _prepare_fold_in(self) -> None:
-        self._item_gram_ = self._gram(self.components_.T)
+        self._common_part_ = self._common_part(self.components_.T)
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         systems, _ = self._systems(X, self._mean_frequency_)
-        return systems.solve_fully(self.components_.T, self._item_gram_)
+        return systems.solve_fully(self.components_.T, self._common_part_)
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
         """The factors of a row are linear in its weighted preferences: one solve per item to explain."""

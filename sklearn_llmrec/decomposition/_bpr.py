@@ -10,7 +10,7 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec._kernels import RowSystems, columns_in_use, entry_rows, kernel_csr
+from sklearn_llmrec._kernels import CommonPart, RowSystems, columns_in_use, entry_rows
 from sklearn_llmrec.base import Tags
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin
 from sklearn_llmrec.decomposition._factors import FactorRecommender
@@ -147,9 +147,12 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
             kernel.item_factors = np.ascontiguousarray(items, dtype=np.float32)
             users = self._fold_in(X).astype(np.float32)
             kernel.user_factors = np.column_stack([users, np.ones(len(users), dtype=np.float32)])
-        kernel.fit(kernel_csr(X, np.float32), show_progress=bool(self.verbose))
+        # The kernel reads csr matrices only, of writable float32 values and 32-bit indices.
+        data = X.data.astype(np.float32)
+        given = sp.csr_matrix((data, X.indices, X.indptr), shape=X.shape, copy=True)
+        kernel.fit(given, show_progress=bool(self.verbose))
         factors = kernel.item_factors.astype(X.dtype)
-        self.components_ = np.ascontiguousarray(factors[:, :-1].T)
+        self.components_ = np.ascontiguousarray(factors[:, :-1]).T
         self.item_bias_ = factors[:, -1].copy()
         self.n_iter_ = self.max_iter
         self._remember(X)
@@ -158,7 +161,9 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         Q = self.components_.T
         self._item_mean_ = Q.mean(axis=0)
         Q = Q - self._item_mean_
-        self._item_gram_ = Q.T @ Q / len(Q)
+        self._common_part_ = CommonPart(
+            Q.T @ Q / len(Q), 4 * self.user_regularization, self.components_.dtype
+        )
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         # The regression of the formula, divided by the length of the row.
@@ -167,7 +172,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         share = (1 / np.maximum(np.diff(X.indptr), 1))[entry_rows(X)].astype(Q.dtype)
         held = sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], len(Q)))
         systems = RowSystems(held, share, 2 * share, 4 * self.user_regularization)
-        factors = systems.solve_fully(Q, self._item_gram_)
+        factors = systems.solve_fully(Q, self._common_part_)
         return factors.astype(X.dtype, copy=False)
 
     def __sklearn_tags__(self) -> Tags:

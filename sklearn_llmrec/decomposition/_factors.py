@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import entry_rows, nearest, unit_rows
+from sklearn_llmrec._kernels import entry_rows, topk_vectors, unit_rows
 from sklearn_llmrec.base import BaseRecommender, SimilarItemsMixin
 from sklearn_llmrec.decomposition._known_rows import KnownRows
 from sklearn_llmrec.utils import check_arguments, check_k, row_chunks
@@ -47,15 +47,19 @@ class FactorRecommender(
 
     def _remember(self, X: sp.csr_array) -> None:
         """End a fit: prepare the fold-in, and keep the factors of the rows of X."""
+        # One item after the other in memory: a row reads the factors of its own items only.
+        self.components_ = np.asfortranarray(self.components_)
         self._prepare_fold_in()
         self._known_rows_ = KnownRows(X, self._fold_in(X)) if self._remembers_rows else None
 
     def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
-        """Factors of rows: looked up where the row is known, else folded in."""
+        """Factors of rows, in the dtype of the model: looked up where the row is known, else folded in."""
         if self._known_rows_ is None:
-            return self._fold_in(X)
+            return self._fold_in(X).astype(self.components_.dtype, copy=False)
         place = self._known_rows_.find(X)
         new = place < 0
+        if new.all():
+            return self._fold_in(X).astype(self.components_.dtype, copy=False)
         factors = self._known_rows_.values[place]
         if new.any():
             factors[new] = self._fold_in(X[new])
@@ -68,16 +72,19 @@ class FactorRecommender(
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        factors = self._user_factors(X).astype(X.dtype, copy=False)
-        V = self.components_.T.astype(X.dtype, copy=False)
+        factors = self._user_factors(X)
         empty = (np.diff(X.indptr) == 0) | ~factors.any(axis=1)
-        if self.item_bias_ is not None:
-            factors = np.column_stack([factors, np.ones(len(factors), dtype=X.dtype)])
-            V = np.column_stack([V, self.item_bias_.astype(X.dtype, copy=False)])
-        threads = effective_n_jobs(getattr(self, "n_jobs", None))
-        items, values = nearest(factors, V, k, seen=seen, skip_zeros=False, n_threads=threads)
+        items, values = topk_vectors(
+            factors,
+            self.components_.T,
+            k,
+            bias=self.item_bias_,
+            seen=seen,
+            skip_zeros=False,
+            n_threads=effective_n_jobs(getattr(self, "n_jobs", None)),
+        )
         items[empty] = -1  # a row without items or factors ranks nothing: the base does it
-        return items, values
+        return items, values.astype(X.dtype, copy=False)
 
     def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
         unit = unit_rows(self.components_.T)
@@ -109,9 +116,7 @@ class FactorRecommender(
         known = self._known_rows_.values  # type: ignore[union-attr]
         k = check_k(k, len(known))
         factors = unit_rows(self._user_factors(X))
-        users, similarities = nearest(
-            factors, unit_rows(known).astype(factors.dtype, copy=False), k, skip_zeros=False
-        )
+        users, similarities = topk_vectors(factors, unit_rows(known), k, skip_zeros=False)
         without = ~factors.any(axis=1)
         users[without], similarities[without] = -1, -np.inf
         return users, similarities
@@ -129,7 +134,8 @@ class FactorRecommender(
         factors : ndarray of shape (n_users, n_components)
         """
         check_is_fitted(self)
-        return self._user_factors(self._prepared(self._check_X(X, reset=False)))
+        X = self._prepared(self._check_X(X, reset=False))
+        return self._user_factors(X).astype(X.dtype, copy=False)
 
     @property
     def _n_features_out(self) -> int:

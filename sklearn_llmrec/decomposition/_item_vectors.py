@@ -12,7 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import nearest, unit_rows
+from sklearn_llmrec._kernels import topk_vectors, unit_rows
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.utils import Interval, canonical
 
@@ -57,16 +57,18 @@ class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     item_embeddings_: NDArray[Any]
 
     def _users(self, X: Any) -> NDArray[Any]:
-        return unit_rows(canonical(X) @ self.item_embeddings_.astype(X.dtype, copy=False))
+        V = self.item_embeddings_
+        users = unit_rows(canonical(X).astype(V.dtype, copy=False) @ V)
+        return users.astype(X.dtype, copy=False)
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
-        return self._users(X) @ self.item_embeddings_.astype(X.dtype, copy=False).T
+        V = self.item_embeddings_
+        return self._users(X).astype(V.dtype, copy=False) @ V.T
 
     def _topk_rows(
         self, X: Any, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        V = self.item_embeddings_.astype(X.dtype, copy=False)
-        return nearest(self._users(X), V, k, seen=seen)
+        return topk_vectors(self._users(X), self.item_embeddings_, k, seen=seen)
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Unit vectors of the rows; zeros for a row without a known item.

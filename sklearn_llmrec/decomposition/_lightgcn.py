@@ -4,7 +4,6 @@ from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
-import numpy as np
 import scipy.sparse as sp
 from numpy.random import RandomState
 from numpy.typing import NDArray
@@ -129,8 +128,8 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
         )
         senders, vectors = item_layers(X, weights["users"], weights["items"], self.n_layers)
         self._senders_ = senders.astype(X.dtype)
-        self.components_ = np.ascontiguousarray(vectors.T.astype(X.dtype))
+        self.components_ = vectors.T.astype(X.dtype)
         self._remember(X)
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
-        return fold_in(X, self._senders_.astype(X.dtype, copy=False))
+        return fold_in(X, self._senders_)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sklearn.decomposition import NMF
 from sklearn.utils import check_random_state
 
+from sklearn_llmrec._kernels import columns_in_use, elastic_nets
 from sklearn_llmrec.base import Tags
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.linear_model import coordinate_descent
-from sklearn_llmrec.utils import Interval, row_chunks
+from sklearn_llmrec.utils import Interval
 
 # Fold-in of a row: sweeps at most, and the change, in units of the largest factor, that ends them.
 _SWEEPS, _TOLERANCE = 500, 1e-10
@@ -111,31 +111,34 @@ class NMFRecommender(FactorRecommender):
         # The error of an exact factorisation, which nobody reads, is the root of a rounded zero.
         with np.errstate(invalid="ignore"):
             nmf.fit(X)
-        self.components_ = np.ascontiguousarray(nmf.components_.astype(X.dtype, copy=False))
+        self.components_ = nmf.components_.astype(X.dtype, copy=False)
         self.n_iter_ = nmf.n_iter_
         self._remember(X)
 
-    def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
+    def _prepare_fold_in(self) -> None:
         Q = self.components_.astype(np.float64)
-        G, right = Q @ Q.T, X.astype(np.float64) @ Q.T
+        self._item_gram_ = Q @ Q.T
+
+    def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
+        used, indices = columns_in_use(X.indices, X.shape[1])
+        Q, G = self.components_.T[used].astype(np.float64), self._item_gram_
+        held = sp.csr_array((X.data.astype(np.float64), indices, X.indptr), (X.shape[0], len(Q)))
+        right = held @ Q
         # A part that no item has has no factor; the tiny ridge keeps its division defined.
         l2 = self.regularization * X.shape[1] + 1e-12 * max(float(np.trace(G)), 1e-30)
         # In units of the row's own size, so that rows are solved alike alone and in a batch.
         scale = np.abs(right).max(axis=1) / max(float(np.diagonal(G).max()), 1e-30)
-        d = len(G)
-        factors = np.empty((X.shape[0], d), dtype=X.dtype)
-        for rows in row_chunks(X.shape[0], 8 * d * 8):
-            n = rows.stop - rows.start
-            factors[rows] = coordinate_descent(
-                G[:, None],
-                np.ascontiguousarray(right[rows].T),
-                np.zeros((d, n)),
-                l2,
-                positive=True,
-                max_iter=_SWEEPS,
-                tol=_TOLERANCE * scale[rows],
-            ).T
-        return factors
+        factors = elastic_nets(
+            G[None],
+            right,
+            None,
+            0.0,
+            l2,
+            positive=True,
+            max_iter=_SWEEPS,
+            tol=_TOLERANCE * scale,
+        )
+        return factors.astype(X.dtype, copy=False)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

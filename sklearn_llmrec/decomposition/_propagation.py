@@ -35,5 +35,5 @@ def item_layers(
 def fold_in(X: sp.csr_array, senders: NDArray[Any]) -> NDArray[Any]:
     """Vectors of rows: what their items send."""
     shares = 1 / np.sqrt(np.diff(X.indptr), where=np.diff(X.indptr) > 0, out=np.ones(X.shape[0]))
-    factors: NDArray[Any] = with_data(X, shares[entry_rows(X)].astype(X.dtype)) @ senders
+    factors: NDArray[Any] = with_data(X, shares[entry_rows(X)].astype(senders.dtype)) @ senders
     return factors

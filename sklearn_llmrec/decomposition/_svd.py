@@ -93,9 +93,10 @@ class PureSVD(FactorRecommender):
         # The share of explained variance, which nobody reads, is 0 / 0 or x / 0 where all rows are equal.
         with np.errstate(invalid="ignore", divide="ignore"):
             svd.fit(X)
-        self.components_ = np.ascontiguousarray(svd.components_.astype(X.dtype, copy=False))
+        self.components_ = svd.components_.astype(X.dtype, copy=False)
         self.singular_values_ = svd.singular_values_
         self._remember(X)
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
-        return X @ self.components_.T.astype(X.dtype, copy=False)
+        V = self.components_.T
+        return X.astype(V.dtype, copy=False) @ V

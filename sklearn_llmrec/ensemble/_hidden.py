@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_llmrec._kernels import topk
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._members import member_scores
 from sklearn_llmrec.interactions import hide_by_hash, hide_latest
@@ -110,7 +110,7 @@ def union_of_tops(
         if held is not None:
             one = one.astype(np.float64)
             one[np.repeat(np.arange(len(one)), np.diff(held.indptr)), held.indices] = -np.inf
-        items, _ = topk(one, min(n, one.shape[1]))
+        items, _ = topk_dense(one, min(n, one.shape[1]))
         at = np.nonzero(items >= 0)
         chosen[at[0], items[at]] = True
     counts = chosen.sum(axis=1)

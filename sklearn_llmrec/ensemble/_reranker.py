@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils import Tags
 
-from sklearn_llmrec._kernels import topk
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import needs_order, recommend
 from sklearn_llmrec.ensemble._members import member_scores, needs_nonnegative
 from sklearn_llmrec.ensemble._routing import RoutesFitMixin
@@ -147,7 +147,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
             held = canonical(X)
             rows = np.repeat(np.arange(X.shape[0]), np.diff(held.indptr))
             scores[rows, held.indices] = -np.inf
-        return settled(*topk(scores, min(self.n_candidates, X.shape[1])))
+        return settled(*topk_dense(scores, min(self.n_candidates, X.shape[1])))
 
     def _fast_candidates(self, X: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The same from the base's own top-k."""

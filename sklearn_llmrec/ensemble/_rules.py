@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_llmrec._kernels import topk
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.ensemble._item_data import category_matrix
 from sklearn_llmrec.ensemble._reranker import (
     RERANKER_TEXTS,
@@ -310,7 +310,7 @@ class RuleReranker(BaseReranker):
         first = scores.copy()
         extra = first[:, self._also_]
         first[:, self._also_] = np.where(np.isfinite(extra), np.finfo(np.float64).max, -np.inf)
-        items, _ = topk(first, min(self.n_candidates + len(self._also_), X.shape[1]))
+        items, _ = topk_dense(first, min(self.n_candidates + len(self._also_), X.shape[1]))
         values = np.take_along_axis(scores, np.maximum(items, 0), axis=1)
         return settled(items, np.where(items < 0, -np.inf, values))
 
@@ -337,7 +337,7 @@ class RuleReranker(BaseReranker):
         mask = self._allowed_block(X)
         if mask is None:
             return scores
-        order = topk(np.where(mask, scores, -np.inf), scores.shape[1])[0]
+        order = topk_dense(np.where(mask, scores, -np.inf), scores.shape[1])[0]
         steps = np.take_along_axis(scores, np.maximum(order, 0), axis=1)
         return lifted(scores, order, np.where(order < 0, -np.inf, steps))
 

@@ -3,13 +3,12 @@
 from sklearn_llmrec.linear_model._baseline import BaselineRecommender
 from sklearn_llmrec.linear_model._ease import (
     EASE,
-    gram as gram,
     inverse_spd as inverse_spd,
     require_gram_memory as require_gram_memory,
     weights_of_gram as weights_of_gram,
 )
 from sklearn_llmrec.linear_model._naive_bayes import NaiveBayesRecommender
-from sklearn_llmrec.linear_model._slim import SLIM, coordinate_descent as coordinate_descent
+from sklearn_llmrec.linear_model._slim import SLIM
 from sklearn_llmrec.linear_model._sparse_ease import SparseEASE
 
 __all__ = ["EASE", "SLIM", "BaselineRecommender", "NaiveBayesRecommender", "SparseEASE"]

@@ -11,63 +11,17 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
-from scipy.linalg import blas, lapack
+from scipy.linalg import lapack
 
 from sklearn_llmrec._kernels import (
-    WORTH_COMPILING,
+    ONE_THREAD_ABOVE,
     blas_threads,
-    compiled,
     dense_product,
-    kernel_csr,
+    fill_upper,
+    gram,
 )
 from sklearn_llmrec.base import ExplainMixin, PartialFitMixin, SimilarItemsMixin, columns_of
-from sklearn_llmrec.utils import Interval, require_memory, row_chunks
-
-# float32 spotrf of OpenBLAS crashes the process on several threads once the matrix passes 2^31 bytes (n = 23,170).
-_ONE_THREAD_ABOVE = 2**31
-
-
-# A multiply-add of a sparse product costs about as much as this many of a dense one.
-_SPARSE_COST = 100
-# The same of a compiled one.
-_COMPILED_COST = 20
-
-
-def gram(X: sp.csr_array, dtype: Any, *, n_threads: int = 1) -> NDArray[Any]:
-    """Dense ``X.T @ X`` in Fortran order, both triangles; by BLAS where rows are full enough."""
-    n_users, n_items = X.shape
-    X = X.astype(dtype, copy=False)
-    G = np.zeros((n_items, n_items), dtype=dtype, order="F")
-    sparse_work = float((np.diff(X.indptr).astype(np.float64) ** 2).sum())
-    kernel = compiled() if X.nnz and sparse_work >= WORTH_COMPILING else None
-    cost = _SPARSE_COST if kernel is None else _COMPILED_COST
-    if cost * sparse_work > n_users * n_items**2 / 2:
-        syrk = getattr(blas, "ssyrk" if G.dtype == np.float32 else "dsyrk")
-        with blas_threads(1 if G.nbytes > _ONE_THREAD_ABOVE else None):
-            for rows in row_chunks(n_users, n_items * G.dtype.itemsize):
-                # The transpose of a C block is a Fortran block: no copy is made.
-                G = syrk(1.0, X[rows].toarray().T, beta=1.0, c=G, lower=1, overwrite_c=1)
-        return fill_upper(G)
-    if kernel is not None and max(X.nnz, *X.shape) < 2**31:
-        # The upper triangle in C order is the lower one in Fortran order.
-        return fill_upper(kernel.upper_gram(kernel_csr(X, G.dtype), n_threads=n_threads).T)
-    transposed = X.T.tocsr()
-    columns = X.tocsc()
-    for start in range(0, n_items, 1024):
-        stop = min(start + 1024, n_items)
-        G[:, start:stop] = (transposed @ columns[:, start:stop]).toarray()
-    return G
-
-
-def fill_upper(A: NDArray[Any]) -> NDArray[Any]:
-    """Copy the lower triangle of A to the upper, in place, by blocks."""
-    n = len(A)
-    for start in range(0, n, 1024):
-        stop = min(start + 1024, n)
-        A[start:stop, stop:] = A[stop:, start:stop].T
-        block = np.tril(A[start:stop, start:stop])
-        A[start:stop, start:stop] = block + np.tril(block, -1).T
-    return A
+from sklearn_llmrec.utils import Interval, require_memory
 
 
 def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
@@ -80,7 +34,7 @@ def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
     """
     prefix = "s" if A.dtype == np.float32 else "d"
     potrf, potri = getattr(lapack, f"{prefix}potrf"), getattr(lapack, f"{prefix}potri")
-    with blas_threads(1 if A.nbytes > _ONE_THREAD_ABOVE else None):
+    with blas_threads(1 if A.nbytes > ONE_THREAD_ABOVE else None):
         A, info = potrf(A, lower=1, overwrite_a=1, clean=0)
         if info == 0:
             A, info = potri(A, lower=1, overwrite_c=1)

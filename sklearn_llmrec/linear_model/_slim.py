@@ -1,6 +1,5 @@
 """SLIM: a sparse elastic net from every item to its nearest items."""
 
-from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -9,88 +8,13 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import WORTH_COMPILING, compiled
+from sklearn_llmrec._kernels import elastic_nets, gram
 from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, KeepsRowsMixin
-from sklearn_llmrec.linear_model._ease import gram
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
 from sklearn_llmrec.utils import Interval, documented, in_threads, require_memory
 
-# Bytes of what numpy holds of the items that are solved together: what is left to explain.
-_BLOCK_BYTES = 2**24
-# Items that a compiled loop solves per call, which are shared among threads.
-_COMPILED_BLOCK = 64
-
-
-def coordinate_descent(
-    S: NDArray[Any],
-    g: NDArray[Any],
-    l1: NDArray[Any],
-    l2: float,
-    *,
-    positive: bool,
-    max_iter: int,
-    tol: float | NDArray[np.float64],
-) -> NDArray[Any]:
-    """Elastic nets of many problems of k coefficients at once.
-
-    Minimises ``w' S w / 2 - g' w + l1' |w| + l2 |w|^2 / 2`` for every problem.
-
-    Parameters
-    ----------
-    S : ndarray of shape (k, n_problems, k) or (k, 1, k)
-        ``S[c, j]`` is row c of the Gram matrix of problem j; of all problems, if there is one.
-    g, l1 : ndarray of shape (k, n_problems)
-        An infinite `l1` keeps a coefficient at zero.
-    l2 : float
-    positive : bool
-        Whether coefficients are at least zero.
-    max_iter : int
-        Sweeps at most.
-    tol : float or ndarray of shape (n_problems,)
-        A problem is solved when a sweep changes none of its coefficients by more.
-
-    Returns
-    -------
-    w : ndarray of shape (k, n_problems)
-    """
-    result = np.zeros_like(g)
-    live = np.arange(
-        g.shape[1]
-    )  # problems that still move; each stops by itself, whatever the others do
-    w, left = result.copy(), g.T.copy()  # `left` is what is not explained yet, g - S w
-    scale = np.diagonal(S, axis1=0, axis2=2).T
-    shared = S.shape[1] == 1
-    moving = np.ones(len(live), dtype=bool)
-    tol = np.broadcast_to(tol, len(live))
-    for _ in range(max_iter):
-        largest = np.zeros(len(live))
-        for c in range(len(S)):
-            target = left[:, c] + scale[c] * w[c]
-            if positive:
-                new = np.maximum(target - l1[c], 0)
-            else:
-                new = np.sign(target) * np.maximum(np.abs(target) - l1[c], 0)
-            curvature = scale[c] + l2
-            new /= np.where(curvature > 0, curvature, 1)  # 0 of a column of zeros, where new is 0
-            change = np.where(moving, new - w[c], 0)
-            changed = np.flatnonzero(change)
-            if len(changed):
-                rows = changed if 2 * len(changed) < len(change) else slice(None)
-                w[c] += change
-                left[rows] -= change[rows, None] * (S[c] if shared else S[c, rows])
-                np.maximum(largest, np.abs(change), out=largest)
-        moving &= largest > tol[live]
-        if not moving.any():
-            break
-        if 2 * moving.sum() < len(moving):
-            result[:, live[~moving]] = w[:, ~moving]
-            if not shared:
-                S, scale = S[:, moving], scale[:, moving]
-            l1 = l1[:, moving]
-            w, left, live = w[:, moving], left[moving], live[moving]
-            moving = np.ones(len(live), dtype=bool)
-    result[:, live] = w
-    return result
+# Items that are solved per call, which are shared among threads.
+_BLOCK = 64
 
 
 @documented(ITEM_TO_ITEM_TEXTS)
@@ -135,7 +59,7 @@ class SLIM(KeepsRowsMixin, ItemToItemRecommender):
     Notes
     -----
     Coordinate descent on the Gram matrix: a sweep over all items is O(nnz(W) n_items) time, with `n_neighbors`
-    O(nnz(W) n_neighbors). The extra `fast` compiles its loops, to the same weights and several times faster. The Gram
+    O(nnz(W) n_neighbors). The Gram
     matrix of all items is dense, O(n_items^2) memory; where it would not fit, fit is refused with its size. With
     `n_neighbors` only Gram matrices of neighbours are made, as in `SparseEASE`, and nothing grows with n_items^2.
     `partial_fit` keeps all rows and fits anew.
@@ -188,9 +112,9 @@ class SLIM(KeepsRowsMixin, ItemToItemRecommender):
         self._keep_rows(X)
         n_items, threads = X.shape[1], effective_n_jobs(self.n_jobs)
         if self.n_neighbors is not None and self.n_neighbors < n_items - 1:
-            worth = n_items * self.n_neighbors**2 >= WORTH_COMPILING
-            solve = partial(self._solve, compiled() if worth else None)
-            self._set_weights(regress_on_nearest(X, self.n_neighbors, solve, n_threads=threads))
+            self._set_weights(
+                regress_on_nearest(X, self.n_neighbors, self._solve, n_threads=threads)
+            )
             return
         require_memory(
             n_items**2 * X.dtype.itemsize,
@@ -200,35 +124,23 @@ class SLIM(KeepsRowsMixin, ItemToItemRecommender):
         )
         # Symmetric: the transpose of the Fortran array is the same matrix in C order.
         G = gram(X, X.dtype, n_threads=threads).T
-        kernel = compiled() if n_items**3 >= WORTH_COMPILING else None
-        row_bytes = X.dtype.itemsize * n_items
-        step = _COMPILED_BLOCK if kernel is not None else max(1, _BLOCK_BYTES // row_bytes)
-        blocks = [np.arange(i, min(i + step, n_items)) for i in range(0, n_items, step)]
+        blocks = [np.arange(i, min(i + _BLOCK, n_items)) for i in range(0, n_items, _BLOCK)]
         solved = in_threads(
-            lambda items: sp.csr_array(self._solve(kernel, G[None], G[items], items)),
-            blocks,
-            threads,
+            lambda items: sp.csr_array(self._solve(G[None], G[items], items)), blocks, threads
         )
         self._set_weights(sp.vstack(solved, format="csr").T.tocsr())
 
     def _solve(
-        self,
-        kernel: Any,
-        S: NDArray[Any],
-        g: NDArray[Any],
-        own: NDArray[np.int64] | None = None,
+        self, S: NDArray[Any], g: NDArray[Any], own: NDArray[np.int64] | None = None
     ) -> NDArray[Any]:
-        """Weights of some items, one row each, from Gram matrices; those of `own` stay zero."""
-        l1, l2 = S.dtype.type(self.l1_regularization), S.dtype.type(self.regularization)
-        stop: dict[str, Any] = {
-            "positive": self.positive,
-            "max_iter": self.max_iter,
-            "tol": self.tol,
-        }
-        if kernel is not None:
-            w: NDArray[Any] = kernel.elastic_nets(S, g, own, l1, l2, **stop)
-            return w
-        penalty = np.full(g.T.shape, l1)
-        if own is not None:
-            penalty[own, np.arange(len(own))] = np.inf
-        return coordinate_descent(S.swapaxes(0, 1), g.T, penalty, l2, **stop).T
+        """Return weights of some items, one row each, from Gram matrices; those of `own` stay zero."""
+        return elastic_nets(
+            S,
+            g,
+            own,
+            self.l1_regularization,
+            self.regularization,
+            positive=self.positive,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )

@@ -49,8 +49,7 @@ class SparseEASE(KeepsRowsMixin, ItemToItemRecommender):
     Fit is the fit of `ItemKNN`, then O(n_items n_neighbors^3) for the solutions, and what their Gram matrices take:
     pairs of popular items (of some 8,000 in float32) are read from one matrix of 256 MiB at most, all others are
     counted over the users of the items that are none of these. Weights take 8 bytes each in float32, `n_neighbors` for
-    every item. `partial_fit` keeps the rows and fits all of them, since every part changes who the neighbours are. The
-    extra `fast` compiles the Gram matrices and the lists.
+    every item. `partial_fit` keeps the rows and fits all of them, since every part changes who the neighbours are.
 
     SANSA has the same aim: it sparsifies the inverse of EASE through an incomplete Cholesky factor of the whole Gram
     matrix. Here no inverse is approximated, only the items that may speak for a candidate are chosen before.

@@ -7,8 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import WORTH_COMPILING, blas_threads, compiled, kernel_csr
-from sklearn_llmrec.linear_model._ease import gram
+from sklearn_llmrec._kernels import blas_threads, gram, model_csr, support_grams
 from sklearn_llmrec.neighbors import RowIndex, without_diagonal
 from sklearn_llmrec.utils import in_threads
 
@@ -111,12 +110,10 @@ class SupportGrams:
         popular = np.sort(np.argsort(-counts, kind="stable")[:n_popular])
         self._rank = np.full(n_items, -1, dtype=np.int32)
         self._rank[popular] = np.arange(n_popular)
-        self._popular = kernel_csr(X[:, popular], X.dtype)
+        self._popular = model_csr(X[:, popular])
         # Symmetric: the transpose of the Fortran array is the same matrix in C order.
-        self._head = gram(sp.csr_array(self._popular), X.dtype, n_threads=n_threads).T
-        self._columns = kernel_csr(X.T, X.dtype)
-        work = n_items * places.shape[1] ** 2
-        self._kernel = compiled() if work >= WORTH_COMPILING else None
+        self._head = gram(self._popular, X.dtype, n_threads=n_threads).T
+        self._columns = model_csr(X.T)
 
     def blocks(self) -> list[NDArray[np.int64]]:
         """Items that have columns, in parts of about as many columns whose Gram matrices fit in a block."""
@@ -137,26 +134,4 @@ class SupportGrams:
         """
         places = self.places[items]
         places = places[:, : (places >= 0).sum(axis=1).max()]
-        if self._kernel is not None and self._columns.indices.dtype == np.int32:
-            grams: tuple[NDArray[Any], NDArray[Any]] = self._kernel.support_grams(
-                self._popular, self._columns, self._rank, self._head, places, items
-            )
-            return grams
-        rank = np.where(places < 0, -1, self._rank[places])
-        S = self._head[rank[:, :, None], rank[:, None]]
-        g = self._head[rank, self._rank[items][:, None]]
-        S[(rank[:, :, None] < 0) | (rank[:, None] < 0)] = 0
-        g[(rank < 0) | (self._rank[items] < 0)[:, None]] = 0
-        for row, item in enumerate(items):
-            own = places[row, places[row] >= 0]
-            rare = np.flatnonzero(self._rank[own] < 0)
-            if self._rank[item] < 0:
-                g[row, : len(own)] = (self._columns[own] @ self._columns[[item]].T).toarray()[:, 0]
-            if len(rare):
-                shared = (
-                    self._columns[own[rare]] @ self._columns[np.append(own, item)].T
-                ).toarray()
-                S[row, rare, : len(own)] = shared[:, :-1]
-                S[row, : len(own), rare] = shared[:, :-1]
-                g[row, rare] = shared[:, -1]
-        return S, g
+        return support_grams(self._popular, self._columns, self._rank, self._head, places, items)

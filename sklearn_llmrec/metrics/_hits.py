@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import topk
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.metrics._inputs import as_lists, check_lists, check_matrix
 from sklearn_llmrec.utils import canonical, check_k
 
@@ -246,7 +246,7 @@ def _top_lists(scores: NDArray[Any], seen: sp.csr_array | None, k: int) -> NDArr
             part = seen[begin : begin + len(block)]
             block = block.copy()
             block[np.repeat(np.arange(len(block)), np.diff(part.indptr)), part.indices] = -np.inf
-        items[begin : begin + len(block)] = topk(block, k)[0]
+        items[begin : begin + len(block)] = topk_dense(block, k)[0]
     return items
 
 

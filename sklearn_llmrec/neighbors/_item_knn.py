@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import entry_rows, with_data
+from sklearn_llmrec._kernels import entry_rows, means_of_nearest, with_data
 from sklearn_llmrec.base import (
     Biases,
     ItemToItemRecommender,
@@ -29,7 +29,7 @@ from sklearn_llmrec.neighbors._similarity import (
     weighting_of,
     without_diagonal,
 )
-from sklearn_llmrec.neighbors._votes import means_of_nearest, weighted_means
+from sklearn_llmrec.neighbors._votes import weighted_means
 from sklearn_llmrec.utils import documented
 
 
@@ -76,10 +76,8 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
     Notes
     -----
     Fit is one sparse product, O(sum of squared row lengths) time and O(n_items n_neighbors) memory, twice that
-    with `max_neighbors`; correlations take six products, in blocks of full rows. Without the extra ``fast``, and where
-    values are negative, what is no cosine and `shrinkage` go through such blocks too: the same neighbours in
-    several times the time. Ranking is a sparse product too, with seen items masked inside it; where similarities or
-    values are negative, and with `center`, scores are made dense in chunks.
+    with `max_neighbors`; correlations take six products, in blocks of full rows. Ranking is a sparse
+    product too, with seen items masked inside it; with `center`, scores are made dense in chunks.
 
     References
     ----------

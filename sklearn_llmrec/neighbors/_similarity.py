@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import (
     as_rows,
-    compiled_topk,
-    csr_topk,
     entry_rows,
-    matmul_topn,
+    model_csr,
     normalize_columns,
     normalize_rows,
+    topk_product,
+    topk_sparse,
     with_data,
 )
 from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
@@ -175,27 +175,38 @@ class RowIndex:
         # Exponent of the norms of the rows that ask, and of those that answer.
         self.power = 2 * self.params.get("alpha", 0.5)
         columns = B.T.tocsr() if transposed is None else transposed
-        self.columns = normalize_columns(columns, 2 - self.power) if self.cosine else columns
-        self.squared_norms = _squared_norms(B)
+        self.columns = model_csr(
+            normalize_columns(columns, 2 - self.power) if self.cosine else columns
+        )
+        # A product p of row i of A and row j of B is divided by ``alpha |a_i|^2 + beta |b_j|^2 + rest p``. Jaccard is
+        # Tversky's index with both parameters 1, Dice with both 1/2. A cosine is of rows that are normalised already.
+        both = 1.0 if metric == "jaccard" else 0.5
+        self._alpha, beta = self.params.get("alpha", both), self.params.get("beta", both)
+        self._rest = 0.0 if self.cosine else 1.0 - self._alpha - beta
+        norms = np.zeros(B.shape[0]) if self.cosine else beta * _squared_norms(B)
+        self._right = norms.astype(columns.dtype)
 
     def nearest(self, A: sp.csr_array, k: int, *, n_threads: int = 1) -> sp.csr_array:
         """The k most similar rows of B for every row of A, best first; zeros are no neighbours."""
         signed = self.signed or bool(A.nnz and A.data.min() < 0)
         if self.cosine:
             A = normalize_rows(A, self.power)
-            if not (self.shrinkage or signed):
-                columns = self.columns.astype(A.dtype, copy=False)
-                return matmul_topn(A, columns, k, n_threads=n_threads)
-        if not signed:
-            columns = self.columns.astype(A.dtype, copy=False)
-            scaling = (*self._denominator(A), self.shrinkage)
-            lists = compiled_topk(A, columns, None, k, n_threads=n_threads, scaling=scaling)
-            if lists is not None:
-                return as_rows(lists, columns.shape[1])
-        blocks = in_threads(
-            lambda rows: self._best_of_block(A[rows], k), self._blocks(A), n_threads
+        if self.correlation or signed:
+            blocks = in_threads(
+                lambda rows: self._best_of_block(A[rows], k), self._blocks(A), n_threads
+            )
+            return sp.csr_array(sp.vstack(blocks, format="csr"))
+        scaling = None
+        if not self.cosine or self.shrinkage:
+            scaling = self._left(A), self._right, self._rest, self.shrinkage
+        lists = topk_product(
+            A,
+            self.columns,
+            min(k, self.columns.shape[1]),
+            scaling=scaling,
+            n_threads=n_threads,
         )
-        return sp.csr_array(sp.vstack(blocks, format="csr"))
+        return as_rows(lists, self.columns.shape[1])
 
     def shares(
         self, own: NDArray[Any], columns: NDArray[Any], rows: NDArray[Any]
@@ -237,28 +248,19 @@ class RowIndex:
     def _best_of_block(self, A: sp.csr_array, k: int) -> sp.csr_array:
         S = self._correlations(A) if self.correlation else self._product(A)
         S.eliminate_zeros()
-        return csr_topk(S, k)
+        return as_rows(topk_sparse(S, k), S.shape[1])
 
-    def _denominator(
-        self, A: sp.csr_array
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        """A product p of row i of A and row j of B is divided by ``left[i] + right[j] + rest * p``."""
-        if self.cosine:  # of rows that are normalised already
-            return np.ones(A.shape[0]), np.zeros(len(self.squared_norms)), 0.0
-        # Jaccard is Tversky's index with both parameters 1, Dice with both 1/2.
-        both = 1.0 if self.metric == "jaccard" else 0.5
-        alpha, beta = self.params.get("alpha", both), self.params.get("beta", both)
-        return alpha * _squared_norms(A), beta * self.squared_norms, 1.0 - alpha - beta
+    def _left(self, A: sp.csr_array) -> NDArray[np.float64]:
+        """Return what the rows of A add to the denominators of their similarities."""
+        return np.ones(A.shape[0]) if self.cosine else self._alpha * _squared_norms(A)
 
     def _product(self, A: sp.csr_array) -> sp.csr_array:
         a, b = A.astype(np.float64), self.columns.astype(np.float64)
         S = sp.csr_array(a @ b)
-        if self.signed or (A.nnz and A.data.min() < 0):
-            # Products that cancel leave rounding, which is no similarity.
-            noise = _rounding(A.dtype, int(np.diff(A.indptr).max(initial=0))) * (abs(a) @ abs(b))
-            S = sp.csr_array(S.multiply(abs(S) - noise > 0))
-        left, right, rest = self._denominator(A)
-        S.data /= left[entry_rows(S)] + right[S.indices] + rest * S.data
+        # Products that cancel leave rounding, which is no similarity.
+        noise = _rounding(A.dtype, int(np.diff(A.indptr).max(initial=0))) * (abs(a) @ abs(b))
+        S = sp.csr_array(S.multiply(abs(S) - noise > 0))
+        S.data /= self._left(A)[entry_rows(S)] + self._right[S.indices] + self._rest * S.data
         if self.shrinkage:
             shared = sp.csr_array(_pattern(A) @ _pattern(self.columns))
             shared.data /= shared.data + self.shrinkage

@@ -9,7 +9,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import entry_rows, masked_topk, with_data, with_mask, without_mask
+from sklearn_llmrec._kernels import entry_rows, means_of_nearest, model_csr, topk_product, with_data
 from sklearn_llmrec.base import Biases, ExplainMixin, KeepsRowsMixin, RatingMixin, Tags
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
@@ -23,7 +23,7 @@ from sklearn_llmrec.neighbors._similarity import (
     row_means,
     weighting_of,
 )
-from sklearn_llmrec.neighbors._votes import means_of_nearest, weighted_means
+from sklearn_llmrec.neighbors._votes import weighted_means
 from sklearn_llmrec.utils import check_arguments, check_k, documented, row_chunks
 
 # What a neighbour found takes, while lists are made a matrix.
@@ -120,13 +120,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         self._index_ = RowIndex(self._compared(X), self.metric, self.shrinkage, self.metric_params)
         self._biases_ = None if self.center is None else Biases(X, self.center)
         votes = X if self._biases_ is None else with_data(X, self._biases_.residuals(X))
-        self._masked_votes_ = with_mask(votes)
-        self._nonnegative_ = not (self._index_.signed or votes.data.min() < 0)
-
-    @property
-    def fitted_users_(self) -> sp.csr_array:
-        """What the neighbours vote with."""
-        return without_mask(self._masked_votes_)
+        self.fitted_users_ = model_csr(votes, copy=True)
 
     def _compared(self, X: sp.csr_array) -> sp.csr_array:
         """Rows as they are compared: weighted, or less the means of the items or the baseline."""
@@ -149,7 +143,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array:
         votes = self.fitted_users_
         if self._biases_ is None:
-            return sp.csr_array(self._neighbors(X) @ votes.astype(X.dtype, copy=False))
+            return sp.csr_array(self._neighbors(X).astype(votes.dtype, copy=False) @ votes)
         ratings: NDArray[np.float64] = self._biases_.dense(X)
         if self.max_neighbors is not None:
             kept = min(self.n_neighbors, votes.shape[0])
@@ -170,11 +164,14 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        if self._biases_ is not None or not self._nonnegative_ or (X.nnz and X.data.min() < 0):
+        if self._biases_ is not None:
             return None
-        masked = self._masked_votes_.astype(X.dtype, copy=False)
-        return masked_topk(
-            self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs)
+        return topk_product(
+            self._neighbors(X),
+            self.fitted_users_,
+            k,
+            seen=seen,
+            n_threads=effective_n_jobs(self.n_jobs),
         )
 
     @check_arguments

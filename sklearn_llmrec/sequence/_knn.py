@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import masked_topk, matmul_topn, with_data, with_mask, without_mask
+from sklearn_llmrec._kernels import as_rows, model_csr, topk_product, with_data
 from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
@@ -108,7 +108,9 @@ class SequenceKNN(ItemToItemRecommender):
         n_items = X.shape[1]
         width = n_items if self.n_neighbors is None else min(self.n_neighbors, n_items)
         blocks = [
-            matmul_topn(chosen, pairs, width, n_threads=effective_n_jobs(self.n_jobs))
+            as_rows(
+                topk_product(chosen, pairs, width, n_threads=effective_n_jobs(self.n_jobs)), n_items
+            )
             for chosen, pairs in _pair_blocks(sequences, self.window, scale)
         ]
         weights = sp.csr_array(sp.vstack(blocks, format="csr"))
@@ -258,32 +260,32 @@ class SessionKNN(BaseRecommender):
         idf = np.log1p(sessions.shape[0] / holders)
         size = np.diff(sessions.indptr)
         weight = idf[sessions.indices] / np.sqrt(np.repeat(size, size))
-        self._masked_sessions_ = with_mask(sessions)
-        self._by_item_ = with_data(sessions, weight.astype(X.dtype)).T.tocsr()
-
-    @property
-    def sessions_(self) -> sp.csr_array:
-        """The fitted sessions."""
-        return without_mask(self._masked_sessions_)
+        self.sessions_ = model_csr(sessions)
+        self._by_item_ = model_csr(with_data(sessions, weight.astype(X.dtype)).T)
 
     def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
         """Similarities of each row to its nearest sessions."""
-        return matmul_topn(
+        nearest = topk_product(
             recency_weights(event_sequences(X, self.order), self.decay, X.dtype),
-            self._by_item_.astype(X.dtype, copy=False),
-            self.n_neighbors,
+            self._by_item_,
+            min(self.n_neighbors, self._by_item_.shape[1]),
             n_threads=effective_n_jobs(self.n_jobs),
         )
+        return as_rows(nearest, self._by_item_.shape[1])
 
     def _score_rows(self, X: sp.csr_array) -> sp.csr_array:
-        return sp.csr_array(self._neighbors(X) @ self.sessions_.astype(X.dtype, copy=False))
+        neighbors = self._neighbors(X).astype(self.sessions_.dtype, copy=False)
+        return sp.csr_array(neighbors @ self.sessions_)
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        masked = self._masked_sessions_.astype(X.dtype, copy=False)
-        return masked_topk(
-            self._neighbors(X), masked, seen, k, n_threads=effective_n_jobs(self.n_jobs)
+        return topk_product(
+            self._neighbors(X),
+            self.sessions_,
+            k,
+            seen=seen,
+            n_threads=effective_n_jobs(self.n_jobs),
         )
 
     def __sklearn_tags__(self) -> Tags:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import best_of_block
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec._networks import (
     Batch,
     TrainedOnSequences,
@@ -252,8 +252,10 @@ class SequenceNetworkRecommender(TrainedOnSequences):
         hidden = self._encoded(X)
         vectors, intercepts = self._scoring(X.dtype)
         parts = [
-            best_of_block(
-                hidden[rows] @ vectors.T + intercepts, k, None if seen is None else seen[rows], None
+            topk_dense(
+                hidden[rows] @ vectors.T + intercepts,
+                k,
+                seen=None if seen is None else seen[rows],
             )
             for rows in row_chunks(X.shape[0], X.shape[1] * X.dtype.itemsize)
         ]

@@ -8,10 +8,10 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import dense_product, with_data
+from sklearn_llmrec._kernels import dense_product, gram, with_data
 from sklearn_llmrec.base import BaseRecommender, ExplainMixin, SimilarItemsMixin, Tags, columns_of
 from sklearn_llmrec.interactions import ORDERS, Sequences, event_sequences, fit_sequences
-from sklearn_llmrec.linear_model import gram, require_gram_memory, weights_of_gram
+from sklearn_llmrec.linear_model import require_gram_memory, weights_of_gram
 from sklearn_llmrec.utils import Interval, StrOptions
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import nearest
+from sklearn_llmrec._kernels import topk_vectors
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
 from sklearn_llmrec.text._space import Space
@@ -137,17 +137,17 @@ class BilinearContentRecommender(ContentMixin, BaseRecommender):
         self.map_ = M.astype(X.dtype, copy=False)
 
     def _users(self, X: Any) -> NDArray[Any]:
-        V, M = (array.astype(X.dtype, copy=False) for array in (self.item_embeddings_, self.map_))
-        return (canonical(X) @ V) @ M
+        V = self.item_embeddings_
+        return (canonical(X).astype(V.dtype, copy=False) @ V) @ self.map_
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
-        return self._users(X) @ self.item_embeddings_.astype(X.dtype, copy=False).T
+        return self._users(X) @ self.item_embeddings_.T
 
     def _topk_rows(
         self, X: Any, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        V = self.item_embeddings_.astype(X.dtype, copy=False)
-        return nearest(self._users(X), V, k, seen=seen)
+        users = self._users(X).astype(X.dtype, copy=False)
+        return topk_vectors(users, self.item_embeddings_, k, seen=seen)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

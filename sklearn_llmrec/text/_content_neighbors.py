@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import topk
+from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
 from sklearn_llmrec.text._space import Space
@@ -91,7 +91,7 @@ def mixed_nearest(
         if skip_self:
             block[np.arange(stop - start), np.arange(start, stop)] = 0
         block[block <= 0] = -np.inf
-        items, similarities = topk(block, min(n_neighbors, n_others))
+        items, similarities = topk_dense(block, min(n_neighbors, n_others))
         found.append(items)
         values.append(similarities)
     items, similarities = np.vstack(found), np.vstack(values)

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import masked_topk, normalize_rows, unit_rows, with_mask, without_mask
+from sklearn_llmrec._kernels import model_csr, normalize_rows, topk_product, unit_rows
 from sklearn_llmrec.base import Tags
 from sklearn_llmrec.neighbors import weighted, weighting_of
 from sklearn_llmrec.text._content_neighbors import ContentNeighbors, mixed_nearest
@@ -86,12 +86,7 @@ class ContentUserKNN(ContentNeighbors):
         self._weighting_ = weighting_of(X, "auto", "cosine", None)
         behaviour, self.profiles_ = self._compared(X)
         self._behaviour_ = behaviour.copy()  # its pattern may be the caller's
-        self._masked_votes_ = with_mask(X)
-
-    @property
-    def fitted_users_(self) -> sp.csr_array:
-        """What the neighbours vote with."""
-        return without_mask(self._masked_votes_)
+        self.fitted_users_ = model_csr(X, copy=True)
 
     def _compared(self, X: sp.csr_array) -> tuple[sp.csr_array, NDArray[Any]]:
         """Rows as they are compared: unit rows of weighted values, and unit profiles."""
@@ -109,19 +104,17 @@ class ContentUserKNN(ContentNeighbors):
 
     def _score_rows(self, X: Any) -> sp.csr_array:
         X = canonical(X)
-        return sp.csr_array(self._neighbors(X) @ self.fitted_users_.astype(X.dtype, copy=False))
+        votes = self.fitted_users_
+        return sp.csr_array(self._neighbors(X).astype(votes.dtype, copy=False) @ votes)
 
     def _topk_rows(
         self, X: Any, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        X, votes = canonical(X), self._masked_votes_
-        if without_mask(votes).data.min() < 0:
-            return None  # the masked product needs votes >= 0
-        return masked_topk(
-            self._neighbors(X),
-            votes.astype(X.dtype, copy=False),
-            seen,
+        return topk_product(
+            self._neighbors(canonical(X)),
+            self.fitted_users_,
             k,
+            seen=seen,
             n_threads=effective_n_jobs(self.n_jobs),
         )
 

@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_llmrec._kernels import gram
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.linear_model import gram, inverse_spd
+from sklearn_llmrec.linear_model import inverse_spd
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
 from sklearn_llmrec.text._space import Space
 from sklearn_llmrec.utils import Interval, canonical, require_memory

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import best_of_groups, nearest, unit_rows
+from sklearn_llmrec._kernels import best_of_groups, topk_vectors, unit_rows
 from sklearn_llmrec.base import (
     BaseRecommender,
     Tags,
@@ -209,14 +209,14 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         P, starts = self._users(X)
-        return best_of_groups(P @ self.item_embeddings_.astype(X.dtype, copy=False).T, starts)
+        V = self.item_embeddings_
+        return best_of_groups(P.astype(V.dtype, copy=False) @ V.T, starts)
 
     def _topk_rows(
         self, X: Any, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         P, starts = self._users(X)
-        V = self.item_embeddings_.astype(X.dtype, copy=False)
-        return nearest(P, V, k, starts=starts, seen=seen)
+        return topk_vectors(P, self.item_embeddings_, k, starts=starts, seen=seen)
 
     @check_arguments
     def recommend_text(
@@ -269,10 +269,10 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         if sp.issparse(allowed):
             raise TypeError("candidates of recommend_text must be one array of column numbers.")
         if allowed is None:
-            items, scores = nearest(P, self.item_embeddings_, k)
+            items, scores = topk_vectors(P, self.item_embeddings_, k)
         else:
             width = min(k, len(allowed))
-            items, scores = nearest(P, self.item_embeddings_[allowed], width)
+            items, scores = topk_vectors(P, self.item_embeddings_[allowed], width)
             pad = ((0, 0), (0, k - width))
             items = np.pad(np.where(items < 0, -1, allowed[items]), pad, constant_values=-1)
             scores = np.pad(scores, pad, constant_values=-np.inf)

@@ -1,0 +1,120 @@
+"""Top-k of sparse products, which are never stored."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sklearn_llmrec._kernels._arrays import allowed, of_model, of_rows, pattern, plain
+from sklearn_llmrec._kernels._topk import empty_lists
+from sklearn_llmrec.utils import in_threads, slices_for_threads
+
+# Rows of B that are that full, and that rows of A use that often, are copied in full for a batch, as many as fit.
+_FULL_FROM = 4
+_FULL_BYTES = 2**26
+_OFTEN = 16
+
+
+def topk_product(
+    A: sp.csr_array,
+    B: sp.csr_array,
+    k: int,
+    *,
+    seen: sp.csr_array | None = None,
+    candidates: Any | None = None,
+    signed: bool = False,
+    scaling: tuple[NDArray[Any], NDArray[Any], float, float] | None = None,
+    n_threads: int = 1,
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return the k largest entries of every row of ``A @ B``, largest first; equal values by lower column.
+
+    Parameters
+    ----------
+    A : csr_array of shape (n, p)
+        Rows to be scored. Cast to the dtype of B where it has another one.
+    B : csr_array of shape (p, m), float32 or float64
+        The model: neither copied nor cast, and only the rows that A uses are read. May be read-only.
+    k : int
+    seen : csr_array of shape (n, m) or None
+        Its pattern is left out.
+    candidates : ndarray of int64, boolean csr_array of shape (n, m), or None
+        The only columns that are chosen, sorted, for all rows or row by row.
+    signed : bool, default=False
+        Whether negative entries are chosen too; entries of zero never are.
+    scaling : tuple (left, right, rest, shrinkage) or None
+        With it the entries that are compared are ``p / (left[i] + right[j] + rest * p) * n / (n + shrinkage)`` for a
+        product p of n terms; `seen` must be None then.
+    n_threads : int, default=1
+
+    Returns
+    -------
+    items : ndarray of shape (n, k), int64
+        -1 where a row has fewer than k such entries.
+    values : ndarray of shape (n, k)
+        In the dtype of A if that is a float, else of B: sums in the order of the row's columns.
+    """
+    from sklearn_llmrec._kernels._topk_loops import product_topk
+
+    dtype, (n_rows, n_columns) = B.dtype.type, (A.shape[0], B.shape[1])
+    items, values = empty_lists(n_rows, k, dtype)
+    left, model = of_rows(A, dtype), of_model(B)
+    scaled = scaling is not None
+    norms = np.zeros((2, 0), dtype=dtype) if scaling is None else scaling[:2]
+    low = np.finfo(dtype).min if signed else np.finfo(dtype).smallest_subnormal
+    arrays = (
+        *left,
+        *model,
+        *pattern(seen, n_rows),
+        *allowed(candidates, n_rows),
+        *_full_rows(left[1], B, n_columns, dtype, scaled),
+        scaled,
+        *(plain(norm, dtype) for norm in norms),
+        dtype(0 if scaling is None else scaling[2]),
+        dtype(0 if scaling is None else scaling[3]),
+        low,
+        n_columns,
+        k,
+    )
+    loop, lists = product_topk.of(dtype, B.indices.dtype), (items.ravel(), values.ravel())
+
+    def fill(rows: slice) -> None:
+        sums = np.zeros(2 * n_columns if scaled else n_columns, dtype=dtype)
+        touched = np.empty(n_columns // _FULL_FROM + 1, dtype=np.uint32)
+        loop(rows.start, rows.stop, *arrays, sums, touched, *lists)
+
+    in_threads(fill, slices_for_threads(n_rows, n_threads), n_threads)
+    if A.dtype in (np.float32, np.float64):
+        values = values.astype(A.dtype, copy=False)
+    return items, values
+
+
+def _full_rows(
+    columns: NDArray[np.uint32], B: sp.csr_array, n_columns: int, dtype: Any, scaled: bool
+) -> tuple[NDArray[np.uint32], NDArray[Any]]:
+    """Return the rows of B that a batch uses so often that adding them in full pays, and their places, from 1."""
+    none = np.zeros(0, dtype=np.uint32), np.zeros((0, 0), dtype=dtype)
+    if scaled or len(columns) < max(B.shape[0], _OFTEN):
+        return none
+    uses = np.bincount(columns, minlength=B.shape[0])
+    rows = np.flatnonzero((np.diff(B.indptr) * _FULL_FROM > n_columns) & (uses >= _OFTEN))
+    most = _FULL_BYTES // (n_columns * np.dtype(dtype).itemsize)
+    if len(rows) > most:
+        rows = np.sort(rows[np.argsort(-uses[rows], kind="stable")[:most]])
+    if not len(rows):
+        return none
+    place = np.zeros(B.shape[0], dtype=np.uint32)
+    place[rows] = np.arange(1, len(rows) + 1)
+    held = np.zeros((len(rows), n_columns), dtype=dtype)
+    for at, row in enumerate(rows):
+        own = slice(B.indptr[row], B.indptr[row + 1])
+        held[at, B.indices[own]] = B.data[own]
+    return place, held
+
+
+def as_rows(lists: tuple[NDArray[np.int64], NDArray[Any]], n_columns: int) -> sp.csr_array:
+    """Return top-k lists as a matrix with rows sorted by value, not by column."""
+    items, values = lists
+    filled = items >= 0
+    indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
+    return sp.csr_array((values[filled], items[filled], indptr), shape=(len(items), n_columns))
