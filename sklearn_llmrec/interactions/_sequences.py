@@ -18,8 +18,8 @@ ORDER_TEXTS = {
     **COMMON_TEXTS,
     "order": """{"auto", "timestamps", "values"}
 Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-timestamps where X has them, and then ignores its values. Ratings and weights are no times: `fit` refuses values that
-are mostly equal in most rows, and float32 values that are too large to be exact.""",
+timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times: `fit` refuses
+values that are mostly equal in most rows, and float32 values that are too large to be exact.""",
 }
 # A row whose share of neighbouring events with equal values is larger carries no order; so does a matrix with a larger
 # share of such rows.
