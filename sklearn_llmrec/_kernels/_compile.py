@@ -22,13 +22,14 @@ The type p is the unsigned type of the index arrays of a model: 32 bits, or 64 w
 """
 
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 from numba import types
+
+from sklearn_llmrec.utils import warn
 
 _SCALARS = {"n": types.uint64, "y": types.float64, "flag": types.boolean}
 _NUMBERS = {4: types.float32, 8: types.float64}
@@ -104,11 +105,10 @@ def _warn_without_cache(error: Exception) -> None:
     global _warned
     if not _warned:
         _warned = True
-        warnings.warn(
+        warn(
             f"Compiled loops cannot be cached on disk ({error}), so every process compiles them again, which takes "
             "seconds. Set the environment variable NUMBA_CACHE_DIR to a folder that can be written.",
             RuntimeWarning,
-            stacklevel=2,
         )
 
 
