@@ -1,5 +1,7 @@
 """Kernels against slow and obvious versions of themselves."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -18,6 +20,7 @@ from sklearn_llmrec._kernels import (
     model_csr,
     normalize_columns,
     normalize_rows,
+    product_rows,
     topk_dense,
     topk_product,
     topk_sparse,
@@ -344,3 +347,17 @@ def test_means_of_nearest_votes(n_threads):
     for most in (1, 3, 12):
         got = means_of_nearest(S, V, most, 0.5, n_threads=n_threads)
         np.testing.assert_allclose(got, mean_of_nearest(S, V, most, 0.5), atol=1e-14)
+
+
+def test_many_places_that_stay_empty_take_no_memory():
+    n = 20_000
+    A = B = model_csr(sp.eye_array(n, format="csr", dtype=np.float32))
+    tracemalloc.start()
+    try:
+        lists = product_rows(A, B, n)
+        assert (
+            tracemalloc.get_traced_memory()[1] < 2**28
+        )  # the lists of all rows at once take 4.8 GB
+    finally:
+        tracemalloc.stop()
+    assert (lists != A).nnz == 0

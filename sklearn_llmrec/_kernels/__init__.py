@@ -11,7 +11,7 @@ from sklearn_llmrec._kernels._blas import blas_threads
 from sklearn_llmrec._kernels._evidence import best_of_sparse, dense, fill_unknown
 from sklearn_llmrec._kernels._gram import ONE_THREAD_ABOVE, dense_product, fill_upper, gram
 from sklearn_llmrec._kernels._nearest import best_of_groups, topk_vectors, unit_rows
-from sklearn_llmrec._kernels._product import as_rows, topk_product
+from sklearn_llmrec._kernels._product import as_rows, product_rows, topk_product
 from sklearn_llmrec._kernels._regressions import elastic_nets, support_grams
 from sklearn_llmrec._kernels._row_systems import CommonPart, RowSystems, columns_in_use
 from sklearn_llmrec._kernels._sparse import (
@@ -45,6 +45,7 @@ __all__ = [
     "model_csr",
     "normalize_columns",
     "normalize_rows",
+    "product_rows",
     "support_grams",
     "topk_dense",
     "topk_product",

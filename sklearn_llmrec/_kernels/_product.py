@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels._arrays import allowed, of_model, of_rows, pattern, plain
 from sklearn_llmrec._kernels._topk import empty_lists
-from sklearn_llmrec.utils import in_threads, slices_for_threads
+from sklearn_llmrec.utils import in_threads, row_chunks, rows_between, slices_for_threads
 
 # Rows of B that are that full, and that rows of A use that often, are copied in full for a batch, as many as fit.
 _FULL_FROM = 4
@@ -110,6 +110,28 @@ def _full_rows(
         own = slice(B.indptr[row], B.indptr[row + 1])
         held[at, B.indices[own]] = B.data[own]
     return place, held
+
+
+def product_rows(
+    A: sp.csr_array,
+    B: sp.csr_array,
+    k: int,
+    *,
+    scaling: tuple[NDArray[Any], NDArray[Any], float, float] | None = None,
+    n_threads: int = 1,
+) -> sp.csr_array:
+    """Return the lists of `topk_product` as a matrix with rows sorted by value, not by column.
+
+    Lists are made in chunks of rows, so that many places that stay empty take no memory.
+    """
+    k, parts = min(k, B.shape[1]), []
+    for rows in row_chunks(A.shape[0], k * (8 + B.dtype.itemsize)):
+        own = None if scaling is None else (scaling[0][rows], *scaling[1:])
+        lists = topk_product(rows_between(A, rows), B, k, scaling=own, n_threads=n_threads)
+        parts.append(as_rows(lists, B.shape[1]))
+    if len(parts) == 1:
+        return parts[0]
+    return sp.csr_array(sp.vstack(parts, format="csr"))
 
 
 def as_rows(lists: tuple[NDArray[np.int64], NDArray[Any]], n_columns: int) -> sp.csr_array:

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import as_rows, normalize_columns, topk_product
+from sklearn_llmrec._kernels import normalize_columns, product_rows
 from sklearn_llmrec.interactions import table_column
 from sklearn_llmrec.utils import canonical, is_missing
 
@@ -108,8 +108,7 @@ class SparseCosine:
 
     def __init__(self, columns: sp.csr_array, n_neighbors: int) -> None:
         unit = normalize_columns(canonical(columns).astype(np.float64))
-        nearest = topk_product(unit.T.tocsr(), unit, min(n_neighbors + 1, unit.shape[1]))
-        similarity = as_rows(nearest, unit.shape[1])
+        similarity = product_rows(unit.T.tocsr(), unit, n_neighbors + 1)
         # Either end may have the other among its nearest.
         self.similarity = sp.csr_array(similarity.maximum(similarity.T))
         self.similarity.sort_indices()

@@ -15,7 +15,7 @@ from sklearn_llmrec._kernels import (
     model_csr,
     normalize_columns,
     normalize_rows,
-    topk_product,
+    product_rows,
     topk_sparse,
     with_data,
 )
@@ -199,14 +199,7 @@ class RowIndex:
         scaling = None
         if not self.cosine or self.shrinkage:
             scaling = self._left(A), self._right, self._rest, self.shrinkage
-        lists = topk_product(
-            A,
-            self.columns,
-            min(k, self.columns.shape[1]),
-            scaling=scaling,
-            n_threads=n_threads,
-        )
-        return as_rows(lists, self.columns.shape[1])
+        return product_rows(A, self.columns, k, scaling=scaling, n_threads=n_threads)
 
     def shares(
         self, own: NDArray[Any], columns: NDArray[Any], rows: NDArray[Any]

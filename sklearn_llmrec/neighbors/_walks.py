@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from joblib import effective_n_jobs
 
-from sklearn_llmrec._kernels import as_rows, entry_rows, topk_product, with_data
+from sklearn_llmrec._kernels import entry_rows, product_rows, with_data
 from sklearn_llmrec.base import ItemToItemRecommender, KeepsRowsMixin, Tags
 from sklearn_llmrec.neighbors._similarity import without_diagonal
 from sklearn_llmrec.utils import Interval
@@ -22,8 +22,8 @@ def walk_weights(
     items = np.bincount(X.indices, weights=values, minlength=X.shape[1])
     to_item = with_data(X, ((values / users[entry_rows(X)]) ** alpha).astype(X.dtype))
     to_user = with_data(X, ((values / items[X.indices]) ** alpha).astype(X.dtype))
-    into = topk_product(to_item.T.tocsr(), to_user, min(k + 1, X.shape[1]), n_threads=n_threads)
-    into = without_diagonal(as_rows(into, X.shape[1]), k)
+    into = product_rows(to_item.T.tocsr(), to_user, k + 1, n_threads=n_threads)
+    into = without_diagonal(into, k)
     # The degree of the candidate scales its whole row: it changes scores, not the choice of neighbours.
     degree = np.where(items == 0, 1, items) ** beta
     discounted = into.data / degree[entry_rows(into)]

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import as_rows, model_csr, topk_product, with_data
+from sklearn_llmrec._kernels import model_csr, product_rows, topk_product, with_data
 from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
@@ -108,9 +108,7 @@ class SequenceKNN(ItemToItemRecommender):
         n_items = X.shape[1]
         width = n_items if self.n_neighbors is None else min(self.n_neighbors, n_items)
         blocks = [
-            as_rows(
-                topk_product(chosen, pairs, width, n_threads=effective_n_jobs(self.n_jobs)), n_items
-            )
+            product_rows(chosen, pairs, width, n_threads=effective_n_jobs(self.n_jobs))
             for chosen, pairs in _pair_blocks(sequences, self.window, scale)
         ]
         weights = sp.csr_array(sp.vstack(blocks, format="csr"))
@@ -265,13 +263,12 @@ class SessionKNN(BaseRecommender):
 
     def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
         """Similarities of each row to its nearest sessions."""
-        nearest = topk_product(
+        return product_rows(
             recency_weights(event_sequences(X, self.order), self.decay, X.dtype),
             self._by_item_,
-            min(self.n_neighbors, self._by_item_.shape[1]),
+            self.n_neighbors,
             n_threads=effective_n_jobs(self.n_jobs),
         )
-        return as_rows(nearest, self._by_item_.shape[1])
 
     def _score_rows(self, X: sp.csr_array) -> sp.csr_array:
         neighbors = self._neighbors(X).astype(self.sessions_.dtype, copy=False)

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import as_rows, normalize_columns, topk_product, unit_rows
+from sklearn_llmrec._kernels import normalize_columns, product_rows, unit_rows
 from sklearn_llmrec.neighbors import without_diagonal
 
 
@@ -64,8 +64,8 @@ _N_COMPANIONS = 50
 def smoothed(V: NDArray[Any], X: sp.csr_array, share: float) -> NDArray[Any]:
     """Unit vectors drawn to those of the items that the same users chose; items without any keep theirs."""
     columns = normalize_columns(abs(X)).T.tocsr()
-    nearest = topk_product(columns, columns.T.tocsr(), min(_N_COMPANIONS + 1, len(V)))
-    companions = without_diagonal(as_rows(nearest, len(V)), _N_COMPANIONS)
+    companions = product_rows(columns, columns.T.tocsr(), _N_COMPANIONS + 1)
+    companions = without_diagonal(companions, _N_COMPANIONS)
     drawn = unit_rows(companions.astype(V.dtype, copy=False) @ V)
     known = drawn.any(axis=1) & V.any(axis=1)
     mixed = V.copy()
