@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from _wrong_uses import BY_OTHERS, FINE, REFUSED, S
 
-ERRORS_PAGE = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
+ERRORS_PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
 
 
 @pytest.fixture(autouse=True)

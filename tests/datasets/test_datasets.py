@@ -97,7 +97,7 @@ def test_online_retail_needs_no_more_than_two_megabytes():
 
 
 def test_online_retail_is_what_its_source_holds(retail):
-    source = Path(__file__).parents[2] / "shared/data/online-retail/online_retail.parquet"
+    source = Path(__file__).parents[3] / "shared/data/online-retail/online_retail.parquet"
     if not source.exists():
         pytest.skip("the source of the data set is not here")
     raw = pd.read_parquet(source)
@@ -479,7 +479,7 @@ def test_what_is_no_ratings_file_is_refused(tmp_path):
 
 
 def test_the_real_latest_small():
-    folder = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(__file__).parents[3] / "shared" / "data"
     if not (folder / "ml-latest-small" / "ratings.csv").exists():
         pytest.skip("the data set is not here")
     data = fetch_movielens("latest-small", data_home=folder, download_if_missing=False)

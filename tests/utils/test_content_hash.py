@@ -83,7 +83,7 @@ def test_the_hash_is_the_same_in_every_process():
             capture_output=True,
             text=True,
             check=True,
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": f"{Path.cwd()}:{Path(__file__).parent}"},
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": f"{Path.cwd()}:{Path(__file__).parents[1]}"},
         ).stdout
         for seed in ("1", "2")
     }
