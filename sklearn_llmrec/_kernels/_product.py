@@ -79,9 +79,8 @@ def topk_product(
     loop, lists = product_topk.of(dtype, B.indices.dtype), (items.ravel(), values.ravel())
 
     def fill(rows: slice) -> None:
-        sums = np.zeros(2 * n_columns if scaled else n_columns, dtype=dtype)
         touched = np.empty(n_columns // _FULL_FROM + 1, dtype=np.uint32)
-        loop(rows.start, rows.stop, *arrays, sums, touched, *lists)
+        loop(rows.start, rows.stop, *arrays, touched, *lists)
 
     in_threads(fill, slices_for_threads(n_rows, n_threads), n_threads)
     if A.dtype in (np.float32, np.float64):

@@ -191,7 +191,7 @@ def dense_topk(
 
 @kernel(
     "n n r:uint64 r:uint32 r:x r:p r:p r:x r:uint64 r:uint32 r:uint64 r:uint64 r:uint64 flag "
-    "r:uint32 rr:x flag r:x r:x x x x n n w:x w:uint32 w:int64 w:x"
+    "r:uint32 rr:x flag r:x r:x x x x n n w:uint32 w:int64 w:x"
 )
 def product_topk(
     start,
@@ -218,7 +218,6 @@ def product_topk(
     low_at_start,
     n_columns,
     k,
-    sums,
     touched,
     items,
     values,
@@ -226,7 +225,7 @@ def product_topk(
     """Fill rows `start` to `stop` of `items` and `values` with the best of ``A @ B``.
 
     Entries are chosen that are not zero and at least `low_at_start`, outside the seen columns (Sp, Sj), and with
-    `restricted` only among ``Cj[Cp[row] : Cq[row]]``. `sums` comes and goes as zeros. Row j of B is also
+    `restricted` only among ``Cj[Cp[row] : Cq[row]]``. Sums of one row are kept for all columns. Row j of B is also
     ``held[place[j] - 1]``, in full, where ``place[j]`` is not 0.
 
     With `scaled`, a sum p of n terms becomes ``p / (left + right + rest p) * n / (n + shrinkage)``. The number of terms
@@ -237,6 +236,10 @@ def product_topk(
     some_held = held.shape[0] > 0
     one = zero + np.float32(1)
     stride = _TWO if scaled else _ONE
+    # Made here, so that the compiler knows that nothing else is in this memory.
+    sums = np.empty(np.int64(n_columns * stride), Bx.dtype)
+    for c in range(len(sums)):
+        sums[c] = zero
     for row in range(start, stop):
         work = _ZERO
         for a in range(Ap[row], Ap[row + _ONE]):
@@ -283,6 +286,10 @@ def product_topk(
             sums[np.uint64(Sj[s]) * stride] = zero
         base, found, low = row * k, _ZERO, low_at_start
         n_offered = Cq[row] - Cp[row] if restricted else (n_columns if full else n)
+        if full and not restricted and not scaled and low > zero:
+            # Columns without a product are passed over at once.
+            found = _scan(sums, _ZERO, n_columns, _ZERO, low, items, values, base, k, found)
+            n_offered = _ZERO
         for t in range(np.int64(n_offered)):
             c = np.uint64(t)
             if restricted:
