@@ -19,7 +19,14 @@ from sklearn_llmrec._networks._parameters import (
 )
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import ORDER_CONSTRAINTS, ORDER_TEXTS, Sequences
-from sklearn_llmrec.utils import Interval, UnstableContentError, content_hash, iterations, warn
+from sklearn_llmrec.utils import (
+    Interval,
+    UnstableContentError,
+    content_hash,
+    iterations,
+    package_version,
+    warn,
+)
 
 #: For `documented`.
 SEQUENCE_TEXTS = {
@@ -104,7 +111,6 @@ class TrainedOnSequences(BaseRecommender):
         The file is named after all that the outcome depends on but how long the training goes on. A checkpoint that has
         gone beyond the limits of this fit is neither used nor replaced.
         """
-        from sklearn_llmrec import __version__
         from sklearn_llmrec._networks._loop import Progress
 
         if self.checkpoint is None:
@@ -113,7 +119,7 @@ class TrainedOnSequences(BaseRecommender):
         # Unseeded, the file says with which seed the training began.
         fixed_seed = None if self.random_state is None else seed
         try:
-            key = content_hash(type(self), __version__, fixed, fixed_seed, X.shape, *depends)
+            key = content_hash(type(self), package_version(), fixed, fixed_seed, X.shape, *depends)
         except UnstableContentError as error:
             warn(
                 f"{type(self).__name__} keeps no checkpoint, because its parameters cannot be told from others: "

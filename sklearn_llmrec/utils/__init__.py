@@ -69,6 +69,7 @@ from sklearn_llmrec.utils._values import (
     refuse_triples as refuse_triples,
     widened_data as widened_data,
 )
+from sklearn_llmrec.utils._version import package_version as package_version
 from sklearn_llmrec.utils._warnings import warn as warn
 
 if TYPE_CHECKING:
