@@ -81,13 +81,19 @@ def check_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
     @wraps(function)
     def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
-            signature.bind(*args, **kwargs)
+            return function(*args, **kwargs)
         except TypeError as error:
+            # Without a further frame the call itself did not fit; binding all arguments first would slow every call.
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
             name = function.__name__
             if is_method and args:
                 owner = type(args[0]).__name__
                 name = owner if name == "__init__" else f"{owner}.{name}"
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
             raise _refusal(name, signature, error, kwargs) from None
-        return function(*args, **kwargs)
+        raise AssertionError(f"{name} refused arguments that fit its signature.")
 
     return checked
