@@ -327,7 +327,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         complete = isinstance(given, Scores)
         scores = dense(given.values if complete else given, X.dtype)
         if complete:
-            known = given.known
+            known = np.array(given.known, dtype=bool)
         elif sp.issparse(given) or self._tags_.zero_is_unknown:
             known = scores != 0
         else:

@@ -27,7 +27,7 @@ from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils.fixes import parse_version
 
 from sklearn_llmrec import ALSRecommender, Interactions, ItemKNN, UserKNN, recommend
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec.base import BaseRecommender, Scores
 from sklearn_llmrec.dummy import PopularityRecommender, RandomRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.preprocessing import BM25Transformer
@@ -326,3 +326,23 @@ def test_seen_items_of_another_shape_or_beside_all_items_are_refused():
         model.recommend(X[:2], 1, seen=X)
     with pytest.raises(ValueError, match="exclude_seen=False"):
         model.recommend(X, 1, seen=X, exclude_seen=False)
+
+
+def test_what_is_known_may_be_read_only():
+    class Half(BaseRecommender):
+        """Know the first half of the catalogue."""
+
+        def _fit(self, X):
+            self.known_ = np.arange(X.shape[1]) < X.shape[1] // 2
+
+        def _score_rows(self, X):
+            values = np.tile(np.arange(X.shape[1], dtype=X.dtype), (X.shape[0], 1))
+            return Scores(values, np.broadcast_to(self.known_, X.shape))
+
+    X = np.eye(4)[:, [0, 1, 2, 3, 0, 1]]
+    X[3] = 0
+    model = Half().fit(X)
+    scores = model.predict(X)
+    np.testing.assert_array_equal(scores[0], np.arange(6))
+    np.testing.assert_array_equal(scores[3], model.item_popularity_)
+    assert model.known_.sum() == 3
