@@ -1,6 +1,10 @@
-"""Doctests of estimators whose extra is not installed are left out."""
+"""Tests ask no model hub, and doctests of estimators whose extra is not installed are left out."""
 
+import os
 from importlib.util import find_spec
+
+# Read when huggingface_hub is imported: a wrong model name is refused at once, without tries over the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 NEEDS_TORCH = (
     *("decomposition/_lightgcn", "decomposition/_mult_vae", "sequence/_bert4rec"),
