@@ -83,7 +83,7 @@ def test_the_hash_is_the_same_in_every_process():
             capture_output=True,
             text=True,
             check=True,
-            env={"PYTHONHASHSEED": seed, "PYTHONPATH": f"{Path.cwd()}:{Path(__file__).parents[1]}"},
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": f"{Path.cwd()}:{Path(__file__).parent}"},
         ).stdout
         for seed in ("1", "2")
     }
@@ -138,11 +138,13 @@ def test_what_has_no_content_is_refused():
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    unstable = [threading.Lock(), (i for i in "ab"), io.FileIO(__file__), sys._getframe(), deep]
-    holding = [[value] for value in unstable] + [factory(threading.Lock()), Model(1, at=sys.stdout)]
-    for value in unstable + holding:
-        with pytest.raises(UnstableContentError):
-            content_hash(value)
+    with io.FileIO(__file__) as file:
+        unstable = [threading.Lock(), (i for i in "ab"), file, sys._getframe(), deep]
+        holding = [[value] for value in unstable]
+        holding += [factory(threading.Lock()), Model(1, at=sys.stdout)]
+        for value in unstable + holding:
+            with pytest.raises(UnstableContentError):
+                content_hash(value)
 
 
 def test_models_and_tokenizers_are_known_by_what_they_compute():
