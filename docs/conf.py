@@ -21,12 +21,22 @@ numpydoc_xref_param_type = False
 API = Path(__file__).with_name("api.rst")
 
 
+def _stands_elsewhere(thing, subpackage):
+    """Return whether another subpackage, which defines a class or function, lists it as public too."""
+    parts = getattr(thing, "__module__", "").split(".")
+    if parts[0] != "sklearn_llmrec" or len(parts) < 2 or parts[1] == subpackage:
+        return False
+    home = import_module(".".join(parts[:2]))
+    return thing.__name__ in getattr(home, "__all__", ())
+
+
 def _public():
-    """Module name and public names: a name stands where it is defined, not again at the top."""
-    yield "sklearn_llmrec", ["Interactions", "recommend"]
+    """Yield module and public names; a name stands where it is defined, not again where it is re-exported."""
     for subpackage in sklearn_llmrec._SUBPACKAGES:
         name = f"sklearn_llmrec.{subpackage}"
-        yield name, getattr(import_module(name), "__all__", [])
+        module = import_module(name)
+        names = getattr(module, "__all__", [])
+        yield name, [n for n in names if not _stands_elsewhere(getattr(module, n), subpackage)]
 
 
 def _write_api(app, config):
