@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from sklearn_llmrec._networks._batches import next_item_batches
+from sklearn_llmrec._networks._loop import Progress
 from sklearn_llmrec._networks._losses import Loss
-from sklearn_llmrec._networks._sequence_training import Progress, Trainer
+from sklearn_llmrec._networks._sequence_training import Trainer
 from sklearn_llmrec.interactions._sequences import Sequences
 from sklearn_llmrec.sequence import SASRec
 
