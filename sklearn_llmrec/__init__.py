@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # Type checkers and editors read the names from the `__all__` of the subpackages.
-    from sklearn_llmrec.base import check_recommender as check_recommender, recommend as recommend
+    from sklearn_llmrec.base import (
+        check_recommender as check_recommender,
+        recommend as recommend,
+        recommend_ids as recommend_ids,
+        show as show,
+    )
     from sklearn_llmrec.decomposition import *  # noqa: F403
     from sklearn_llmrec.dummy import *  # noqa: F403
     from sklearn_llmrec.ensemble import *  # noqa: F403
@@ -26,7 +31,7 @@ __version__ = "0.1.0"
 # The names of every subpackage of estimators, by the module that holds them. A test compares them with `__all__` of
 # the subpackages, which cannot be read here without importing them.
 _NAMES_IN = {
-    "base": "check_recommender recommend",
+    "base": "check_recommender recommend recommend_ids show",
     "decomposition": (
         "ALSRecommender BPRRecommender BiasedMF GloVeRecommender Item2Vec LightGCN "
         "MultVAERecommender NMFRecommender PureSVD SVDpp"

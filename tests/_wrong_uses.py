@@ -32,6 +32,7 @@ from sklearn_llmrec import (
     UserKNN,
     VotingRecommender,
     recommend,
+    recommend_ids,
 )
 from sklearn_llmrec.datasets import fetch_movielens
 from sklearn_llmrec.metrics import ndcg_at_k, ranking_metrics, ranking_scorer
@@ -169,6 +170,13 @@ REFUSED = {
     "a class": (lambda: recommend(ItemKNN, S.X), TypeError, "class", "fitted recommender"),
     "lists of other rows": (lambda: S.X.to_frame(S.model.recommend(S.X[:2], k=2)[0]), ValueError, "2 rows and the matrix 60", r"X\[rows\]"),
     "titles that X has not": (lambda: S.X[:2].to_frame(S.model.recommend(S.X[:2], k=2)[0], item_columns="title"), ValueError, "carries none", "item_features"),
+    "list of ids to recommend_ids": (lambda: recommend_ids(S.model, [500, 503]), TypeError, "number 0 is 500", r"\[\[\.\.\.\]\]"),
+    "matrix to recommend_ids": (lambda: recommend_ids(S.model, S.plain), TypeError, "matrix of shape", r"Interactions\(X, item_ids"),
+    "text ids to recommend_ids": (lambda: recommend_ids(S.model, [["500"]]), ValueError, "two kinds", "convert"),
+    "titles that nobody knows": (lambda: recommend_ids(S.model, [[500]], item_columns="title"), ValueError, "no table of items", "item_features"),
+    "lists for a model without ids": (lambda: Interactions.from_lists([[500]], items=ItemKNN().fit(S.plain)), ValueError, "without item ids", "pass the ids"),
+    "matrices without ids to concat": (lambda: Interactions.concat([S.X, Interactions(S.plain)]), ValueError, "no user_ids", "from_frame"),
+    "plain matrices to concat": (lambda: Interactions.concat([S.plain, S.plain]), TypeError, "csr_array", r"Interactions\(M"),
     "more columns to partial_fit": (lambda: ItemKNN().fit(S.plain).partial_fit(np.ones((1, 30))), ValueError, "30 features", "items of the fit"),
     # -- the log -----------------------------------------------------------------------------------------------------
     "column that is not there": (lambda: from_log(S.log, user="customer"), ValueError, r"\['customer'\]", "it has .*'user'"),

@@ -17,13 +17,17 @@ from sklearn_llmrec.base._item_to_item import (
     ITEM_TO_ITEM_TEXTS as ITEM_TO_ITEM_TEXTS,
     ItemToItemRecommender,
 )
-from sklearn_llmrec.base._last_step import last_step as last_step, needs_order as needs_order
+from sklearn_llmrec.base._last_step import needs_order as needs_order
+from sklearn_llmrec.base._named import named as named
 from sklearn_llmrec.base._partial_fit import KeepsRowsMixin as KeepsRowsMixin, PartialFitMixin
 from sklearn_llmrec.base._ratings import RatingMixin
 from sklearn_llmrec.base._recommend import recommend
+from sklearn_llmrec.base._recommend_ids import recommend_ids
 from sklearn_llmrec.base._recommender import BaseRecommender
+from sklearn_llmrec.base._show import RecommendationTable, show
 from sklearn_llmrec.base._similar import SimilarItemsMixin
 from sklearn_llmrec.base._tags import RecommenderTags, Scores, Tags
+from sklearn_llmrec.utils import last_step as last_step
 
 if TYPE_CHECKING:
     from sklearn_llmrec.base._discovery import (
@@ -42,11 +46,14 @@ __all__ = [
     "ItemToItemRecommender",
     "PartialFitMixin",
     "RatingMixin",
+    "RecommendationTable",
     "RecommenderTags",
     "Scores",
     "SimilarItemsMixin",
     "Tags",
     "recommend",
+    "recommend_ids",
+    "show",
 ]
 
 _LAZY = {

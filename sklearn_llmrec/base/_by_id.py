@@ -9,8 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.base._last_step import last_step
-from sklearn_llmrec.utils import as_ids, id_positions, is_missing
+from sklearn_llmrec.utils import as_ids, id_positions, is_missing, last_step
 
 
 def item_ids_of(estimator: Any) -> NDArray[Any]:
@@ -36,12 +35,19 @@ def item_ids_of(estimator: Any) -> NDArray[Any]:
 def columns_of_ids(
     estimator: Any, ids: Any, name: str, *, empty_places: bool = False
 ) -> NDArray[np.int64]:
+    """Return the columns of item ids of a fitted recommender, Pipeline or search; see `columns_among`."""
+    return columns_among(item_ids_of(estimator), ids, name, empty_places=empty_places)
+
+
+def columns_among(
+    known: NDArray[Any], ids: Any, name: str, *, empty_places: bool = False
+) -> NDArray[np.int64]:
     """Return the columns of item ids, in the shape given.
 
     Parameters
     ----------
-    estimator : object
-        A fitted recommender, Pipeline or search.
+    known : ndarray
+        The ids of all columns.
     ids : scalar or array-like
         Item ids.
     name : str
@@ -56,7 +62,6 @@ def columns_of_ids(
     TypeError
         If they are a mask.
     """
-    known = item_ids_of(estimator)
     # An array of numpy's choice would turn the ids of a mixed list into texts.
     given = np.array(ids, dtype=object) if isinstance(ids, (list, tuple)) else np.asarray(ids)
     if given.dtype.kind == "b" and known.dtype.kind != "b":

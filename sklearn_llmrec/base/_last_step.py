@@ -1,22 +1,10 @@
-"""What ranks in the end, behind Pipelines and searches."""
+"""What the recommender behind Pipelines and searches needs."""
 
 from typing import Any
 
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 
-
-def last_step(estimator: Any) -> Any:
-    """The recommender at the end of Pipelines and searches, fitted or not."""
-    while True:
-        if isinstance(estimator, Pipeline):
-            estimator = estimator.steps[-1][1]
-        elif hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif hasattr(estimator, "param_grid") or hasattr(estimator, "param_distributions"):
-            estimator = estimator.estimator
-        else:
-            return estimator
+from sklearn_llmrec.utils import last_step
 
 
 def needs_order(estimator: Any) -> bool:

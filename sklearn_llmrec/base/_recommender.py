@@ -292,6 +292,12 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             raise ValueError("sample_weight is zero for every row that has a target.")
         return float(np.average(values[defined], weights=weights))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        ids = vars(self).get("item_ids_")
+        if ids is not None:
+            ids.flags.writeable = False  # a look-up of ids is remembered for what nobody can change
+
     def __sklearn_tags__(self) -> Tags:
         tags = Tags.extending(super().__sklearn_tags__())
         tags.input_tags.sparse = True

@@ -1,5 +1,9 @@
 """Hold interactions with times, ids and features: building, ordering and hiding them."""
 
+from sklearn_llmrec.interactions._catalogue import (
+    catalogue_of as catalogue_of,
+    rows_or_missing as rows_or_missing,
+)
 from sklearn_llmrec.interactions._entries import as_times as as_times
 from sklearn_llmrec.interactions._events import (
     Baskets as Baskets,
@@ -31,6 +35,7 @@ from sklearn_llmrec.interactions._sequences import (
 )
 from sklearn_llmrec.interactions._tables import (
     column_names as column_names,
+    long_table as long_table,
     n_table_rows as n_table_rows,
     table_column as table_column,
 )

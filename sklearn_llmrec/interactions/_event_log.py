@@ -94,7 +94,7 @@ def build(
     entries = None
     if len(rows):
         shape = (len(user_ids), len(item_ids))
-        entries = _merge(rows, columns, log.values, log.times, shape, repeats)
+        entries = merged_entries(rows, columns, log.values, log.times, shape, repeats)
         report["repeats_merged"] = len(rows) - len(entries.data)
         minimums = min_user_interactions, min_item_interactions
         _drop_weak(entries, report, nonpositive == "net", *minimums)
@@ -294,7 +294,7 @@ def _warn_of_misspelt(name: str, unused: list[str], dropped: list[str]) -> None:
 
 
 @dataclass
-class _Entries:
+class Entries:
     data: NDArray[Any]
     indices: NDArray[Any]
     indptr: NDArray[Any]
@@ -310,17 +310,17 @@ class _Entries:
         return first
 
 
-def _merge(
+def merged_entries(
     rows: NDArray[Any],
     columns: NDArray[Any],
     values: NDArray[Any] | None,
     times: NDArray[Any] | None,
     shape: tuple[int, int],
     repeats: str,
-) -> _Entries:
+) -> Entries:
     """Entries sorted by row, column, time and place in the log, merged as `repeats` says."""
     order, indices, indptr = sorted_by_row_and_column(rows, columns, shape)
-    entries = _Entries(np.empty(0), indices, indptr, None, order, shape[1])
+    entries = Entries(np.empty(0), indices, indptr, None, order, shape[1])
     first = entries.first_of_pair()
     if times is not None:
         _sort_repeats(order, times, first)
@@ -360,7 +360,7 @@ def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bo
     order[at] = order[at][np.lexsort((order[at], times[order[at]], group))]
 
 
-def _narrow(entries: _Entries, keep: NDArray[np.bool_]) -> int:
+def _narrow(entries: Entries, keep: NDArray[np.bool_]) -> int:
     """Keep some entries; how many went."""
     kept = np.flatnonzero(keep)
     entries.indptr = np.searchsorted(kept, entries.indptr).astype(entries.indptr.dtype)
@@ -374,7 +374,7 @@ def _narrow(entries: _Entries, keep: NDArray[np.bool_]) -> int:
 
 
 def _drop_weak(
-    entries: _Entries, report: dict[str, Any], net: bool, min_user: int, min_item: int
+    entries: Entries, report: dict[str, Any], net: bool, min_user: int, min_item: int
 ) -> None:
     """Drop what nets to nothing, then what too few support, and count both."""
     if net:
@@ -383,7 +383,7 @@ def _drop_weak(
     report["below_minimum"] = 0 if keep is None else _narrow(entries, keep)
 
 
-def _supported(entries: _Entries, min_user: int, min_item: int) -> NDArray[np.bool_] | None:
+def _supported(entries: Entries, min_user: int, min_item: int) -> NDArray[np.bool_] | None:
     """Entries whose user has `min_user` items and whose item `min_item` users, counted among themselves."""
     if min_user <= 1 and min_item <= 1:
         return None
@@ -400,13 +400,13 @@ def _supported(entries: _Entries, min_user: int, min_item: int) -> NDArray[np.bo
         keep = narrower
 
 
-def _drop_empty_rows(entries: _Entries) -> NDArray[np.int64]:
+def _drop_empty_rows(entries: Entries) -> NDArray[np.int64]:
     filled = np.flatnonzero(np.diff(entries.indptr))
     entries.indptr = np.append(entries.indptr[filled], entries.indptr[-1])
     return filled
 
 
-def _drop_empty_columns(entries: _Entries) -> NDArray[np.int64]:
+def _drop_empty_columns(entries: Entries) -> NDArray[np.int64]:
     present = np.zeros(entries.n_columns, dtype=bool)
     present[entries.indices] = True
     filled = np.flatnonzero(present)

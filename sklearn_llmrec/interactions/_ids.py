@@ -88,6 +88,17 @@ def _factorize_ids(ids: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[
     return codes.astype(np.int32), known
 
 
+def sorted_ids(ids: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return the distinct ids in ascending order.
+
+    Raises
+    ------
+    TypeError
+        If they have no order.
+    """
+    return _factorize_ids(ids, name)[1]
+
+
 def _factorize_by_table(
     ids: NDArray[Any], low: int, high: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -116,7 +127,7 @@ def _factorize_objects(ids: NDArray[Any], name: str) -> tuple[NDArray[Any], NDAr
     try:
         order = np.argsort(known, kind="stable")
     except TypeError as error:
-        raise TypeError(f"Ids in column {name!r} have no order: {error}.") from error
+        raise TypeError(f"Ids in {name!r} have no order: {error}.") from error
     return _ranks(order)[codes], known[order]
 
 

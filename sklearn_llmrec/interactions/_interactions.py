@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions import _event_log
 from sklearn_llmrec.interactions._array import AnnotatedArray, frozen
+from sklearn_llmrec.interactions._by_id import BuiltById
 from sklearn_llmrec.interactions._entries import (
     as_times,
     is_coordinates,
@@ -42,7 +43,7 @@ def known_values(values: Any) -> NDArray[Any]:
     return values if values.dtype.kind == "c" else as_numeric(values, "The values")
 
 
-class Interactions(AnnotatedArray):
+class Interactions(BuiltById):
     """Sparse user-by-item matrix with times, ids and features.
 
     It is a `scipy.sparse.csr_array`, so whatever takes one takes it: scikit-learn's transformers, splitters and
@@ -91,6 +92,9 @@ class Interactions(AnnotatedArray):
     See Also
     --------
     scipy.sparse.csr_array : The class this one extends.
+    from_frame : Builds the matrix from a table of events.
+    from_lists : Builds the matrix from one list of item ids per user.
+    concat : Joins matrices by user and item id, where ``scipy.sparse.vstack`` returns a plain matrix without ids.
 
     Notes
     -----

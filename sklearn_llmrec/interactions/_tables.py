@@ -90,18 +90,30 @@ def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> A
         raise ValueError(f"{name} has ids twice in column {id_column!r}: one row per id is needed.")
     if not len(known):
         raise ValueError(f"{name} has no rows.")
+    return with_missing_rows(frame, found, ids, id_column)
+
+
+def with_missing_rows(
+    frame: "nw.DataFrame[Any]", found: NDArray[np.int64], ids: NDArray[Any], id_column: str
+) -> Any:
+    """Return the rows of a table at the positions found, with missing values where there is none (-1).
+
+    The column of ids, where the table has one, holds the ids in every row.
+    """
     frame = nw.maybe_reset_index(frame[np.maximum(found, 0)])
     if (found < 0).any():
+        columns = frame.columns
         present = nw.new_series("present", found >= 0, backend=frame.implementation)
-        others = [c for c in frame.columns if c != id_column]
+        others = [c for c in columns if c != id_column]
         frame = frame.with_columns(*(nw.when(present).then(nw.col(c)).alias(c) for c in others))
-        library = frame.implementation
-        labels = nw.new_series(id_column, _for_library(ids, library), backend=library)
-        frame = frame.with_columns(labels).select(*frame.columns)
+        if id_column in columns:
+            library = frame.implementation
+            labels = nw.new_series(id_column, for_library(ids, library), backend=library)
+            frame = frame.with_columns(labels).select(*columns)
     return frame.to_native()
 
 
-def _for_library(values: NDArray[Any], library: Any) -> Any:
+def for_library(values: NDArray[Any], library: Any) -> Any:
     """Return values of a column as a table library takes them without casting any."""
     if values.dtype.kind != "O" or nw.Implementation.from_backend(library).is_pandas_like():
         return values  # pandas makes floats of a list of integers and None
@@ -214,5 +226,5 @@ def long_table(
         columns["score"] = values[given]
     columns |= {name: values[items[given]] for name, values in features.items()}
     require(library, extra=None)
-    plain = {name: _for_library(values, library) for name, values in columns.items()}
+    plain = {name: for_library(values, library) for name, values in columns.items()}
     return nw.from_dict(plain, backend=library).to_native()

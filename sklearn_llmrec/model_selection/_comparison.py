@@ -7,6 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_llmrec.metrics import adjust_p_values, intervals, sign_flip_test, t_test
+from sklearn_llmrec.model_selection._comparison_html import (
+    comparison_html,
+    number_text,
+    p_text,
+    pair_text,
+    seconds_text,
+)
 from sklearn_llmrec.model_selection._measure import Measured, figure
 from sklearn_llmrec.utils import require
 
@@ -132,8 +139,11 @@ class Comparison:
             lines += ["", *self._block(metric, width)]
         lines += ["", f"{'seconds':<{width}}  {'fit':>8}  {'rank':>8}"]
         for name, fit, rank in zip(self.names, self.fit_seconds, self.rank_seconds):
-            lines.append(f"{name:<{width}}  {_seconds(fit):>8}  {_seconds(rank):>8}")
+            lines.append(f"{name:<{width}}  {seconds_text(fit):>8}  {seconds_text(rank):>8}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return comparison_html(self)
 
     def _history(self) -> list[str]:
         """The lines that tell users with and without history apart."""
@@ -154,7 +164,8 @@ class Comparison:
         interval = f"{100 * self.confidence:g} % interval"
         if metric not in self.per_user:
             return [f"{metric:<{width}}  {'value':>8}"] + [
-                f"{name:<{width}}  {_number(value):>8}" for name, value in zip(self.names, one.mean)
+                f"{name:<{width}}  {number_text(value):>8}"
+                for name, value in zip(self.names, one.mean)
             ]
         head = f"{metric:<{width}}  {'mean':>8}  {interval:<20}"
         apart = bool(self.n_with_history and self.n_without_history)
@@ -165,37 +176,15 @@ class Comparison:
             head += f"  {'to ' + self.reference[metric]:<30}  {'p':>7}"
         lines = [head.rstrip()]
         for i, name in enumerate(self.names):
-            line = (
-                f"{name:<{width}}  {_number(one.mean[i]):>8}  {_pair(one.low[i], one.high[i]):<20}"
-            )
+            line = f"{name:<{width}}  {number_text(one.mean[i]):>8}  {pair_text(one.low[i], one.high[i]):<20}"
             if apart:
-                line += f"  {_number(one.with_history[i]):>8}  {_number(one.without_history[i]):>8}"
+                line += f"  {number_text(one.with_history[i]):>8}  {number_text(one.without_history[i]):>8}"
             if rivals and name != self.reference[metric]:
-                ends = _pair(one.difference_low[i], one.difference_high[i])
-                difference = f"{_number(one.difference[i])} {ends}"
-                line += f"  {difference:<30}  {_p_value(one.p_value[i]):>7}"
+                ends = pair_text(one.difference_low[i], one.difference_high[i])
+                difference = f"{number_text(one.difference[i])} {ends}"
+                line += f"  {difference:<30}  {p_text(one.p_value[i]):>7}"
             lines.append(line.rstrip())
         return lines
-
-
-def _number(value: float) -> str:
-    if np.isnan(value):
-        return "-"
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
-
-
-def _pair(low: float, high: float) -> str:
-    return f"[{_number(low)}, {_number(high)}]"
-
-
-def _p_value(value: float) -> str:
-    if np.isnan(value):
-        return "-"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _seconds(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.2f}"
 
 
 def _per_user(

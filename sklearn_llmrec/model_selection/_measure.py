@@ -7,52 +7,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.base import last_step
+from sklearn_llmrec.base import last_step, named as named
 from sklearn_llmrec.metrics import check_matrix, has_history, make_ranking, mean, parse_all
 from sklearn_llmrec.utils import warn
 
 # By name of a metric: one value per row (NaN where it is not defined), or one number for all rows.
 Measured = dict[str, NDArray[np.float64] | float]
-
-
-def named(models: Any, what: str = "estimators") -> dict[str, Any]:
-    """Models by name, from a dict, a list of (name, model) pairs, a list of models or one model.
-
-    Raises
-    ------
-    ValueError
-        If there are none, or a name is not a string or occurs twice.
-    """
-    if isinstance(models, Mapping):
-        pairs = list(models.items())
-    elif isinstance(models, list | tuple):
-        pairs = [one if isinstance(one, tuple) else (_class_name(one), one) for one in models]
-        if not any(isinstance(one, tuple) for one in models):
-            pairs = _numbered(pairs)
-    else:
-        pairs = [(_class_name(models), models)]
-    wrong = [pair for pair in pairs if len(pair) != 2 or not isinstance(pair[0], str)]
-    if wrong or not pairs:
-        raise ValueError(
-            f"{what} must be a dict of name to model or a list of (name, model) pairs, at least one; got {models!r}."
-        )
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise ValueError(f"{what} must have different names, got {names}.")
-    return dict(pairs)
-
-
-def _class_name(estimator: Any) -> str:
-    return type(last_step(estimator)).__name__
-
-
-def _numbered(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Equal names with a number each."""
-    names = [name for name, _ in pairs]
-    return [
-        (name if names.count(name) == 1 else f"{name}-{names[: i + 1].count(name)}", model)
-        for i, (name, model) in enumerate(pairs)
-    ]
 
 
 def measure_and_history(

@@ -19,6 +19,7 @@ from sklearn_llmrec.utils._content_hash import (
     content_hash as content_hash,
 )
 from sklearn_llmrec.utils._documented import COMMON_TEXTS as COMMON_TEXTS, documented as documented
+from sklearn_llmrec.utils._html import html_table as html_table
 from sklearn_llmrec.utils._ids import (
     as_ids as as_ids,
     equal_ids as equal_ids,
@@ -27,8 +28,10 @@ from sklearn_llmrec.utils._ids import (
     id_positions as id_positions,
     ids_of_column as ids_of_column,
     is_missing as is_missing,
+    joined_ids as joined_ids,
 )
 from sklearn_llmrec.utils._input_errors import validated as validated
+from sklearn_llmrec.utils._last_step import last_step as last_step
 from sklearn_llmrec.utils._memory import require_memory as require_memory
 from sklearn_llmrec.utils._optional import require as require
 from sklearn_llmrec.utils._sklearn import (

@@ -15,6 +15,8 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_llmrec.utils._remembered import remembered
+
 _NUMBERS = (int, float, np.integer, np.floating, Decimal, Fraction)
 # Kinds whose arrays numpy sorts and compares exactly, if both have one dtype.
 _SORTABLE = "biufUmM"
@@ -278,15 +280,40 @@ def id_positions(
         ids = cast
     both_texts = known.dtype.kind == ids.dtype.kind == "U"
     if not both_texts and (known.dtype != ids.dtype or known.dtype.kind not in _SORTABLE):
-        first: dict[Any, int] = {}
-        for position, key in enumerate(id_keys(known)):
-            first.setdefault(key, position)
+        first = remembered(known, _first_positions)
         return np.fromiter((first.get(key, -1) for key in id_keys(ids)), np.int64, len(ids))
     if not len(known):
         return np.full(len(ids), -1)
-    order = np.argsort(known, kind="stable")
+    order = remembered(known, _stable_order)
     found = order[np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)]
     return np.where((known[found] == ids) & inside, found, -1)
+
+
+def _first_positions(ids: NDArray[Any]) -> dict[Any, int]:
+    """Return the first position of every key."""
+    first: dict[Any, int] = {}
+    for position, key in enumerate(id_keys(ids)):
+        first.setdefault(key, position)
+    return first
+
+
+def _stable_order(ids: NDArray[Any]) -> NDArray[np.int64]:
+    return np.argsort(ids, kind="stable")
+
+
+def joined_ids(a: NDArray[Any], b: NDArray[Any], name: str) -> NDArray[Any]:
+    """Concatenate two arrays of ids of one kind; integers of two dtypes stay exact.
+
+    Raises
+    ------
+    TypeError
+        If they are of two kinds.
+    """
+    if not len(a) or not len(b):
+        return b if not len(a) else a
+    if a.dtype == b.dtype or a.dtype.kind == b.dtype.kind == "U":
+        return np.concatenate([a, b])
+    return as_ids(_scalars(a) + _scalars(b), name)
 
 
 def _examples(ids: NDArray[Any]) -> list[Any]:

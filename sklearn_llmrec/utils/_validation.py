@@ -151,7 +151,9 @@ def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> 
         vars(estimator).pop("item_ids_", None)
         if ids is not None:
             # What nobody can change need not be copied, and the same array later needs no comparison.
-            estimator.item_ids_ = ids.copy() if ids.flags.writeable else ids
+            kept = ids.copy() if ids.flags.writeable else ids
+            kept.flags.writeable = False
+            estimator.item_ids_ = kept
         return
     known = getattr(estimator, "item_ids_", None)
     if ids is None or known is None or (ids is known and not ids.flags.writeable):
