@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sklearn_llmrec.interactions import Interactions as Interactions
     from sklearn_llmrec.linear_model import *  # noqa: F403
     from sklearn_llmrec.neighbors import *  # noqa: F403
+    from sklearn_llmrec.persistence import load as load, save as save
     from sklearn_llmrec.preprocessing import *  # noqa: F403
     from sklearn_llmrec.sequence import *  # noqa: F403
     from sklearn_llmrec.text import *  # noqa: F403
@@ -45,6 +46,7 @@ _NAMES_IN = {
     "interactions": "Interactions",
     "linear_model": "EASE SLIM BaselineRecommender NaiveBayesRecommender SparseEASE",
     "neighbors": "ItemKNN P3alpha RP3beta UserKNN",
+    "persistence": "load save",
     "preprocessing": (
         "BM25Transformer BinarizeTransformer Log1pTransformer RFMTransformer "
         "RecencyDecayTransformer TFIDFTransformer UserMinMaxScaler UserStandardScaler"
@@ -73,6 +75,7 @@ _SUBPACKAGES = (
     "metrics",
     "model_selection",
     "neighbors",
+    "persistence",
     "preprocessing",
     "sequence",
     "text",

@@ -45,6 +45,14 @@ class RecommenderTags:
     predicts_ratings: bool = False
     ranks_candidates: bool = False
 
+    def __getstate__(self) -> dict[str, bool]:
+        # skops stores the state of an object as a dict, which slots alone do not give.
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def __setstate__(self, state: dict[str, bool]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
 
 @dataclass(slots=True)
 class Tags(SklearnTags):

@@ -1,0 +1,7 @@
+"""Save fitted models as bundles that answer in ids, and load them without running what they hold."""
+
+from sklearn_llmrec.persistence._bundle import Bundle, load, save
+from sklearn_llmrec.persistence._errors import BundleError
+from sklearn_llmrec.persistence._trusted import trusted_types
+
+__all__ = ["Bundle", "BundleError", "load", "save", "trusted_types"]

@@ -1,0 +1,9 @@
+"""The error of a bundle that cannot be written or must not be read."""
+
+
+class BundleError(ValueError):
+    """Say that a bundle is refused, with the file that is wrong and the remedy.
+
+    `load` raises it before anything that the bundle holds is executed; `save` raises it where a model cannot be stored.
+    The bundle on disk and the model in memory stay as they were.
+    """
