@@ -1,4 +1,4 @@
-"""`partial_fit` over catalogues that grow: columns are matched by id, and the model changes as a whole or not at all."""
+"""`partial_fit` over catalogues that grow: columns are matched by id, and a model changes as a whole or not at all."""
 
 import copy
 import pickle
@@ -183,10 +183,6 @@ def test_an_error_in_the_middle_leaves_the_old_model(model, monkeypatch):
     assert all(vars(fitted)[name] is value for name, value in before.items())
     assert fitted.n_features_in_ == 11
     np.testing.assert_array_equal(fitted.predict(asked), expected)
-
-
-class _Steps(threading.local):
-    """Where a reader is told to wait."""
 
 
 @pytest.mark.parametrize(
