@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         check_recommender as check_recommender,
         recommend as recommend,
         recommend_ids as recommend_ids,
+        refit_on as refit_on,
         show as show,
     )
     from sklearn_llmrec.decomposition import *  # noqa: F403
@@ -32,7 +33,7 @@ __version__ = "0.1.0"
 # The names of every subpackage of estimators, by the module that holds them. A test compares them with `__all__` of
 # the subpackages, which cannot be read here without importing them.
 _NAMES_IN = {
-    "base": "check_recommender recommend recommend_ids show",
+    "base": "check_recommender recommend recommend_ids refit_on show",
     "decomposition": (
         "ALSRecommender BPRRecommender BiasedMF GloVeRecommender Item2Vec LightGCN "
         "MultVAERecommender NMFRecommender PureSVD SVDpp"

@@ -24,6 +24,7 @@ from sklearn_llmrec.base._ratings import RatingMixin
 from sklearn_llmrec.base._recommend import recommend
 from sklearn_llmrec.base._recommend_ids import recommend_ids
 from sklearn_llmrec.base._recommender import BaseRecommender
+from sklearn_llmrec.base._refit_on import refit_on
 from sklearn_llmrec.base._show import RecommendationTable, show
 from sklearn_llmrec.base._similar import SimilarItemsMixin
 from sklearn_llmrec.base._tags import RecommenderTags, Scores, Tags
@@ -53,6 +54,7 @@ __all__ = [
     "Tags",
     "recommend",
     "recommend_ids",
+    "refit_on",
     "show",
 ]
 

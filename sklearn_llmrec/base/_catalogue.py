@@ -19,7 +19,7 @@ from sklearn_llmrec.interactions import (
     rows_or_missing,
     table_column,
 )
-from sklearn_llmrec.utils import id_positions, last_step
+from sklearn_llmrec.utils import id_positions, last_step, snapshot
 
 
 @runtime_checkable
@@ -130,6 +130,8 @@ def catalogue(model: Any, items: Any = None, default: NDArray[Any] | None = None
         raise TypeError(
             f"model must be a fitted recommender, a Pipeline, a search or a bundle; got {estimator!r}."
         )
+    if hasattr(type(estimator), "partial_fit"):
+        estimator = snapshot(estimator)  # its catalogue may grow before it is asked
     step = last_step(estimator)
     check_is_fitted(step)
     if items is None and getattr(step, "item_ids_", None) is None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.base._by_id import columns_of_ids
-from sklearn_llmrec.utils import check_arguments
+from sklearn_llmrec.utils import check_arguments, on_one_state
 
 
 def check_lists_to_explain(
@@ -65,6 +65,7 @@ class ExplainMixin:
         raise NotImplementedError
 
     @check_arguments
+    @on_one_state
     def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
         """What each item of the history adds to the score of a recommended item.
 

@@ -7,9 +7,19 @@ from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from sklearn_llmrec.base._recommender import BaseRecommender
-from sklearn_llmrec.utils import canonical, check_targets, restored_on_error
+from sklearn_llmrec.interactions import Interactions
+from sklearn_llmrec.utils import (
+    built_aside,
+    canonical,
+    check_targets,
+    equal_ids,
+    first_repeated,
+    id_positions,
+    joined_ids,
+)
 
 
 class PartialFitMixin(BaseRecommender):
@@ -21,6 +31,8 @@ class PartialFitMixin(BaseRecommender):
 
     # Dtype of the matrix given to the first fit; later parts are cast to it.
     _dtype_: np.dtype[Any]
+    item_ids_: NDArray[Any]
+    n_features_in_: int
 
     def _fit_first_part(self, X: sp.csr_array) -> None:
         """Fit the first part: `_fit`, and what only later parts need."""
@@ -36,18 +48,35 @@ class PartialFitMixin(BaseRecommender):
             self._dtype_ = X.dtype
         return X
 
+    def _extend_items(self, X: sp.csr_array) -> None:
+        """Widen what is kept per item to the columns of X, where the last ones are new; nothing is known of these.
+
+        `_partial_fit` follows with the same X. Arrays are replaced, never changed in place: other threads read them.
+        """
+        raise ValueError(
+            f"X holds new items, and {type(self).__name__} cannot take up any: fit it on all rows, or leave them out, "
+            "X.with_items(model)."
+        )
+
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from more users; part after part gives what one fit on all of them gives.
+        """Learn from more users and items; part after part gives what one fit on all of them gives.
 
         Every row counts as a new user. The row of a user that was given before counts a second time, as it would if it
         stood twice in one matrix: pass only new users, or fit on all rows where histories grow. The model keeps the
         dtype of its first fit; parts of another dtype are cast to it. Rows without interactions count as users, as they
         do in one fit.
 
+        Where both the model and X know item ids, columns are matched by id: items that X lacks are columns without
+        interactions, and new ones are added behind the others, in the order of X. Anything else must have the columns
+        of the fit.
+
+        The model changes in one step at the end. Another thread that asks it meanwhile gets the answer of the old or of
+        the new model, never of a mixture. Only one thread may call `partial_fit` at a time.
+
         Parameters
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
-            New users, over the same items.
+            New users, over the same items; an `Interactions` with `item_ids` over any items.
         y : array-like or sparse, default=None
             Ignored.
 
@@ -58,23 +87,61 @@ class PartialFitMixin(BaseRecommender):
         Raises
         ------
         ValueError
-            If the first part holds no interaction, or a later one has another number of columns or values too large for
-            the dtype of the model. The estimator then is as it was before.
+            If the first part holds no interaction, a later one has another number of columns without ids to match them
+            by, ids of another kind, an id twice, or values too large for the dtype of the model. The estimator then is
+            as it was before.
         """
-        with restored_on_error(self):
-            self._validate_params()
-            first = not hasattr(self, "n_users_fit_")
-            X = self._check_X(X, reset=first)
-            check_targets(y, X.shape)
-            X = canonical(X)
-            if X.dtype != self._dtype_:
-                X = self._check_X(X.astype(self._dtype_), reset=False)
-            counts = np.bincount(X.indices, minlength=X.shape[1]).astype(np.float64)
-            self.item_popularity_ = counts if first else self.item_popularity_ + counts
-            self.n_users_fit_ = X.shape[0] + (0 if first else self.n_users_fit_)
-            learn = self._fit_first_part if first else self._partial_fit
-            learn(X)
+        with built_aside(self) as changed:
+            changed._learn_part(X, y)
         return self
+
+    def _learn_part(self, X: Any, y: Any) -> None:
+        self._validate_params()
+        first = not hasattr(self, "n_users_fit_")
+        ids = None if first else self._joined_ids(X)
+        if ids is not None:
+            check_targets(y, X.shape)
+            X, y = X.with_items(ids), None
+            n_new = len(ids) - self.n_features_in_
+            self.n_features_in_, self.item_ids_ = len(ids), X.item_ids
+            self.item_popularity_ = np.append(self.item_popularity_, np.zeros(n_new))
+        X = self._check_X(X, reset=first)
+        check_targets(y, X.shape)
+        if X.dtype != self._dtype_:
+            X = self._check_X(X.astype(self._dtype_), reset=False)
+        X = self._prepared(X)
+        if ids is not None and n_new:
+            self._extend_items(X)
+        counts = np.bincount(canonical(X).indices, minlength=X.shape[1]).astype(np.float64)
+        self.item_popularity_ = counts if first else self.item_popularity_ + counts
+        self.n_users_fit_ = X.shape[0] + (0 if first else self.n_users_fit_)
+        learn = self._fit_first_part if first else self._partial_fit
+        learn(X)
+
+    def _joined_ids(self, X: Any) -> NDArray[Any] | None:
+        """Return the item ids of the model, then the new ones of X; None where X has the columns of the model.
+
+        Raises
+        ------
+        ValueError
+            If ids are of two kinds, or one stands twice.
+        """
+        known = getattr(self, "item_ids_", None)
+        if known is None or not isinstance(X, Interactions) or X.item_ids is None:
+            return None  # columns are matched by position, or refused
+        ids = X.item_ids
+        if ids is known or (len(ids) == len(known) and equal_ids(ids, known).all()):
+            return None
+        repeated = first_repeated(ids)
+        if repeated is not None:
+            raise ValueError(
+                f"X.item_ids holds {ids[[repeated]].tolist()[0]!r} again at column {repeated}: ids that match columns "
+                "must differ."
+            )
+        new = ids[id_positions(known, ids, "the model knows", "X.item_ids holds") < 0]
+        joined = joined_ids(known, new, "item ids")
+        joined.flags.writeable = False
+        return joined
 
 
 class KeepsRowsMixin(PartialFitMixin):
@@ -89,6 +156,11 @@ class KeepsRowsMixin(PartialFitMixin):
     def _keep_rows(self, X: sp.csr_array) -> None:
         """Keep the rows of a fit; a copy, since the arrays may be the caller's."""
         self._rows_ = X.copy()
+
+    def _extend_items(self, X: sp.csr_array) -> None:
+        rows = self._rows_
+        shape = rows.shape[0], X.shape[1]
+        self._rows_ = sp.csr_array((rows.data, rows.indices, rows.indptr), shape=shape)
 
     def _partial_fit(self, X: sp.csr_array) -> None:
         self._fit(sp.csr_array(sp.vstack([self._rows_, X], format="csr")))

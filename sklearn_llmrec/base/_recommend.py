@@ -22,6 +22,7 @@ from sklearn_llmrec.utils import (
     check_k,
     check_seen,
     row_chunks,
+    snapshot,
 )
 
 
@@ -88,6 +89,7 @@ def _best_columns(
         last = estimator.steps[-1][1]
         if isinstance(last, BaseRecommender):
             check_is_fitted(last)
+            last = snapshot(last)
             given = last._check_X(estimator[:-1].transform(X), reset=False)
             return last._recommend(given, seen, k, candidates)
         if hasattr(last, "best_estimator_"):

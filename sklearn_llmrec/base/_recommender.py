@@ -30,6 +30,7 @@ from sklearn_llmrec.utils import (
     check_targets,
     check_weights,
     end_fit,
+    on_one_state,
     require_memory,
     restored_on_error,
     row_chunks,
@@ -163,6 +164,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return self
 
     @check_arguments
+    @on_one_state
     def predict(self, X: Any) -> NDArray[Any]:
         """Scores of all items for every row, seen items included.
 
@@ -197,6 +199,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         return scores
 
     @check_arguments
+    @on_one_state
     def recommend(
         self,
         X: Any,
@@ -249,6 +252,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         items, scores = self._recommend(X, excluded, k, candidates)
         return ids_of_columns(self, items) if ids else items, scores
 
+    @on_one_state
     def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Mean nDCG@10 with binary relevance, seen items excluded.
 

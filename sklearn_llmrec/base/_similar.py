@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base._by_id import columns_of_ids, ids_of_columns
-from sklearn_llmrec.utils import check_arguments, check_k, row_chunks
+from sklearn_llmrec.utils import check_arguments, check_k, on_one_state, row_chunks
 
 
 def check_items(items: ArrayLike, n_items: int) -> NDArray[np.int64]:
@@ -46,6 +46,7 @@ class SimilarItemsMixin:
         raise NotImplementedError
 
     @check_arguments
+    @on_one_state
     def similar_items(
         self, items: ArrayLike, k: int = 10, *, ids: bool = False
     ) -> tuple[NDArray[Any], NDArray[Any]]:

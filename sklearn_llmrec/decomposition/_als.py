@@ -224,6 +224,12 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
             gram: NDArray[Any] = self.unobserved_weight * (factors.T @ factors)
         return gram
 
+    def _extend_items(self, X: sp.csr_array) -> None:
+        super()._extend_items(X)
+        past = self._past_
+        weights = np.append(past.weights, np.zeros(X.shape[1] - len(past.weights)))
+        self._past_ = _Past(past.gram, weights, past.curvature)
+
     def _add_to_past(self, X: sp.csr_array, *, first: bool) -> None:
         """Summarise the rows of a fit, which holds the items in a later `partial_fit`."""
         P = self._known_rows_.values  # type: ignore[union-attr]

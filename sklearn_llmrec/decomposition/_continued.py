@@ -6,8 +6,12 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
 from sklearn_llmrec.base import PartialFitMixin
+
+# Scale of the factors that a new item starts from: as small as those that a fit of ALS starts from.
+_NEW_FACTORS = 0.01
 
 
 class ContinuedFitMixin(PartialFitMixin):
@@ -20,6 +24,8 @@ class ContinuedFitMixin(PartialFitMixin):
     warm_start: bool
     n_components: int
     components_: NDArray[Any]
+    random_state: Any
+    _remember: Callable[..., None]
     _sweep: Callable[..., None]
 
     def _fit(self, X: sp.csr_array) -> None:
@@ -28,10 +34,33 @@ class ContinuedFitMixin(PartialFitMixin):
             self._check_continuable(X)
         self._sweep(X, go_on, None)
 
+    def _extend_items(self, X: sp.csr_array) -> None:
+        """Give new items that X holds small random factors, and the others, of which nothing is known, zeros."""
+        known = self.components_
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        new = _NEW_FACTORS * rng.standard_normal((len(known), X.shape[1] - known.shape[1]))
+        new[:, np.bincount(X.indices, minlength=X.shape[1])[known.shape[1] :] == 0] = 0
+        self.components_ = np.hstack([known, new.astype(known.dtype)])
+        for name in ("item_bias_", "implicit_components_"):
+            values = getattr(self, name, None)
+            if values is not None:
+                zeros = np.zeros((*values.shape[:-1], new.shape[1]), dtype=values.dtype)
+                setattr(self, name, np.concatenate([values, zeros], axis=-1))
+
     def _partial_fit(self, X: sp.csr_array) -> None:
         self._check_continuable(X)
         if X.nnz:  # users without interactions would be regressions on nothing
             self._sweep(X, True, np.setdiff1d(np.arange(X.shape[1]), X.indices))
+        else:
+            self._keep_known_rows(X.shape[1])
+
+    def _keep_known_rows(self, n_items: int) -> None:
+        """Prepare the fold-in for a catalogue that grew by items without interactions."""
+        known = getattr(self, "_known_rows_", None)
+        if known is not None and known.rows.shape[1] != n_items:
+            rows = known.rows
+            shape = rows.shape[0], n_items
+            self._remember(sp.csr_array((rows.data, rows.indices, rows.indptr), shape=shape))
 
     def _check_continuable(self, X: sp.csr_array) -> None:
         n_components, n_items = self.components_.shape

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_llmrec._kernels import entry_rows, topk_vectors, unit_rows
 from sklearn_llmrec.base import BaseRecommender, SimilarItemsMixin
 from sklearn_llmrec.decomposition._known_rows import KnownRows
-from sklearn_llmrec.utils import check_arguments, check_k, row_chunks
+from sklearn_llmrec.utils import check_arguments, check_k, on_one_state, row_chunks
 
 
 class FactorRecommender(
@@ -93,6 +93,7 @@ class FactorRecommender(
 
     @available_if(lambda self: self._remembers_rows)
     @check_arguments
+    @on_one_state
     def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """The k users of the last fit (or `partial_fit`) whose factors have the highest cosine to those of each row.
 
@@ -121,6 +122,7 @@ class FactorRecommender(
         users[without], similarities[without] = -1, -np.inf
         return users, similarities
 
+    @on_one_state
     def transform(self, X: Any) -> NDArray[Any]:
         """Factors of every row.
 

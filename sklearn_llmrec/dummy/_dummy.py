@@ -67,6 +67,10 @@ class PopularityRecommender(PartialFitMixin):
     def _fit(self, X: sp.csr_array) -> None:
         self.item_scores_ = self._sums(X)
 
+    def _extend_items(self, X: sp.csr_array) -> None:
+        n_new = X.shape[1] - len(self.item_scores_)
+        self.item_scores_ = np.append(self.item_scores_, np.zeros(n_new))
+
     def _partial_fit(self, X: sp.csr_array) -> None:
         self.item_scores_ = self.item_scores_ + self._sums(X)
 

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_llmrec.ensemble._mmr import greedy
 from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker
-from sklearn_llmrec.utils import Interval, StrOptions, canonical, documented, restored_on_error
+from sklearn_llmrec.utils import Interval, StrOptions, built_aside, canonical, documented
 
 _POLICIES = ("thompson", "epsilon_greedy", "ucb")
 
@@ -150,20 +150,20 @@ class BanditReranker(BaseReranker):
         ValueError
             If there are rewards without showings, or X has another number of columns than at fit.
         """
-        with restored_on_error(self):
-            fitted = hasattr(self, "n_shown_")
-            shown = canonical(self._check_X(X, reset=not fitted))
+        with built_aside(self) as changed:
+            fitted = hasattr(changed, "n_shown_")
+            shown = canonical(changed._check_X(X, reset=not fitted))
             if y is None or (not sp.issparse(y) and np.ndim(y) == 1):
                 rewards, shown = shown.maximum(0), abs(shown)
             else:
                 rewards = sp.csr_array(y).astype(np.float64)
-                self._check_feedback(shown, rewards)
+                changed._check_feedback(shown, rewards)
             if not fitted:
-                self.fit(rewards)
-            self.n_shown_ = self.n_shown_ + np.asarray(shown.sum(axis=0)).ravel()
-            self.n_rewards_ = self.n_rewards_ + np.asarray(rewards.sum(axis=0)).ravel()
-            self.n_updates_ += 1
-            self._remember_empty_row(shown)
+                changed.fit(rewards)
+            changed.n_shown_ = changed.n_shown_ + np.asarray(shown.sum(axis=0)).ravel()
+            changed.n_rewards_ = changed.n_rewards_ + np.asarray(rewards.sum(axis=0)).ravel()
+            changed.n_updates_ += 1
+            changed._remember_empty_row(shown)
         return self
 
     def _check_feedback(self, shown: sp.csr_array, rewards: sp.csr_array) -> None:

@@ -86,6 +86,7 @@ def concatenated(matrices: list[Any], repeats: str) -> tuple[Any, ...]:
             )
     if not matrices:
         raise ValueError("concat needs at least one matrix.")
+    users, items = _Axis(matrices, 0), _Axis(matrices, 1)
     timed = {
         matrix.timestamps is not None: number
         for number, matrix in enumerate(matrices)
@@ -96,7 +97,6 @@ def concatenated(matrices: list[Any], repeats: str) -> tuple[Any, ...]:
             f"Matrix {timed[False]} of concat has no timestamps and matrix {timed[True]} has: events with and without "
             "times have no common order. Set X.timestamps, or set it to None in all."
         )
-    users, items = _Axis(matrices, 0), _Axis(matrices, 1)
     rows = np.concatenate(
         [np.repeat(places, np.diff(M.indptr)) for places, M in zip(users.places, matrices)]
     )

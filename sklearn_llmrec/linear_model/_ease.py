@@ -149,8 +149,15 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
     def _fit_first_part(self, X: sp.csr_array) -> None:
         self._solve_and_keep(self._allocated_gram(X))
 
+    def _extend_items(self, X: sp.csr_array) -> None:
+        require_gram_memory(X.shape[1], X.dtype)
+        known = self._gram_of_weights() if self._gram_ is None else self._gram_
+        G = np.zeros((X.shape[1], X.shape[1]), dtype=known.dtype, order="F")
+        G[: len(known), : len(known)] = known
+        self._gram_ = G
+
     def _partial_fit(self, X: sp.csr_array) -> None:
-        if not X.nnz:
+        if not X.nnz and len(self.coef_) == X.shape[1]:
             return  # the Gram matrix of no interactions is zero: an inverse would add rounding only
         G = self._allocated_gram(X)
         G += self._gram_of_weights() if self._gram_ is None else self._gram_

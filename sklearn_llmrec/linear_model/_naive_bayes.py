@@ -76,6 +76,11 @@ class NaiveBayesRecommender(PartialFitMixin):
     def _fit(self, X: sp.csr_array) -> None:
         self._set_counts(_pair_counts(X))
 
+    def _extend_items(self, X: sp.csr_array) -> None:
+        counts = self.counts_.copy()
+        counts.resize((X.shape[1], X.shape[1]))
+        self.counts_ = counts
+
     def _partial_fit(self, X: sp.csr_array) -> None:
         self._set_counts(sp.csr_array(self.counts_ + _pair_counts(X)))
 

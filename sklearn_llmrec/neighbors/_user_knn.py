@@ -24,7 +24,7 @@ from sklearn_llmrec.neighbors._similarity import (
     weighting_of,
 )
 from sklearn_llmrec.neighbors._votes import weighted_means
-from sklearn_llmrec.utils import check_arguments, check_k, documented, row_chunks
+from sklearn_llmrec.utils import check_arguments, check_k, documented, on_one_state, row_chunks
 
 # What a neighbour found takes, while lists are made a matrix.
 _NEIGHBOR_BYTES = 32
@@ -175,6 +175,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         )
 
     @check_arguments
+    @on_one_state
     def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """The k fitted users most similar to each row.
 

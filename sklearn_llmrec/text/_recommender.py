@@ -14,14 +14,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import best_of_groups, topk_vectors, unit_rows
 from sklearn_llmrec.base import (
-    BaseRecommender,
+    PartialFitMixin,
     Tags,
     candidates_of_ids,
     check_lists_to_explain,
     ids_of_columns,
 )
 from sklearn_llmrec.text import _profiles
-from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin, as_vectors
+from sklearn_llmrec.text._content import (
+    CONTENT_CONSTRAINTS,
+    ContentMixin,
+    as_vectors,
+    item_content,
+)
 from sklearn_llmrec.text._interests import Interest, contributions, interests_in_words
 from sklearn_llmrec.text._space import Space, smoothed
 from sklearn_llmrec.text._texts import as_texts
@@ -32,12 +37,14 @@ from sklearn_llmrec.utils import (
     check_arguments,
     check_candidates,
     check_k,
+    on_one_state,
+    warn,
 )
 
 _ORDERED = ("recency", "last")
 
 
-class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
+class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
     r"""Recommends items whose texts are like those a user chose.
 
     Item texts become vectors :math:`v_i` by any encoder; a user is the weighted mean of the vectors
@@ -105,6 +112,11 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
 
     Notes
     -----
+    `partial_fit` encodes the texts of new items, which it finds in the item features of X (`item_texts` None or the
+    name or template of columns), by the fitted encoder; the vectors of known items stay. New words therefore count
+    nothing in latent semantic analysis, and `neighbor_weight` does not move new items. Without a text an item gets a
+    vector of zeros.
+
     Nothing is learned from X but popularity, for rows without a history. An item without a text
     ranks below all that have one. `recommend` works in blocks of users and items and never holds a
     users x items matrix; it is O(n_items n_dimensions) a row.
@@ -186,6 +198,35 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
             V = smoothed(V, canonical(X), self.neighbor_weight)
         self.item_embeddings_ = V.astype(X.dtype, copy=False)
 
+    def _extend_items(self, X: Any) -> None:
+        """Encode the texts of new items into the space of the known ones."""
+        known = self.item_embeddings_
+        n_new = X.shape[1] - len(known)
+        new = np.zeros((n_new, known.shape[1]), dtype=known.dtype)
+        content = self._content_of_new(X, n_new)
+        if self._space_ is not None and content is not None:
+            vectors = content if self.encoder_ is None else self.encoder_.transform(content)
+            new = self._space_.transform(as_vectors(vectors, n_new)).astype(known.dtype)
+        if self.item_texts_ is not None:
+            texts = content if isinstance(content, list) else [""] * n_new
+            self.item_texts_ = [*self.item_texts_, *texts]
+        self.item_embeddings_ = np.vstack([known, new])
+
+    def _content_of_new(self, X: Any, n_new: int) -> Any:
+        """Return what is known of the last columns of X, None (with a warning) where nothing is."""
+        given, content = self.item_texts, None
+        if given is None or isinstance(given, str):
+            content = item_content(self, X[:, X.shape[1] - n_new :])
+        if content is None and self._space_ is not None:
+            warn(
+                f"Nothing is known of {n_new} new items, which rank below all others: pass them as item_features of an "
+                "Interactions, and item_texts as a column or template of these."
+            )
+        return content
+
+    def _partial_fit(self, X: Any) -> None:
+        """Learn nothing more: the popularity is counted already."""
+
     def _users(self, X: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         """Unit vectors of users; with several each, also where those of each row begin."""
         V = self.item_embeddings_.astype(X.dtype, copy=False)
@@ -219,6 +260,7 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         return topk_vectors(P, self.item_embeddings_, k, starts=starts, seen=seen)
 
     @check_arguments
+    @on_one_state
     def recommend_text(
         self,
         queries: Sequence[str],
@@ -317,6 +359,7 @@ class TextEmbeddingRecommender(ContentMixin, BaseRecommender):
         )
 
     @check_arguments
+    @on_one_state
     def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
         """Which items of a history led to a recommendation.
 

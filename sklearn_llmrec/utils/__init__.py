@@ -4,7 +4,12 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 from sklearn_llmrec.utils._arguments import check_arguments as check_arguments
-from sklearn_llmrec.utils._atomic import restored_on_error as restored_on_error
+from sklearn_llmrec.utils._atomic import (
+    built_aside as built_aside,
+    on_one_state as on_one_state,
+    restored_on_error as restored_on_error,
+    snapshot as snapshot,
+)
 from sklearn_llmrec.utils._callbacks import (
     CallbackSupportMixin as CallbackSupportMixin,
     begin_fit as begin_fit,
