@@ -253,19 +253,20 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         X = model._prepared(X)
         if self._index_ is None:
             return model._topk_rows(X, k, seen) if candidates is None else None
+        if candidates is not None and not len(candidates):
+            return None
         vectors = model._retrieval_vectors(X)
-        queries = vectors[0]
+        nothing = rows_without_entries(X) | ~vectors[0].any(axis=1)
         if candidates is not None and len(candidates) < self.min_items:
             items, values = self._exact(vectors, k, seen, candidates)
         else:
             items, values = self._found(vectors, k, seen, candidates)
-        nothing = rows_without_entries(X) | ~queries.any(axis=1)
-        short = np.flatnonzero((items[:, -1] < 0) & ~nothing)
-        if len(short) and not (candidates is not None and len(candidates) < self.min_items):
-            hidden = None if seen is None else seen[short]
-            items[short], values[short] = self._exact(
-                (queries[short], *vectors[1:]), k, hidden, candidates
-            )
+            short = np.flatnonzero((items[:, -1] < 0) & ~nothing)
+            if len(short):
+                hidden = None if seen is None else seen[short]
+                items[short], values[short] = self._exact(
+                    (vectors[0][short], *vectors[1:]), k, hidden, candidates
+                )
         items[nothing] = -1
         return items, values.astype(X.dtype, copy=False)
 
@@ -343,7 +344,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         items, values = topk_vectors(
             queries,
             table,
-            max(width, 1),
+            width,
             bias=bias,
             seen=seen,
             skip_zeros=self.estimator_._tags_.zero_is_unknown,
