@@ -247,7 +247,7 @@ def test_a_small_catalogue_is_ranked_by_the_model_itself(histories):
 
 def test_what_cannot_be_indexed_is_refused_by_name(histories):
     for wrong in (ItemKNN(), PureSVD):
-        with pytest.raises((TypeError, ValueError), match="_retrieval_vectors|estimator"):
+        with pytest.raises((TypeError, ValueError), match=r"_retrieval_vectors|estimator"):
             IndexedRecommender(wrong).fit(histories)
 
 
@@ -264,9 +264,9 @@ def test_a_missing_library_is_named_with_its_extra_before_anything_is_fitted(
 @pytest.mark.parametrize(
     "model",
     [
-        IndexedRecommender(PureSVD(5)),
-        IndexedRecommender(ALSRecommender(4, max_iter=2), min_items=0),
-        IndexedRecommender(BPRRecommender(4), index="ivf", min_items=0),
+        IndexedRecommender(PureSVD(5, random_state=0)),
+        IndexedRecommender(ALSRecommender(4, max_iter=2, random_state=0), min_items=0),
+        IndexedRecommender(BPRRecommender(4, random_state=0), index="ivf", min_items=0),
         IndexedRecommender(Item2Vec(2), index="ivf", min_items=0),
     ],
     ids=str,
