@@ -93,7 +93,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
 
     Notes
     -----
-    The index searches by the inner product itself. The usual reduction to Euclidean distances [2]_ loses most of the
+    The index searches by the inner product itself. The usual reduction to Euclidean distances [2]_ loses much of the
     recall where the norms of items differ as popularity does; ``benchmarks/index_recall.py`` shows both.
 
     Memory: a float32 copy of the item vectors, and for "hnsw" 8 `n_links` bytes per item more. Building "hnsw" is

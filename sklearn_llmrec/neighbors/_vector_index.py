@@ -2,7 +2,7 @@
 
 Vectors are stored with the bias of the item as one more coordinate, and a query has 1 there, so the products are the
 scores. The metric is the inner product itself. The usual reduction to Euclidean distances (one coordinate that gives
-all items the same length) loses most of the recall where norms differ as popularity does.
+all items the same length) loses much of the recall where norms differ as popularity does.
 
 An inverted file divides the items among lists around the centroids of a k-means clustering and reads the lists of the
 largest products with the query. Centroids are those of the plain vectors, not of their directions: items of similar
