@@ -46,7 +46,7 @@ _NAMES_IN = {
     ),
     "interactions": "Interactions",
     "linear_model": "EASE SLIM BaselineRecommender NaiveBayesRecommender SparseEASE",
-    "neighbors": "ItemKNN P3alpha RP3beta UserKNN",
+    "neighbors": "IndexedRecommender ItemKNN P3alpha RP3beta UserKNN",
     "persistence": "load save",
     "preprocessing": (
         "BM25Transformer BinarizeTransformer Log1pTransformer RFMTransformer "

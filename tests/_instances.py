@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from sklearn_llmrec.base._discovery import all_estimators
-from sklearn_llmrec.decomposition import LightGCN, MultVAERecommender
+from sklearn_llmrec.decomposition import LightGCN, MultVAERecommender, PureSVD
+from sklearn_llmrec.neighbors import IndexedRecommender
 from sklearn_llmrec.sequence import LMRecommender
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
 
@@ -78,6 +79,8 @@ def _required(name: str) -> dict[str, Any]:
 
     if name == "ContentColdStart":
         return {"estimator": ItemKNN()}
+    if name == "IndexedRecommender":
+        return {"estimator": PureSVD(5, random_state=0), "index": "ivf", "min_items": 0}
     if name == "FallbackRecommender":
         return {"estimators": [("knn", ItemKNN()), ("pop", PopularityRecommender())]}
     if name in ("SwitchRecommender", "VotingRecommender"):
@@ -101,10 +104,12 @@ def _required(name: str) -> dict[str, Any]:
 def instances() -> list[Any]:
     """One unfitted instance of every public estimator and transformer that can be fitted here."""
     without_torch = find_spec("torch") is None
+    without_faiss = find_spec("faiss") is None
     without_transformers = without_torch or find_spec("transformers") is None
     return [
         kind(**{**_required(name), **TEST_PARAMS.get(name, {})})
         for name, kind in all_estimators()
         if not (without_torch and issubclass(kind, TRAINED_BY_TORCH))
+        and not (without_faiss and issubclass(kind, IndexedRecommender))
         and not (without_transformers and issubclass(kind, LMRecommender))
     ]

@@ -13,6 +13,7 @@ from sklearn_llmrec.base._explain import (
     check_lists_to_explain as check_lists_to_explain,
     columns_of as columns_of,
 )
+from sklearn_llmrec.base._inner_product import InnerProductMixin
 from sklearn_llmrec.base._item_to_item import (
     ITEM_TO_ITEM_TEXTS as ITEM_TO_ITEM_TEXTS,
     ItemToItemRecommender,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BaseRecommender",
     "ExplainMixin",
+    "InnerProductMixin",
     "ItemToItemRecommender",
     "PartialFitMixin",
     "RatingMixin",

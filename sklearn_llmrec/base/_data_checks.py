@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import clone
 
-from sklearn_llmrec.base._check_tools import assert_close, taste_matrix
+from sklearn_llmrec.base._check_tools import assert_close, fitted, taste_matrix
 from sklearn_llmrec.interactions import Interactions
 
 
@@ -76,3 +76,30 @@ def check_numeric_types(estimator: Any) -> None:
         items, _ = model.recommend(variant, k=3)
         seen = items[dense[np.arange(len(items))[:, None], items] != 0]
         assert not (seen >= 0).any(), f"recommend returns seen items of {what}."
+
+
+def check_retrieval_vectors(estimator: Any) -> None:
+    """Where a model has `_retrieval_vectors`, their products are the scores of `predict`, for whatever rows."""
+    if not hasattr(estimator, "_retrieval_vectors"):
+        return
+    model, X = fitted(estimator)
+    for dtype in (np.float32, np.float64):
+        rows = model._prepared(model._check_X(X.astype(dtype), reset=False))
+        queries, items, bias = model._retrieval_vectors(rows)
+        n_users, n_items = X.shape
+        assert items.ndim == 2, "items of _retrieval_vectors is no matrix."
+        assert len(items) == n_items, f"{len(items)} item vectors for {n_items} items."
+        assert queries.shape == (n_users, items.shape[1]), (
+            f"queries have shape {queries.shape} and items {items.shape}."
+        )
+        assert bias is None or bias.shape == (n_items,), "bias must have one number per item."
+        products = queries @ items.T + (0 if bias is None else bias)
+        scores, known = model._scored(rows)
+        size = np.maximum(np.abs(scores).max(axis=1, keepdims=True), 1e-12)
+        worst = float((np.abs(products - scores) / size)[known].max(initial=0))
+        assert worst <= 1e-5, (
+            f"the products of _retrieval_vectors differ from predict by {worst:.2g} of the row's largest score."
+        )
+        alone = model._retrieval_vectors(rows[2:3])
+        assert np.array_equal(alone[1], items), "the item vectors depend on the rows."
+        assert bias is None or np.array_equal(alone[2], bias), "the bias depends on the rows."

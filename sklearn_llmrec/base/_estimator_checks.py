@@ -25,7 +25,11 @@ from sklearn_llmrec.base._check_tools import (
     refusal,
     taste_matrix,
 )
-from sklearn_llmrec.base._data_checks import check_numeric_types, check_state_is_owned
+from sklearn_llmrec.base._data_checks import (
+    check_numeric_types,
+    check_retrieval_vectors,
+    check_state_is_owned,
+)
 from sklearn_llmrec.base._recommend import recommend
 
 __all__ = [
@@ -367,6 +371,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
     check_more_than_the_data_has,
     check_state_is_owned,
     check_numeric_types,
+    check_retrieval_vectors,
 )
 
 

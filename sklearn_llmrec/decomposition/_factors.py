@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
@@ -14,13 +13,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import entry_rows, topk_vectors, unit_rows
-from sklearn_llmrec.base import BaseRecommender, SimilarItemsMixin
+from sklearn_llmrec.base import InnerProductMixin, SimilarItemsMixin
 from sklearn_llmrec.decomposition._known_rows import KnownRows
 from sklearn_llmrec.utils import check_arguments, check_k, on_one_state, row_chunks
 
 
 class FactorRecommender(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, SimilarItemsMixin, BaseRecommender
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, SimilarItemsMixin, InnerProductMixin
 ):
     """Base of factor models.
 
@@ -65,26 +64,10 @@ class FactorRecommender(
             factors[new] = self._fold_in(X[new])
         return factors
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        scores: NDArray[Any] = self._user_factors(X) @ self.components_
-        return scores if self.item_bias_ is None else scores + self.item_bias_
-
-    def _topk_rows(
-        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
-    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        factors = self._user_factors(X)
-        empty = (np.diff(X.indptr) == 0) | ~factors.any(axis=1)
-        items, values = topk_vectors(
-            factors,
-            self.components_.T,
-            k,
-            bias=self.item_bias_,
-            seen=seen,
-            skip_zeros=False,
-            n_threads=effective_n_jobs(getattr(self, "n_jobs", None)),
-        )
-        items[empty] = -1  # a row without items or factors ranks nothing: the base does it
-        return items, values.astype(X.dtype, copy=False)
+    def _retrieval_vectors(
+        self, X: sp.csr_array
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+        return self._user_factors(X), self.components_.T, self.item_bias_
 
     def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
         unit = unit_rows(self.components_.T)

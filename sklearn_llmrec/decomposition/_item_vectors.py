@@ -12,8 +12,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import topk_vectors, unit_rows
-from sklearn_llmrec.base import BaseRecommender
+from sklearn_llmrec._kernels import unit_rows
+from sklearn_llmrec.base import InnerProductMixin
 from sklearn_llmrec.utils import Interval, canonical
 
 
@@ -51,7 +51,7 @@ def cooccurrences(X: Any, window: int | None) -> sp.csr_array:
     return together
 
 
-class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseRecommender):
+class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, InnerProductMixin):
     """A user is the weighted mean of the unit vectors of the history; items score by the cosine to it."""
 
     item_embeddings_: NDArray[Any]
@@ -61,14 +61,8 @@ class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         users = unit_rows(canonical(X).astype(V.dtype, copy=False) @ V)
         return users.astype(X.dtype, copy=False)
 
-    def _score_rows(self, X: Any) -> NDArray[Any]:
-        V = self.item_embeddings_
-        return self._users(X).astype(V.dtype, copy=False) @ V.T
-
-    def _topk_rows(
-        self, X: Any, k: int, seen: sp.csr_array | None
-    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        return topk_vectors(self._users(X), self.item_embeddings_, k, seen=seen)
+    def _retrieval_vectors(self, X: Any) -> tuple[NDArray[Any], NDArray[Any], None]:
+        return self._users(X), self.item_embeddings_, None
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Unit vectors of the rows; zeros for a row without a known item.

@@ -9,12 +9,13 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from sklearn_llmrec._networks import ROW_NETWORK_TEXTS, RowNetworkRecommender
-from sklearn_llmrec.decomposition._vae_scores import logits_of
+from sklearn_llmrec.base import InnerProductMixin
+from sklearn_llmrec.decomposition._vae_scores import output_vectors
 from sklearn_llmrec.utils import Interval, documented
 
 
 @documented(ROW_NETWORK_TEXTS)
-class MultVAERecommender(RowNetworkRecommender):
+class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
     r"""Variational autoencoder of histories with a multinomial likelihood.
 
     A row x of unit length, entries dropped at random in training, is encoded to a normal distribution of latent
@@ -154,5 +155,7 @@ class MultVAERecommender(RowNetworkRecommender):
             n_annealing=0 if go_on else self.annealing * -(-X.shape[0] // self.batch_size),
         )
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        return logits_of(self.weights_, X)
+    def _retrieval_vectors(
+        self, X: sp.csr_array
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        return output_vectors(self.weights_, X)

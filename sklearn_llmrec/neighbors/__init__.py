@@ -1,5 +1,6 @@
 """Nearest-neighbour recommenders."""
 
+from sklearn_llmrec.neighbors._indexed import IndexedRecommender
 from sklearn_llmrec.neighbors._item_knn import ItemKNN
 from sklearn_llmrec.neighbors._similarity import (
     RowIndex as RowIndex,
@@ -10,4 +11,4 @@ from sklearn_llmrec.neighbors._similarity import (
 from sklearn_llmrec.neighbors._user_knn import UserKNN
 from sklearn_llmrec.neighbors._walks import P3alpha, RP3beta
 
-__all__ = ["ItemKNN", "P3alpha", "RP3beta", "UserKNN"]
+__all__ = ["IndexedRecommender", "ItemKNN", "P3alpha", "RP3beta", "UserKNN"]

@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec._networks import (
     Batch,
     TrainedOnSequences,
     next_item_batches,
 )
+from sklearn_llmrec.base import InnerProductMixin
 from sklearn_llmrec.interactions import Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.utils import (
     Interval,
@@ -25,14 +25,13 @@ from sklearn_llmrec.utils import (
     canonical,
     require,
     restored_on_error,
-    row_chunks,
 )
 
 # Up to this many items a softmax over all of them is worth its cost.
 _FULL_SOFTMAX_ITEMS = 5000
 
 
-class SequenceNetworkRecommender(TrainedOnSequences):
+class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
     """Base of recommenders that are a network over the latest events.
 
     A subclass lists its parameters and builds its encoder.
@@ -213,12 +212,14 @@ class SequenceNetworkRecommender(TrainedOnSequences):
         items, delta = self.weights_["items"], self.weights_.get("delta")
         return items if delta is None else items + delta
 
-    def _scoring(self, dtype: Any) -> tuple[NDArray[Any], NDArray[Any] | float]:
-        """Vectors and intercepts that score outputs of the encoder."""
+    def _retrieval_vectors(
+        self, X: sp.csr_array
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
         if "output.weight" not in self.weights_:
-            return self.item_vectors_.astype(dtype, copy=False), 0.0
-        vectors, intercepts = self.weights_["output.weight"], self.weights_["output.bias"]
-        return vectors.astype(dtype, copy=False), intercepts.astype(dtype, copy=False)
+            return self._encoded(X), self.item_vectors_.astype(X.dtype, copy=False), None
+        vectors, bias = self.weights_["output.weight"], self.weights_["output.bias"]
+        dtype = X.dtype
+        return self._encoded(X), vectors.astype(dtype, copy=False), bias.astype(dtype, copy=False)
 
     def _encoded(self, X: sp.csr_array) -> NDArray[Any]:
         """Output of the network for the history of every row."""
@@ -238,25 +239,3 @@ class SequenceNetworkRecommender(TrainedOnSequences):
         network = kept_network(self, (X.dtype, device, self.max_length), build)
         sequences = event_sequences(X, self.order)
         return encode(network, sequences, self.max_length, mask=self._masks, dtype=X.dtype)
-
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        vectors, intercepts = self._scoring(X.dtype)
-        return self._encoded(X) @ vectors.T + intercepts
-
-    def _topk_rows(
-        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
-    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        """Histories of many rows are read together, and scored a block at a time."""
-        if not np.diff(X.indptr).all() or not X.data.all():
-            return None  # the base knows what a row without events gets
-        hidden = self._encoded(X)
-        vectors, intercepts = self._scoring(X.dtype)
-        parts = [
-            topk_dense(
-                hidden[rows] @ vectors.T + intercepts,
-                k,
-                seen=None if seen is None else seen[rows],
-            )
-            for rows in row_chunks(X.shape[0], X.shape[1] * X.dtype.itemsize)
-        ]
-        return np.vstack([items for items, _ in parts]), np.vstack([best for _, best in parts])

@@ -15,17 +15,15 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import topk_vectors
-from sklearn_llmrec.base import BaseRecommender, Tags
+from sklearn_llmrec.base import InnerProductMixin, Tags
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
 from sklearn_llmrec.text._space import Space
 from sklearn_llmrec.utils import Interval, canonical
 
 
-class BilinearContentRecommender(ContentMixin, BaseRecommender):
+class BilinearContentRecommender(ContentMixin, InnerProductMixin):
     r"""Learns from histories how texts have to be compared.
 
     A linear map between item vectors is fitted so that the texts of a history predict what is in
@@ -136,18 +134,9 @@ class BilinearContentRecommender(ContentMixin, BaseRecommender):
         self.item_embeddings_ = V.astype(X.dtype, copy=False)
         self.map_ = M.astype(X.dtype, copy=False)
 
-    def _users(self, X: Any) -> NDArray[Any]:
+    def _retrieval_vectors(self, X: Any) -> tuple[NDArray[Any], NDArray[Any], None]:
         V = self.item_embeddings_
-        return (canonical(X).astype(V.dtype, copy=False) @ V) @ self.map_
-
-    def _score_rows(self, X: Any) -> NDArray[Any]:
-        return self._users(X) @ self.item_embeddings_.T
-
-    def _topk_rows(
-        self, X: Any, k: int, seen: sp.csr_array | None
-    ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        users = self._users(X).astype(X.dtype, copy=False)
-        return topk_vectors(users, self.item_embeddings_, k, seen=seen)
+        return (canonical(X).astype(V.dtype, copy=False) @ V) @ self.map_, V, None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -12,14 +12,14 @@ from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import OneHotEncoder
 
-from sklearn_llmrec.base import BaseRecommender, Tags
+from sklearn_llmrec.base import InnerProductMixin, Tags
 from sklearn_llmrec.decomposition import ALSRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, embedded, item_content, unfitted
 from sklearn_llmrec.text._words import long_words
 from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical
 
 
-class FeatureALSRecommender(BaseRecommender):
+class FeatureALSRecommender(InnerProductMixin):
     r"""Matrix factorisation of implicit feedback with features of items and users.
 
     Every item feature is one more row of the matrix, as if it were a user who chose the items that
@@ -159,7 +159,8 @@ class FeatureALSRecommender(BaseRecommender):
             if hasattr(self, name)
         }
         self.als_ = ALSRecommender(**shared).fit(sp.csr_array(joint))
-        self.components_ = np.ascontiguousarray(self.als_.components_[:, : X.shape[1]])
+        # One item after the other in memory, as they are ranked.
+        self.components_ = np.asfortranarray(self.als_.components_[:, : X.shape[1]])
 
     def _fit_items(self, X: Any) -> sp.csr_array:
         """Item features as rows over the items."""
@@ -191,7 +192,7 @@ class FeatureALSRecommender(BaseRecommender):
         self.n_user_features_ = columns.shape[1]
         return columns
 
-    def _score_rows(self, X: Any) -> NDArray[Any]:
+    def _retrieval_vectors(self, X: Any) -> tuple[NDArray[Any], NDArray[Any], None]:
         columns = sp.csr_array((X.shape[0], self.n_user_features_), dtype=X.dtype)
         table = _user_table(X)
         if self.user_encoder_ is not None and table is not None:
@@ -200,7 +201,7 @@ class FeatureALSRecommender(BaseRecommender):
             [canonical(X), self.feature_weight * columns], format="csr", dtype=X.dtype
         )
         factors = self.als_.transform(sp.csr_array(joint))
-        return np.asarray(factors @ self.components_)
+        return factors, self.components_.T, None
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

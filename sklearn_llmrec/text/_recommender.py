@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import best_of_groups, topk_vectors, unit_rows
@@ -247,6 +248,11 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         assert self._space_ is not None
         vectors = as_vectors(self.encoder_.transform(texts), len(texts))
         return self._space_.transform(vectors).astype(dtype, copy=False)
+
+    # The score of several interests is a maximum of inner products.
+    @available_if(lambda self: self.profile != "interests")
+    def _retrieval_vectors(self, X: Any) -> tuple[NDArray[Any], NDArray[Any], None]:
+        return self._users(X)[0], self.item_embeddings_, None
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         P, starts = self._users(X)
