@@ -21,7 +21,7 @@ from sklearn_llmrec._kernels._sparse import (
     normalize_rows,
     with_data,
 )
-from sklearn_llmrec._kernels._topk import topk_dense, topk_sparse
+from sklearn_llmrec._kernels._topk import empty_lists, topk_dense, topk_sparse
 from sklearn_llmrec._kernels._votes import means_of_nearest
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "dense",
     "dense_product",
     "elastic_nets",
+    "empty_lists",
     "entry_rows",
     "fill_unknown",
     "fill_upper",

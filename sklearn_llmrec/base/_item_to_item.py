@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import model_csr, topk_product
@@ -12,7 +11,7 @@ from sklearn_llmrec.base._explain import ExplainMixin, columns_of
 from sklearn_llmrec.base._recommender import BaseRecommender
 from sklearn_llmrec.base._similar import SimilarItemsMixin
 from sklearn_llmrec.base._tags import Tags
-from sklearn_llmrec.utils import COMMON_TEXTS
+from sklearn_llmrec.utils import COMMON_TEXTS, threads_for
 
 #: For `documented`.
 ITEM_TO_ITEM_TEXTS = {
@@ -48,7 +47,7 @@ class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         # The positive scores, also of signed weights: a row with fewer than k of them is ranked in full.
-        threads = effective_n_jobs(self.n_jobs)
+        threads = threads_for(self.n_jobs, X.shape[0])
         return topk_product(X, self.weights_, k, seen=seen, n_threads=threads)
 
     def __sklearn_tags__(self) -> Tags:

@@ -16,7 +16,7 @@ from sklearn_llmrec._kernels import CommonPart, RowSystems, blas_threads, entry_
 from sklearn_llmrec.base import ExplainMixin, Tags
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.utils import Interval, StrOptions, iterations, tell
+from sklearn_llmrec.utils import Interval, StrOptions, iterations, tell, threads_for
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         frequencies = self._frequencies(X)
         mean = float(frequencies.mean()) if mean is None else mean
         penalties = self._penalties(frequencies, mean)
-        threads = effective_n_jobs(self.n_jobs)
+        threads = threads_for(self.n_jobs, X.shape[0])
         return RowSystems(X, added, right, penalties, n_threads=threads), mean
 
     def _frequencies(self, X: sp.csr_array) -> NDArray[np.float64]:

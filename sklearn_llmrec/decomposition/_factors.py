@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
@@ -16,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_llmrec._kernels import entry_rows, topk_vectors, unit_rows
 from sklearn_llmrec.base import BaseRecommender, SimilarItemsMixin
 from sklearn_llmrec.decomposition._known_rows import KnownRows
-from sklearn_llmrec.utils import check_arguments, check_k, row_chunks
+from sklearn_llmrec.utils import check_arguments, check_k, row_chunks, threads_for
 
 
 class FactorRecommender(
@@ -81,7 +80,7 @@ class FactorRecommender(
             bias=self.item_bias_,
             seen=seen,
             skip_zeros=False,
-            n_threads=effective_n_jobs(getattr(self, "n_jobs", None)),
+            n_threads=threads_for(getattr(self, "n_jobs", None), X.shape[0]),
         )
         items[empty] = -1  # a row without items or factors ranks nothing: the base does it
         return items, values.astype(X.dtype, copy=False)

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import dense_product, gram, with_data
@@ -132,7 +131,7 @@ class SequenceEASE(SimilarItemsMixin, ExplainMixin, BaseRecommender):
         return sp.csr_array(history * columns_of(self.coef_, history, items))
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        return dense_product(self._history(X), self.coef_, n_threads=effective_n_jobs(self.n_jobs))
+        return dense_product(self._history(X), self.coef_, n_threads=threads_for(self.n_jobs, X.shape[0]))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
