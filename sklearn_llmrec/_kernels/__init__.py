@@ -8,6 +8,7 @@ and are imported when first used.
 """
 
 from sklearn_llmrec._kernels._blas import blas_threads
+from sklearn_llmrec._kernels._by_norm import ByNorm
 from sklearn_llmrec._kernels._evidence import best_of_sparse, dense, fill_unknown
 from sklearn_llmrec._kernels._gram import ONE_THREAD_ABOVE, dense_product, fill_upper, gram
 from sklearn_llmrec._kernels._nearest import best_of_groups, topk_vectors, unit_rows
@@ -26,6 +27,7 @@ from sklearn_llmrec._kernels._votes import means_of_nearest
 
 __all__ = [
     "ONE_THREAD_ABOVE",
+    "ByNorm",
     "CommonPart",
     "RowSystems",
     "as_rows",

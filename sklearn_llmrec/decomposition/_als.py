@@ -258,7 +258,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
     def _sweep(
         self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
-        self._known_rows_ = None  # of an earlier fit
+        self._known_rows_ = self._by_norm_ = None  # of an earlier fit
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         P = 0.01 * rng.random((X.shape[0], self.n_components), dtype=X.dtype)
         Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)
