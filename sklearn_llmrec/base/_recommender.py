@@ -184,7 +184,10 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             If X is not finite or has another number of columns than at fit.
         """
         self._require_fitted()
-        X = self._check_X(X, reset=False)
+        return self._predict(self._check_X(X, reset=False))
+
+    def _predict(self, X: sp.csr_array) -> NDArray[Any]:
+        """`predict` for validated X."""
         require_memory(
             X.shape[0] * X.shape[1] * X.dtype.itemsize,
             f"A dense score matrix of shape {X.shape}",
@@ -394,7 +397,9 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         k = check_k(k, X.shape[1])
         candidates = check_candidates(candidates, X.shape)
         same, X = seen is X, self._prepared(X)
-        if seen is not None and not (same and type(X) is sp.csr_array and self._is_canonical_input()):
+        if seen is not None and not (
+            same and type(X) is sp.csr_array and self._is_canonical_input()
+        ):
             seen = canonical(X if same else seen)
         elif same:
             seen = X

@@ -195,7 +195,9 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         check_is_fitted(self)
         X = self._prepared(self._check_X(X, reset=False))
         k = check_k(k, self.fitted_users_.shape[0])
-        found = self._index_.nearest(self._compared(X), k, n_threads=threads_for(self.n_jobs, X.shape[0]))
+        found = self._index_.nearest(
+            self._compared(X), k, n_threads=threads_for(self.n_jobs, X.shape[0])
+        )
         rows, place = entry_rows(found), np.arange(found.nnz)
         place -= found.indptr[rows]
         users = np.full((X.shape[0], k), -1, dtype=np.int64)

@@ -126,9 +126,13 @@ class SequenceKNN(ItemToItemRecommender):
         return super()._contributions(self._history(X), items)
 
     def _topk_rows(
-        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+        self,
+        X: sp.csr_array,
+        k: int,
+        seen: sp.csr_array | None,
+        candidates: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        return super()._topk_rows(self._history(X), k, seen)
+        return super()._topk_rows(self._history(X), k, seen, candidates)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
