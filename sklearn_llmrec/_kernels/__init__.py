@@ -8,6 +8,7 @@ and are imported when first used.
 """
 
 from sklearn_llmrec._kernels._blas import blas_threads
+from sklearn_llmrec._kernels._by_norm import ByNorm
 from sklearn_llmrec._kernels._evidence import best_of_sparse, dense, fill_unknown
 from sklearn_llmrec._kernels._gram import ONE_THREAD_ABOVE, dense_product, fill_upper, gram
 from sklearn_llmrec._kernels._nearest import best_of_groups, topk_vectors, unit_rows
@@ -21,11 +22,12 @@ from sklearn_llmrec._kernels._sparse import (
     normalize_rows,
     with_data,
 )
-from sklearn_llmrec._kernels._topk import topk_dense, topk_sparse
+from sklearn_llmrec._kernels._topk import empty_lists, topk_dense, topk_sparse
 from sklearn_llmrec._kernels._votes import means_of_nearest
 
 __all__ = [
     "ONE_THREAD_ABOVE",
+    "ByNorm",
     "CommonPart",
     "RowSystems",
     "as_rows",
@@ -37,6 +39,7 @@ __all__ = [
     "dense",
     "dense_product",
     "elastic_nets",
+    "empty_lists",
     "entry_rows",
     "fill_unknown",
     "fill_upper",

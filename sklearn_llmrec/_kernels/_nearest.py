@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels._blas import blas_threads
+from sklearn_llmrec._kernels._by_norm import ByNorm
 from sklearn_llmrec._kernels._topk import DenseTopK, empty_lists
 from sklearn_llmrec.utils import in_threads, rows_between
 
@@ -34,6 +35,7 @@ def topk_vectors(
     starts: NDArray[Any] | None = None,
     seen: sp.csr_array | None = None,
     skip_zeros: bool = True,
+    by_norm: ByNorm | None = None,
     n_threads: int = 1,
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Return the exact top-k of ``P @ V.T``, by blocks.
@@ -53,6 +55,8 @@ def topk_vectors(
         Its pattern is left out.
     skip_zeros : bool, default=True
         Whether a score of exactly zero is no evidence and left out.
+    by_norm : ByNorm or None, default=None
+        The order of V by length, with which a single query without bias reads few items.
     n_threads : int, default=1
         More than one share the rows; one leaves BLAS its own threads.
 
@@ -64,6 +68,12 @@ def topk_vectors(
     """
     n_rows = len(P) if starts is None else len(starts)
     items, values = empty_lists(n_rows, k, P.dtype)
+    if by_norm is not None and n_rows == 1 and starts is None and bias is None:
+        hidden = np.zeros(0, dtype=np.int64) if seen is None else seen.indices
+        found = by_norm.topk(P[0].astype(V.dtype, copy=False), V, k, hidden)
+        if found is not None:
+            items[0], values[0] = found
+            return items, values
     ends = None if starts is None else np.append(starts, len(P))
     P = P.astype(V.dtype, copy=False)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels._arrays import allowed, of_model, of_rows, pattern, plain
 from sklearn_llmrec._kernels._topk import empty_lists
-from sklearn_llmrec.utils import in_threads, row_chunks, rows_between, slices_for_threads
+from sklearn_llmrec.utils import csr_of, in_threads, row_chunks, rows_between, slices_for_threads
 
 # Rows of B that are that full, and that rows of A use that often, are copied in full for a batch, as many as fit.
 _FULL_FROM = 4
@@ -137,5 +137,9 @@ def as_rows(lists: tuple[NDArray[np.int64], NDArray[Any]], n_columns: int) -> sp
     """Return top-k lists as a matrix with rows sorted by value, not by column."""
     items, values = lists
     filled = items >= 0
+    if len(items) == 1 and n_columns < 2**31:
+        columns = items[filled].astype(np.int32)
+        indptr = np.array([0, len(columns)], dtype=np.int32)
+        return csr_of(values[filled], columns, indptr, (1, n_columns))
     indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
     return sp.csr_array((values[filled], items[filled], indptr), shape=(len(items), n_columns))

@@ -19,10 +19,12 @@ from sklearn_llmrec.utils import in_threads, slices_for_threads
 
 def columns_in_use(
     indices: NDArray[Any], n_columns: int
-) -> tuple[slice | NDArray[np.int64], NDArray[Any]]:
+) -> tuple[slice | NDArray[Any], NDArray[Any]]:
     """Return the columns that few rows hold, and the entries' places among them; all columns where rows are many."""
     if len(indices) >= n_columns:
         return slice(None), indices
+    if len(indices) < 2 or bool((indices[1:] > indices[:-1]).all()):
+        return indices, np.arange(len(indices), dtype=indices.dtype)  # those of a single row
     used, places = np.unique(indices, return_inverse=True)
     return used.astype(np.int64), places.astype(indices.dtype)
 

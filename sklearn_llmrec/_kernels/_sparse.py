@@ -6,6 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec.utils import csr_of
+
 
 def entry_rows(X: sp.csr_array) -> NDArray[np.int64]:
     """Return the row of every stored entry."""
@@ -31,7 +33,7 @@ def normalize_rows(X: sp.csr_array, power: float = 1.0) -> sp.csr_array:
 
 def with_data(X: sp.csr_array, data: NDArray[Any]) -> sp.csr_array:
     """Return a plain `csr_array` with the pattern of `X` (shared, not copied) and new values."""
-    return sp.csr_array((data, X.indices, X.indptr), shape=X.shape)
+    return csr_of(data, X.indices, X.indptr, X.shape)
 
 
 def model_csr(W: Any, *, copy: bool = False) -> sp.csr_array:

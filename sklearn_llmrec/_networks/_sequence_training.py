@@ -21,7 +21,8 @@ def encode(
     """Output of the network after the last event of every row; zeros for empty rows."""
     device = next(network.parameters()).device
     vectors = np.zeros((len(sequences), network.item_vectors().shape[1]), dtype=dtype)
-    network.eval()
+    if network.training:
+        network.eval()  # it walks over all modules, which a single history should not wait for
     with torch.inference_mode():
         for rows, batch in history_batches(sequences, max_length, _ENCODE_ROWS, mask):
             lengths = torch.from_numpy(batch.lengths).to(device)

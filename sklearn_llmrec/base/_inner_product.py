@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import topk_vectors
 from sklearn_llmrec.base._recommender import BaseRecommender
-from sklearn_llmrec.utils import rows_without_entries
+from sklearn_llmrec.utils import rows_without_entries, threads_for
 
 
 class InnerProductMixin(BaseRecommender):
@@ -65,7 +64,8 @@ class InnerProductMixin(BaseRecommender):
             bias=bias,
             seen=seen,
             skip_zeros=self._tags_.zero_is_unknown,
-            n_threads=effective_n_jobs(getattr(self, "n_jobs", None)),
+            by_norm=getattr(self, "_by_norm_", None),
+            n_threads=threads_for(getattr(self, "n_jobs", None), X.shape[0]),
         )
         # Rows without items or without a vector rank nothing; the base class scores them.
         items[rows_without_entries(X) | ~queries.any(axis=1)] = -1

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import model_csr, topk_product
@@ -12,7 +11,7 @@ from sklearn_llmrec.base._explain import ExplainMixin, columns_of
 from sklearn_llmrec.base._recommender import BaseRecommender
 from sklearn_llmrec.base._similar import SimilarItemsMixin
 from sklearn_llmrec.base._tags import Tags
-from sklearn_llmrec.utils import COMMON_TEXTS
+from sklearn_llmrec.utils import COMMON_TEXTS, threads_for
 
 #: For `documented`.
 ITEM_TO_ITEM_TEXTS = {
@@ -45,13 +44,20 @@ class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):
         return sp.csr_array(X * columns_of(self.weights_, X, items))
 
     def _topk_rows(
-        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+        self,
+        X: sp.csr_array,
+        k: int,
+        seen: sp.csr_array | None,
+        candidates: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         # The positive scores, also of signed weights: a row with fewer than k of them is ranked in full.
-        threads = effective_n_jobs(self.n_jobs)
-        return topk_product(X, self.weights_, k, seen=seen, n_threads=threads)
+        threads = threads_for(self.n_jobs, X.shape[0])
+        return topk_product(
+            X, self.weights_, k, seen=seen, candidates=candidates, n_threads=threads
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.recommender_tags.zero_is_unknown = True
+        tags.recommender_tags.ranks_candidates = True
         return tags

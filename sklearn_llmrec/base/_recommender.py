@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import best_of_sparse, dense, fill_unknown, topk_dense
+from sklearn_llmrec._kernels import best_of_sparse, dense, empty_lists, fill_unknown, topk_dense
 from sklearn_llmrec.base._by_id import candidates_of_ids, ids_of_columns
 from sklearn_llmrec.base._tags import RecommenderTags, Scores, Tags
 from sklearn_llmrec.utils import (
@@ -185,8 +185,11 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         ValueError
             If X is not finite or has another number of columns than at fit.
         """
-        check_is_fitted(self)
-        X = self._check_X(X, reset=False)
+        self._require_fitted()
+        return self._predict(self._check_X(X, reset=False))
+
+    def _predict(self, X: sp.csr_array) -> NDArray[Any]:
+        """`predict` for validated X."""
         require_memory(
             X.shape[0] * X.shape[1] * X.dtype.itemsize,
             f"A dense score matrix of shape {X.shape}",
@@ -244,7 +247,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
             shape than X; with
             ``ids=True``, if the model was fitted without item ids or does not know one of them.
         """
-        check_is_fitted(self)
+        self._require_fitted()
         candidates = candidates_of_ids(self, candidates) if ids else candidates
         X = self._check_X(X, reset=False)
         excluded = check_seen(seen, X.shape, exclude_seen=exclude_seen)
@@ -310,6 +313,12 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     # -- how it works -----------------------------------------------------------------------------------------------
 
+    def _require_fitted(self) -> None:
+        """Refuse an estimator that is not fitted."""
+        # scikit-learn's check makes all tags anew, which takes longer than scoring a row.
+        if "n_users_fit_" not in vars(self):
+            check_is_fitted(self)
+
     def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
         """Validate X; at fit also keep the tags that later calls go by."""
         if reset:
@@ -326,7 +335,10 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _prepared(self, X: sp.csr_array) -> sp.csr_array:
         """Validated X as `_score_rows` wants it."""
-        return X if self._tags_.keeps_input or self._tags_.needs_order else canonical(X)
+        return canonical(X) if self._is_canonical_input() else X
+
+    def _is_canonical_input(self) -> bool:
+        return not (self._tags_.keeps_input or self._tags_.needs_order)
 
     def _scored(self, X: sp.csr_array) -> Scores:
         """Score prepared rows once: scores with what is unknown filled in, and what is known."""
@@ -343,17 +355,17 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         else:
             known = np.ones(scores.shape, dtype=bool)
         # Three columns tell most rows apart before whole rows are read.
-        flat = np.flatnonzero(
-            (scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2])
-        )
-        flat = flat[np.ptp(scores[flat], axis=1) == 0] if len(flat) else flat
-        empty = np.flatnonzero(rows_without_entries(X))
+        flat = (scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2])
+        if flat.any():
+            flat[flat] = np.ptp(scores[flat], axis=1) == 0
+        empty = rows_without_entries(X)
         if not complete and not known.all():
             fill_unknown(scores, self.item_popularity_)
-        known[flat] = known[empty] = False
         # Equal ratings are the level of the user, though they rank nothing.
-        replaced = empty if self._tags_.predicts_ratings else np.union1d(flat, empty)
-        if len(replaced):
+        uninformed = flat | empty
+        replaced = empty if self._tags_.predicts_ratings else uninformed
+        if uninformed.any():
+            known[uninformed] = False
             scores[replaced] = self._fallback_scores().astype(X.dtype)
         return Scores(scores, known)
 
@@ -389,9 +401,13 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
         k = check_k(k, X.shape[1])
         candidates = check_candidates(candidates, X.shape)
         same, X = seen is X, self._prepared(X)
-        seen = canonical(X if same else seen) if seen is not None else None
-        items = np.full((X.shape[0], k), -1, dtype=np.int64)
-        scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
+        if seen is not None and not (
+            same and type(X) is sp.csr_array and self._is_canonical_input()
+        ):
+            seen = canonical(X if same else seen)
+        elif same:
+            seen = X
+        items, scores = empty_lists(X.shape[0], k, X.dtype)
         left = np.arange(X.shape[0])
         among: dict[str, Any] = {} if candidates is None else {"candidates": candidates}
         served = not among or (self._tags_.ranks_candidates and not sp.issparse(candidates))
@@ -413,11 +429,18 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
                 # Short lists are filled by the exact way, which knows what to put below the evidence.
                 left = np.flatnonzero((items[:, -1] < 0) | equal)
         for chunk in row_chunks(len(left), X.shape[1] * X.dtype.itemsize):
-            some = left[chunk]
+            some: Any = left[chunk]
+            if len(left) == X.shape[0]:  # rows one after the other, of which views are taken
+                some = chunk
             items[some], scores[some] = self._best(
-                X[some],
-                None if seen is None else seen[some],
+                _rows(X, some),
+                None if seen is None else _rows(seen, some),
                 k,
                 candidates[some] if sp.issparse(candidates) else candidates,
             )
         return items, scores
+
+
+def _rows(X: sp.csr_array, rows: slice | NDArray[np.int64]) -> sp.csr_array:
+    """Return rows of X; those of a slice without a copy, where X is plain."""
+    return rows_between(X, rows) if isinstance(rows, slice) else X[rows]

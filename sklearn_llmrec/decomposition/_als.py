@@ -16,7 +16,7 @@ from sklearn_llmrec._kernels import CommonPart, RowSystems, blas_threads, entry_
 from sklearn_llmrec.base import ExplainMixin, Tags
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.utils import Interval, StrOptions, iterations, tell
+from sklearn_llmrec.utils import Interval, StrOptions, iterations, tell, threads_for
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         frequencies = self._frequencies(X)
         mean = float(frequencies.mean()) if mean is None else mean
         penalties = self._penalties(frequencies, mean)
-        threads = effective_n_jobs(self.n_jobs)
+        threads = threads_for(self.n_jobs, X.shape[0])
         return RowSystems(X, added, right, penalties, n_threads=threads), mean
 
     def _frequencies(self, X: sp.csr_array) -> NDArray[np.float64]:
@@ -264,7 +264,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
     def _sweep(
         self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
-        self._known_rows_ = None  # of an earlier fit
+        self._known_rows_ = self._by_norm_ = None  # of an earlier fit
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         P = 0.01 * rng.random((X.shape[0], self.n_components), dtype=X.dtype)
         Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)

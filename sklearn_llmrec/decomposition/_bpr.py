@@ -131,7 +131,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     def _sweep(
         self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
-        self._known_rows_ = None  # of an earlier fit
+        self._known_rows_ = self._by_norm_ = None  # of an earlier fit
         # What `kept` asks for the kernel does by itself: it draws no item that nobody in X has.
         kernel = BayesianPersonalizedRanking(
             factors=self.n_components,

@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import entry_rows, topk_vectors, unit_rows
+from sklearn_llmrec._kernels import ByNorm, entry_rows, topk_vectors, unit_rows
 from sklearn_llmrec.base import InnerProductMixin, SimilarItemsMixin
 from sklearn_llmrec.decomposition._known_rows import KnownRows
 from sklearn_llmrec.utils import check_arguments, check_k, on_one_state, row_chunks
@@ -36,6 +36,7 @@ class FactorRecommender(
     # False: folding in is as cheap as looking up.
     _remembers_rows: ClassVar[bool] = True
     _known_rows_: KnownRows | None
+    _by_norm_: ByNorm | None = None
 
     def _prepare_fold_in(self) -> None:
         """Keep what `_fold_in` needs of the factors of all items, which a single row should not wait for."""
@@ -48,6 +49,7 @@ class FactorRecommender(
         """End a fit: prepare the fold-in, and keep the factors of the rows of X."""
         # One item after the other in memory: a row reads the factors of its own items only.
         self.components_ = np.asfortranarray(self.components_)
+        self._by_norm_ = ByNorm.of(self.components_.T)
         self._prepare_fold_in()
         self._known_rows_ = KnownRows(X, self._fold_in(X)) if self._remembers_rows else None
 

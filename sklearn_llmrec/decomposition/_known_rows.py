@@ -67,7 +67,10 @@ class KnownRows:
         at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
         asked = np.flatnonzero((self.hashes[at] == hashes) & (np.diff(X.indptr) > 0))
         known = self.order[at[asked]]
-        same = np.diff(X.indptr)[asked] == np.diff(self.rows.indptr)[known]
+        if not len(asked):
+            return place
+        bounds = self.rows.indptr
+        same = np.diff(X.indptr)[asked] == bounds[known + 1] - bounds[known]
         asked, known = asked[same], known[same]
         if len(asked):
             mine, theirs = _select(X, asked), _select(self.rows, known)

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import Bunch, Tags, get_tags
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_llmrec.base import needs_order
+from sklearn_llmrec.base import BaseRecommender, needs_order
 from sklearn_llmrec.ensemble._routing import RoutesFitMixin
 from sklearn_llmrec.utils import BaseComposition, fit_single_estimator
 
@@ -23,15 +23,20 @@ def needs_nonnegative(estimator: Any) -> bool:
     return hasattr(estimator, "__sklearn_tags__") and get_tags(estimator).input_tags.positive_only
 
 
-def member_scores(member: Any, X: Any) -> NDArray[Any]:
+def member_scores(member: Any, X: Any, *, validated: bool = False) -> NDArray[Any]:
     """`predict` of a fitted member, one finite score per item, of the type of X.
+
+    With `validated`, the caller has checked all of X that the member would check, and a recommender does not repeat it.
 
     Raises
     ------
     ValueError
         If it returns another shape.
     """
-    scores = np.asarray(member.predict(X))
+    if validated and getattr(type(member), "predict", None) is BaseRecommender.predict:
+        scores = np.asarray(member._predict(X))
+    else:
+        scores = np.asarray(member.predict(X))
     if scores.shape != X.shape:
         raise ValueError(
             f"{type(member).__name__}.predict returned shape {scores.shape} for X of shape "

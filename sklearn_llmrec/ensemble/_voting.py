@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
     HIDING_TEXTS,
@@ -260,5 +261,8 @@ class VotingRecommender(BaseMembers):
         weights = self._row_weights(X)
         for i, member in enumerate(self.estimators_):
             if weights[:, i].any():
-                votes += weights[:, [i]] * normalize(member_scores(member, X).astype(np.float64))
+                # A vote with a sequential member accepts times of any size; other members still check weights.
+                validated = needs_order(member) or not self._tags_.needs_order
+                scores = member_scores(member, X, validated=validated)
+                votes += weights[:, [i]] * normalize(scores.astype(np.float64))
         return votes

@@ -21,7 +21,7 @@ from sklearn_llmrec._kernels import (
     gram,
 )
 from sklearn_llmrec.base import ExplainMixin, PartialFitMixin, SimilarItemsMixin, columns_of
-from sklearn_llmrec.utils import Interval, require_memory
+from sklearn_llmrec.utils import Interval, require_memory, threads_for
 
 
 def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
@@ -193,4 +193,4 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         return sp.csr_array(X * columns_of(self.coef_, X, items))
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        return dense_product(X, self.coef_, n_threads=effective_n_jobs(self.n_jobs))
+        return dense_product(X, self.coef_, n_threads=threads_for(self.n_jobs, X.shape[0]))

@@ -197,9 +197,13 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
         return votes & (place > 0)
 
     def _topk_rows(
-        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+        self,
+        X: sp.csr_array,
+        k: int,
+        seen: sp.csr_array | None,
+        candidates: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        return super()._topk_rows(X, k, seen) if self._biases_ is None else None
+        return None if self._biases_ is not None else super()._topk_rows(X, k, seen, candidates)
 
     def _fallback_scores(self) -> NDArray[Any]:
         return super()._fallback_scores() if self._biases_ is None else self._biases_.fallback

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,7 +23,14 @@ from sklearn_llmrec.neighbors._similarity import (
     weighting_of,
 )
 from sklearn_llmrec.neighbors._votes import weighted_means
-from sklearn_llmrec.utils import check_arguments, check_k, documented, on_one_state, row_chunks
+from sklearn_llmrec.utils import (
+    check_arguments,
+    check_k,
+    documented,
+    on_one_state,
+    row_chunks,
+    threads_for,
+)
 
 # What a neighbour found takes, while lists are made a matrix.
 _NEIGHBOR_BYTES = 32
@@ -133,7 +139,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
         """Similarities of each row to its nearest fitted users."""
         return self._index_.nearest(
-            self._compared(X), self.n_neighbors, n_threads=effective_n_jobs(self.n_jobs)
+            self._compared(X), self.n_neighbors, n_threads=threads_for(self.n_jobs, X.shape[0])
         )
 
     def _baseline(self, X: sp.csr_array) -> NDArray[np.float64]:
@@ -153,7 +159,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
                     votes,
                     self.max_neighbors,
                     self.regularization,
-                    n_threads=effective_n_jobs(self.n_jobs),
+                    n_threads=threads_for(self.n_jobs, X.shape[0]),
                 )
             return ratings
         neighbors = self._neighbors(X)
@@ -171,7 +177,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
             self.fitted_users_,
             k,
             seen=seen,
-            n_threads=effective_n_jobs(self.n_jobs),
+            n_threads=threads_for(self.n_jobs, X.shape[0]),
         )
 
     @check_arguments
@@ -197,7 +203,9 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         check_is_fitted(self)
         X = self._prepared(self._check_X(X, reset=False))
         k = check_k(k, self.fitted_users_.shape[0])
-        found = self._index_.nearest(self._compared(X), k, n_threads=effective_n_jobs(self.n_jobs))
+        found = self._index_.nearest(
+            self._compared(X), k, n_threads=threads_for(self.n_jobs, X.shape[0])
+        )
         rows, place = entry_rows(found), np.arange(found.nnz)
         place -= found.indptr[rows]
         users = np.full((X.shape[0], k), -1, dtype=np.int64)

@@ -19,7 +19,7 @@ from sklearn_llmrec.interactions import (
     fit_sequences,
     recency_weights,
 )
-from sklearn_llmrec.utils import Interval, documented
+from sklearn_llmrec.utils import Interval, documented, threads_for
 
 # How many pairs of events are held at a time.
 _BLOCK_PAIRS = 2**23
@@ -126,9 +126,13 @@ class SequenceKNN(ItemToItemRecommender):
         return super()._contributions(self._history(X), items)
 
     def _topk_rows(
-        self, X: sp.csr_array, k: int, seen: sp.csr_array | None
+        self,
+        X: sp.csr_array,
+        k: int,
+        seen: sp.csr_array | None,
+        candidates: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        return super()._topk_rows(self._history(X), k, seen)
+        return super()._topk_rows(self._history(X), k, seen, candidates)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -267,7 +271,7 @@ class SessionKNN(BaseRecommender):
             recency_weights(event_sequences(X, self.order), self.decay, X.dtype),
             self._by_item_,
             self.n_neighbors,
-            n_threads=effective_n_jobs(self.n_jobs),
+            n_threads=threads_for(self.n_jobs, X.shape[0]),
         )
 
     def _score_rows(self, X: sp.csr_array) -> sp.csr_array:
@@ -282,7 +286,7 @@ class SessionKNN(BaseRecommender):
             self.sessions_,
             k,
             seen=seen,
-            n_threads=effective_n_jobs(self.n_jobs),
+            n_threads=threads_for(self.n_jobs, X.shape[0]),
         )
 
     def __sklearn_tags__(self) -> Tags:

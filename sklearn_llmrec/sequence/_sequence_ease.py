@@ -5,14 +5,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import dense_product, gram, with_data
 from sklearn_llmrec.base import BaseRecommender, ExplainMixin, SimilarItemsMixin, Tags, columns_of
 from sklearn_llmrec.interactions import ORDERS, Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.linear_model import require_gram_memory, weights_of_gram
-from sklearn_llmrec.utils import Interval, StrOptions
+from sklearn_llmrec.utils import Interval, StrOptions, threads_for
 
 
 class SequenceEASE(SimilarItemsMixin, ExplainMixin, BaseRecommender):
@@ -132,7 +131,9 @@ class SequenceEASE(SimilarItemsMixin, ExplainMixin, BaseRecommender):
         return sp.csr_array(history * columns_of(self.coef_, history, items))
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        return dense_product(self._history(X), self.coef_, n_threads=effective_n_jobs(self.n_jobs))
+        return dense_product(
+            self._history(X), self.coef_, n_threads=threads_for(self.n_jobs, X.shape[0])
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

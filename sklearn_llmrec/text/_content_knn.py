@@ -86,6 +86,10 @@ class ContentItemKNN(ContentNeighbors, ItemToItemRecommender):
         return super()._score_rows(canonical(X))
 
     def _topk_rows(
-        self, X: Any, k: int, seen: sp.csr_array | None
+        self,
+        X: Any,
+        k: int,
+        seen: sp.csr_array | None,
+        candidates: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        return super()._topk_rows(canonical(X), k, seen)
+        return super()._topk_rows(canonical(X), k, seen, candidates)

@@ -18,7 +18,11 @@ from sklearn_llmrec.utils._callbacks import (
     tell as tell,
     with_callbacks as with_callbacks,
 )
-from sklearn_llmrec.utils._chunks import row_chunks as row_chunks, rows_between as rows_between
+from sklearn_llmrec.utils._chunks import (
+    csr_of as csr_of,
+    row_chunks as row_chunks,
+    rows_between as rows_between,
+)
 from sklearn_llmrec.utils._content_hash import (
     UnstableContentError as UnstableContentError,
     content_hash as content_hash,
@@ -56,6 +60,7 @@ from sklearn_llmrec.utils._stacks import mark_stack as mark_stack, warn_of_stack
 from sklearn_llmrec.utils._threads import (
     in_threads as in_threads,
     slices_for_threads as slices_for_threads,
+    threads_for as threads_for,
 )
 from sklearn_llmrec.utils._validation import (
     check_candidates as check_candidates,

@@ -41,7 +41,7 @@ def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
     TypeError
         If X is a path, a lazy table, or holds dates or other objects.
     """
-    if not reset and _is_valid(estimator, X):
+    if not reset and is_plain(estimator, X) and bool(np.isfinite(X.data).all()):
         return X
     name = type(estimator).__name__
     _refuse_other_kinds(X, name)
@@ -64,19 +64,18 @@ def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
         raise kind(f"{str(error).rstrip('. ')}. {advice}") from error
 
 
-def _is_valid(estimator: Any, X: Any) -> bool:
-    """Return whether X is a csr matrix as `validate_data` returns it.
+def is_plain(estimator: Any, X: Any) -> bool:
+    """Return whether X is a csr matrix as `validate_data` returns it, if its values are finite.
 
     A request for one user takes less time than the general checks, which look for tables and feature names first.
     """
     return (
-        isinstance(X, (sp.csr_array, sp.csr_matrix))
-        and X.dtype in (np.float64, np.float32)
+        isinstance(X, sp.csr_array)
+        and X.dtype.char in "df"
         and X.ndim == 2
         and X.shape[0] > 0
-        and X.shape[1] == getattr(estimator, "n_features_in_", None)
+        and X.shape[1] == vars(estimator).get("n_features_in_")
         and not hasattr(estimator, "feature_names_in_")
-        and bool(np.isfinite(X.data).all())
     )
 
 

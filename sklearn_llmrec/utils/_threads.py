@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
+from joblib import effective_n_jobs
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -29,8 +30,15 @@ def in_threads(
         return list(pool.map(function, tasks))
 
 
+def threads_for(n_jobs: int | None, n_tasks: int) -> int:
+    """Return how many threads `n_jobs` stands for; 1 for a single task, whose caller should not wait for the answer."""
+    return 1 if n_tasks <= 1 else int(effective_n_jobs(n_jobs))
+
+
 def slices_for_threads(n: int, n_threads: int) -> list[slice]:
     """Split ``range(n)`` into slices of about equal length: one, or several per thread."""
-    n_slices = 1 if n_threads <= 1 else max(1, min(n, _SLICES * n_threads))
+    if n_threads <= 1:
+        return [slice(0, n)]
+    n_slices = max(1, min(n, _SLICES * n_threads))
     edges: list[Any] = np.linspace(0, n, n_slices + 1).astype(int).tolist()
     return [slice(start, stop) for start, stop in pairwise(edges)]

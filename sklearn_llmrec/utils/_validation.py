@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.utils._ids import equal_ids
-from sklearn_llmrec.utils._input_errors import SAME_COLUMNS, validated
+from sklearn_llmrec.utils._input_errors import SAME_COLUMNS, is_plain, validated
 from sklearn_llmrec.utils._stacks import warn_of_stack
 from sklearn_llmrec.utils._values import as_csr, canonical, refuse_triples
 
@@ -27,7 +27,7 @@ def rows_without_entries(X: sp.csr_array) -> NDArray[np.bool_]:
     if X.nnz and not X.data.all():
         counted = np.concatenate([[0], np.cumsum(X.data != 0)])
         return np.asarray(np.diff(counted[X.indptr]) == 0)
-    return np.asarray(np.diff(X.indptr) == 0)
+    return np.asarray(X.indptr[1:] == X.indptr[:-1])
 
 
 def check_matrix(
@@ -63,6 +63,13 @@ def check_matrix(
     """
     name = type(estimator).__name__
     ids = _item_ids(X)
+    if not reset and is_plain(estimator, X) and X.nnz:
+        # A request for one user: what is not finite is neither above nor below a limit.
+        low, high = float(X.data.min()), float(X.data.max())
+        limit = _LARGEST[X.dtype.itemsize]
+        if (0 if nonnegative else -limit) <= low and high <= limit:
+            _keep_item_ids(estimator, ids, reset=False)
+            return X
     if reset:
         warn_of_stack(X, name)
     X = validated(estimator, X, reset=reset)
