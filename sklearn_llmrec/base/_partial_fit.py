@@ -66,10 +66,10 @@ class PartialFitMixin(BaseRecommender):
             first = not hasattr(self, "n_users_fit_")
             X = self._check_X(X, reset=first)
             check_targets(y, X.shape)
-            X = canonical(X)
+            X = self._prepared(X)
             if X.dtype != self._dtype_:
                 X = self._check_X(X.astype(self._dtype_), reset=False)
-            counts = np.bincount(X.indices, minlength=X.shape[1]).astype(np.float64)
+            counts = np.bincount(canonical(X).indices, minlength=X.shape[1]).astype(np.float64)
             self.item_popularity_ = counts if first else self.item_popularity_ + counts
             self.n_users_fit_ = X.shape[0] + (0 if first else self.n_users_fit_)
             learn = self._fit_first_part if first else self._partial_fit

@@ -52,6 +52,7 @@ from sklearn_llmrec.utils._threads import (
     in_threads as in_threads,
     slices_for_threads as slices_for_threads,
 )
+from sklearn_llmrec.utils._times import ages as ages, required_times as required_times
 from sklearn_llmrec.utils._validation import (
     check_candidates as check_candidates,
     check_k as check_k,
