@@ -20,7 +20,7 @@ import time
 
 import _data
 import numpy as np
-from hybrid_quality import Remembered, of_ones
+from _members import Remembered, of_ones
 
 from sklearn_llmrec import ALSRecommender, ItemKNN, VotingRecommender, recommend
 from sklearn_llmrec.datasets import load_online_retail

@@ -65,8 +65,9 @@ def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
 def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_array]]:
     """Clones of the members fitted on a visible part of X; that part; and the rest; hiding by hiding.
 
-    What is hidden say `holdout`, `exclude_seen`, `test_size`, `max_hidden` and `n_hidings` of the estimator. Every hiding by
-    hash chooses anew; the latest events are hidden step by step, each from what the one before left visible.
+    The parameters `holdout`, `exclude_seen`, `test_size`, `max_hidden` and `n_hidings` of the estimator say what is
+    hidden. Every hiding by hash chooses anew; the latest events are hidden step by step, each from what the one before
+    left visible.
 
     Raises
     ------

@@ -8,15 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker
+from sklearn_llmrec.ensemble._reranker import BaseReranker
 from sklearn_llmrec.interactions import decayed_popularity
-from sklearn_llmrec.utils import Interval, StrOptions, documented
+from sklearn_llmrec.utils import Interval, StrOptions
 
 # Products of scores and larger factors do not underflow, and quotients do not overflow.
 _SMALLEST = 1e-200
 
 
-@documented(RERANKER_TEXTS)
 class TrendReranker(BaseReranker):
     r"""Reorder the first items of a recommender by how much of their popularity is recent.
 
@@ -29,7 +28,8 @@ class TrendReranker(BaseReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     half_life : float
         The h above, in the unit of the timestamps of X: seconds for unix seconds, ``14 * 86_400`` is two weeks.
     exponent : float, default=0.5
@@ -37,17 +37,21 @@ class TrendReranker(BaseReranker):
     order : {"timestamps", "values"}, default="timestamps"
         Where times are read from: the timestamps of an `Interactions`, or the values of a matrix that holds times
         instead of weights. Ratings and counts are not times.
-    n_candidates : int, default=1000
-        How many items of the base are reordered; all others follow in the order of the base. An item can rise only if
-        it is among them, so this is more than other rerankers read.
-    {exclude_seen}
+    n_candidates : int, default=100
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
 
     Attributes
     ----------
-    {estimator_}
+    estimator_ : estimator
+        The fitted base recommender.
     trend_ : ndarray of shape (n_items,), float64
         The factor of each item, in [0, 1]. Items without interactions at `fit` get that of all interactions together.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     Raises
     ------
@@ -95,7 +99,7 @@ class TrendReranker(BaseReranker):
         half_life: float,
         exponent: float = 0.5,
         order: Literal["timestamps", "values"] = "timestamps",
-        n_candidates: int = 1000,
+        n_candidates: int = 100,
         exclude_seen: bool = True,
     ) -> None:
         self.estimator = estimator

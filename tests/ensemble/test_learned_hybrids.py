@@ -438,3 +438,32 @@ def test_a_search_reaches_members_and_final_estimator(X):
     grid = {"final_estimator__C": [0.01, 1.0], "ease__regularization": [5.0, 50.0]}
     search = GridSearchCV(stacking(LogisticRegression()), grid, cv=2).fit(X[:120])
     assert set(search.best_params_) == set(grid)
+
+
+@pytest.mark.parametrize("holdout", ["hash", "latest"])
+@pytest.mark.parametrize(("max_hidden", "n_hidden"), [(5, 5), (2, 2), (None, 8)])
+def test_long_rows_lose_no_more_than_the_limit(holdout, max_hidden, n_hidden):
+    shown = []
+
+    class Shown(PopularityRecommender):
+        def _fit(self, X):
+            shown.append(np.diff(X.indptr))
+            super()._fit(X)
+
+    rng = np.random.default_rng(0)
+    X = np.zeros((30, 50))
+    lengths = np.where(np.arange(30) % 2, 40, 5)  # a fifth is 8 or 1
+    for row, length in enumerate(lengths):
+        X[row, rng.choice(50, length, replace=False)] = rng.permutation(length) + 1  # times
+    for kind, params in ((VotingRecommender, {"weights": "learn"}), (StackingRecommender, {})):
+        shown.clear()
+        kind([("shown", Shown())], holdout=holdout, max_hidden=max_hidden, **params).fit(X)
+        assert_array_equal(shown[0], lengths - np.where(lengths == 40, n_hidden, 1))
+        assert_array_equal(shown[1], lengths)
+
+
+def test_the_limit_and_the_scale_of_a_vote_by_default(X):
+    given = VotingRecommender(members(), weights="learn", normalize="zscore", max_hidden=5).fit(X)
+    assert_array_equal(
+        VotingRecommender(members(), weights="learn").fit(X).weights_, given.weights_
+    )
