@@ -48,8 +48,10 @@ def make_sequence_blend(
     --------
     >>> import numpy as np
     >>> from sklearn_llmrec import make_sequence_blend
-    >>> X = np.array([[1, 2, 3, 0], [1, 2, 0, 3], [4, 1, 2, 3], [0, 1, 2, 0]])  # values are times
-    >>> items, scores = make_sequence_blend().fit(X).recommend([[1, 0, 0, 0]], k=2)
+    >>> X = np.array(
+    ...     [[1, 2, 3, 0, 0], [1, 2, 3, 0, 0], [0, 1, 2, 3, 0], [0, 0, 0, 1, 2], [0, 0, 0, 1, 2]]
+    ... )  # values are times: 0, 1, 2 and 3, 4 follow each other
+    >>> items, scores = make_sequence_blend().fit(X).recommend([[1, 0, 0, 0, 0]], k=2)
     >>> items
     array([[1, 2]])
     """
