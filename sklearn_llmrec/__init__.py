@@ -41,8 +41,8 @@ _NAMES_IN = {
     "dummy": "PopularityRecommender RandomRecommender",
     "ensemble": (
         "BanditReranker BaseReranker CalibratedReranker DPPReranker FallbackRecommender "
-        "MMRReranker RuleReranker StackingRecommender SwitchRecommender VotingRecommender boost "
-        "cap_per_category reserve_slots"
+        "MMRReranker RuleReranker StackingRecommender SwitchRecommender TrendReranker "
+        "VotingRecommender boost cap_per_category reserve_slots"
     ),
     "interactions": "Interactions",
     "linear_model": "EASE SLIM BaselineRecommender NaiveBayesRecommender SparseEASE",
@@ -55,7 +55,7 @@ _NAMES_IN = {
     "sequence": (
         "BERT4Rec HMMRecommender LMRecommender MarkovRecommender RepeatRecommender SASRec "
         "SequenceEASE SequenceGRURecommender SequenceKNN SequenceLSTMRecommender "
-        "SequenceRNNRecommender SessionKNN"
+        "SequenceRNNRecommender SessionKNN make_sequence_blend"
     ),
     "text": (
         "L3AE BilinearContentRecommender ContentColdStart ContentItemKNN ContentUserKNN "

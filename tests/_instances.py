@@ -96,6 +96,8 @@ def _required(name: str) -> dict[str, Any]:
         return {"estimator": ItemKNN(), "n_candidates": 6, "model": Backwards()}
     if name == "LikelihoodReranker":
         return {"estimator": ItemKNN(), "n_candidates": 6, "model": SharedLetters()}
+    if name == "TrendReranker":
+        return {"estimator": ItemKNN(), "half_life": 1.0, "n_candidates": 12, "order": "values"}
     if name.endswith("Reranker"):
         return {"estimator": ItemKNN(), "n_candidates": 12}
     return {}

@@ -1,6 +1,6 @@
 """Popularity and chance: what a recommender must beat."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,36 +9,52 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec.base import BaseRecommender, PartialFitMixin
-from sklearn_llmrec.utils import StrOptions
+from sklearn_llmrec.base import BaseRecommender, PartialFitMixin, Tags
+from sklearn_llmrec.interactions import decayed_popularity
+from sklearn_llmrec.utils import Interval, StrOptions
 
 
 class PopularityRecommender(PartialFitMixin):
-    r"""Recommend to everyone what most users interacted with.
+    r"""Recommend to everyone what most users interacted with, or most users of late.
 
     Parameters
     ----------
     weighting : {"users", "values"}, default="users"
         What popularity counts: users who interacted with the item, or the sum of the values of its column.
+    half_life : float or None, default=None
+        Time after which an interaction counts half, in the unit of the timestamps of X (seconds for unix seconds, so
+        ``7 * 86_400`` is a week): an interaction of age a, measured from the newest event of the fit, has the weight
+        :math:`2^{-a/h}`. A user counts once per item, at the latest event; with ``weighting="values"`` every event has
+        the weight of its own time. None weights all alike and needs no times.
 
     Attributes
     ----------
     item_scores_ : ndarray of shape (n_items,), float64
         The score of each item.
+    reference_ : int, float or None
+        Time of the newest event of the fit, from which ages are measured; None without `half_life`.
     item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
+        Number of users who interacted with each item at `fit`, not weighted by time.
     n_features_in_ : int
         Number of items.
+
+    Raises
+    ------
+    ValueError
+        At fit with `half_life`, if X has no timestamps.
 
     See Also
     --------
     RandomRecommender : Chance instead of popularity.
+    sklearn_llmrec.ensemble.FallbackRecommender : Serves users without history by a model of your choice.
+    sklearn_llmrec.ensemble.TrendReranker : Prefers what gains popularity among the items of another model.
 
     Notes
     -----
     Fit is O(nnz). Scores do not depend on the row; seen items are removed row by row. With ``weighting="users"``
     values of X are ignored, only which items a row holds counts: a negative value (a dislike) is an interaction like
-    any other.
+    any other. `partial_fit` of later parts gives the scores of one fit on all parts, also where a part holds the newest
+    event: the earlier scores are then multiplied by the decay since the last reference time.
 
     Examples
     --------
@@ -49,36 +65,74 @@ class PopularityRecommender(PartialFitMixin):
     >>> items, scores = model.recommend(np.array([[0, 1, 0]]), k=2)
     >>> items, scores
     (array([[2, 0]]), array([[2., 1.]]))
+
+    Item 0 had two users long ago, item 1 one user lately:
+
+    >>> import scipy.sparse as sp
+    >>> from sklearn_llmrec import Interactions
+    >>> X = Interactions(
+    ...     sp.csr_array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), timestamps=[10, 10, 30]
+    ... )
+    >>> PopularityRecommender(half_life=10).fit(X).item_scores_
+    array([0.5, 1. ])
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "weighting": [StrOptions({"users", "values"})]
+        "weighting": [StrOptions({"users", "values"})],
+        "half_life": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     item_scores_: NDArray[np.float64]
 
-    def __init__(self, weighting: str = "users") -> None:
+    def __init__(self, weighting: str = "users", *, half_life: float | None = None) -> None:
         self.weighting = weighting
+        self.half_life = half_life
 
-    def _sums(self, X: sp.csr_array) -> NDArray[np.float64]:
-        weights = None if self.weighting == "users" else X.data
-        return np.bincount(X.indices, weights, minlength=X.shape[1]).astype(np.float64)
+    def _sums(self, X: Any, reference: Any) -> tuple[NDArray[np.float64], Any]:
+        """Return what the rows of X add to the scores, and the reference time."""
+        by_values = self.weighting == "values"
+        if self.half_life is not None:
+            return decayed_popularity(
+                X,
+                self.half_life,
+                name=f"{type(self).__name__}(half_life=...)",
+                reference=reference,
+                by_values=by_values,
+            )
+        weights = X.data if by_values else None
+        return np.bincount(X.indices, weights, minlength=X.shape[1]).astype(np.float64), None
 
-    def _fit(self, X: sp.csr_array) -> None:
-        self.item_scores_ = self._sums(X)
+    def _fit(self, X: Any) -> None:
+        self.item_scores_, self.reference_ = self._sums(X, None)
 
     def _extend_items(self, X: sp.csr_array) -> None:
         n_new = X.shape[1] - len(self.item_scores_)
         self.item_scores_ = np.append(self.item_scores_, np.zeros(n_new))
 
-    def _partial_fit(self, X: sp.csr_array) -> None:
-        self.item_scores_ = self.item_scores_ + self._sums(X)
+    def _partial_fit(self, X: Any) -> None:
+        if (self.half_life is None) != (self.reference_ is None):
+            raise ValueError(
+                f"half_life={self.half_life} differs from that of the first part: the decay of earlier events cannot "
+                "be undone. Set it before the first fit, or fit on all rows again."
+            )
+        sums, reference = self._sums(X, self.reference_)
+        if self.half_life is not None:
+            decay = np.exp2(-float(reference - self.reference_) / self.half_life)
+            self.item_scores_ = self.item_scores_ * decay
+        self.item_scores_ = self.item_scores_ + sums
+        self.reference_ = reference
 
-    def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
+    def _score_rows(self, X: Any) -> NDArray[Any]:
         return np.tile(self.item_scores_.astype(X.dtype), (X.shape[0], 1))
 
     def _fallback_scores(self) -> NDArray[Any]:
         return self.item_scores_
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # Times are read from X as given.
+        tags.recommender_tags.keeps_input = self.half_life is not None
+        return tags
 
 
 class RandomRecommender(BaseRecommender):

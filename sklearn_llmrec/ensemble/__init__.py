@@ -12,6 +12,7 @@ from sklearn_llmrec.ensemble._reranker import (
 from sklearn_llmrec.ensemble._rules import RuleReranker, boost, cap_per_category, reserve_slots
 from sklearn_llmrec.ensemble._stacking import StackingRecommender
 from sklearn_llmrec.ensemble._switch import SwitchRecommender
+from sklearn_llmrec.ensemble._trend import TrendReranker
 from sklearn_llmrec.ensemble._voting import VotingRecommender
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "RuleReranker",
     "StackingRecommender",
     "SwitchRecommender",
+    "TrendReranker",
     "VotingRecommender",
     "boost",
     "cap_per_category",

@@ -22,6 +22,7 @@ HIDING_CONSTRAINTS: dict[str, Any] = {
     "learn_users": [Interval(Integral, 1, None, closed="left"), None],
     "holdout": [StrOptions({"auto", "hash", "latest"})],
     "test_size": [Interval(Real, 0, 1, closed="neither")],
+    "max_hidden": [Interval(Integral, 1, None, closed="left"), None],
     "n_hidings": [Interval(Integral, 1, None, closed="left")],
     "exclude_seen": ["boolean"],
 }
@@ -31,6 +32,10 @@ HIDING_TEXTS = {
     "test_size": """float
 Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer
 to what they are in the end.""",
+    "max_hidden": """int or None
+How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with long rows
+then lose no more than others, and members that know whole histories are not judged on halves of them. Of the latest
+events whole baskets are hidden, as few as hold so many.""",
     "n_hidings": """int
 How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
 latest events, a step further back. Everything is learned on all of them together.""",
@@ -60,8 +65,9 @@ def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
 def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_array]]:
     """Clones of the members fitted on a visible part of X; that part; and the rest; hiding by hiding.
 
-    What is hidden say `holdout`, `exclude_seen`, `test_size` and `n_hidings` of the estimator. Every hiding by
-    hash chooses anew; the latest events are hidden step by step, each from what the one before left visible.
+    The parameters `holdout`, `exclude_seen`, `test_size`, `max_hidden` and `n_hidings` of the estimator say what is
+    hidden. Every hiding by hash chooses anew; the latest events are hidden step by step, each from what the one before
+    left visible.
 
     Raises
     ------
@@ -71,13 +77,12 @@ def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_
     names, members = composed._kept_members()
     latest = needs_order(composed) if composed.holdout == "auto" else composed.holdout == "latest"
     visible = X
+    size = {"test_size": composed.test_size, "max_hidden": composed.max_hidden}
     for turn in range(composed.n_hidings):
         if latest:
-            visible, hidden = hide_latest(
-                visible, test_size=composed.test_size, exclude_seen=composed.exclude_seen
-            )
+            visible, hidden = hide_latest(visible, exclude_seen=composed.exclude_seen, **size)
         else:
-            visible, hidden = hide_by_hash(X, test_size=composed.test_size, salt=turn)
+            visible, hidden = hide_by_hash(X, salt=turn, **size)
         hidden = canonical(hidden)
         if not hidden.nnz:
             if turn:  # short histories are used up

@@ -81,7 +81,7 @@ class StackingRecommender(BaseMembers):
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn from: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order.
-    {test_size, n_hidings}
+    {test_size, max_hidden, n_hidings}
     exclude_seen : bool, default=True
         Whether items that a row holds already are left out of the candidates. False where people buy again; use
         ``recommend(..., exclude_seen=False)`` then.
@@ -168,6 +168,7 @@ class StackingRecommender(BaseMembers):
         learn_users: int | None = 3000,
         holdout: Literal["auto", "hash", "latest"] = "auto",
         test_size: float = 0.2,
+        max_hidden: int | None = None,
         n_hidings: int = 1,
         exclude_seen: bool = True,
         random_state: int | RandomState | None = None,
@@ -183,6 +184,7 @@ class StackingRecommender(BaseMembers):
         self.learn_users = learn_users
         self.holdout = holdout
         self.test_size = test_size
+        self.max_hidden = max_hidden
         self.n_hidings = n_hidings
         self.exclude_seen = exclude_seen
         self.random_state = random_state

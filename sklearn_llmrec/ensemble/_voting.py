@@ -51,8 +51,8 @@ class VotingRecommender(BaseMembers):
         `holdout`), fits clones of the members on the rest, finds the weights under which what was
         hidden is likeliest, and fits the members on everything: `n_hidings` + 1 fits of each. A `y`
         is never read.
-    normalize : {"minmax", "zscore", "rank", "rrf", "borda"} or None, default="minmax"
-        Scale of the votes: from 0 to 1; mean 0 and standard deviation 1; rank from 1 (best) down to
+    normalize : {"minmax", "zscore", "rank", "rrf", "borda"} or None, default="zscore"
+        Scale of the votes: "minmax" from 0 to 1; "zscore" mean 0 and standard deviation 1; rank from 1 (best) down to
         0 (worst); reciprocal rank fusion, ``1 / (rrf_k + rank)`` with ranks from 1; Borda
         points, from 1 (best) down to 0 after the first hundred places; None adds the scores as they
         are. Equal scores share the mean of their ranks.
@@ -68,7 +68,7 @@ class VotingRecommender(BaseMembers):
         What is hidden to learn weights: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order. Choose what is asked for later:
         what comes next, or what else belongs to a history.
-    {test_size, n_hidings}
+    {test_size, max_hidden, n_hidings}
     exclude_seen : bool, default=True
         Whether weights are learned for lists without the items that a row holds already. False where people buy again;
         use ``recommend(..., exclude_seen=False)`` then.
@@ -144,12 +144,13 @@ class VotingRecommender(BaseMembers):
         estimators: list[tuple[str, Any]],
         *,
         weights: ArrayLike | Literal["learn"] | None = None,
-        normalize: Literal["minmax", "zscore", "rank", "rrf", "borda"] | None = "minmax",
+        normalize: Literal["minmax", "zscore", "rank", "rrf", "borda"] | None = "zscore",
         rrf_k: float = 60,
         activity_bins: int | ArrayLike | None = None,
         learn_users: int | None = 3000,
         holdout: Literal["auto", "hash", "latest"] = "auto",
         test_size: float = 0.2,
+        max_hidden: int | None = 5,
         n_hidings: int = 1,
         exclude_seen: bool = True,
         n_jobs: int | None = None,
@@ -163,6 +164,7 @@ class VotingRecommender(BaseMembers):
         self.learn_users = learn_users
         self.holdout = holdout
         self.test_size = test_size
+        self.max_hidden = max_hidden
         self.n_hidings = n_hidings
         self.exclude_seen = exclude_seen
         self.n_jobs = n_jobs

@@ -23,6 +23,7 @@ from sklearn_llmrec.interactions._hide import (
 )
 from sklearn_llmrec.interactions._holdout import holdout_split as holdout_split, n_of as n_of
 from sklearn_llmrec.interactions._interactions import Interactions
+from sklearn_llmrec.interactions._popularity import decayed_popularity as decayed_popularity
 from sklearn_llmrec.interactions._sequences import (
     ORDER_CONSTRAINTS as ORDER_CONSTRAINTS,
     ORDER_TEXTS as ORDER_TEXTS,

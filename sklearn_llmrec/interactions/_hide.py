@@ -37,12 +37,19 @@ def _order_by_key(rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[
     return order
 
 
-def _n_hidden(counts: NDArray[Any], test_size: float) -> NDArray[np.int64]:
-    """How many of `counts` are hidden: at least one, and not all of two or more."""
-    return np.clip(np.rint(counts * test_size), 1, np.maximum(counts - 1, 1)).astype(np.int64)
+def _n_hidden(
+    counts: NDArray[Any], test_size: float, max_hidden: int | None = None
+) -> NDArray[np.int64]:
+    """Return how many of `counts` are hidden: at least one, not all of two or more, and not more than `max_hidden`."""
+    n = np.rint(counts * test_size)
+    if max_hidden is not None:
+        n = np.minimum(n, max_hidden)
+    return np.clip(n, 1, np.maximum(counts - 1, 1)).astype(np.int64)
 
 
-def hide_by_hash(X: Any, *, test_size: float = 0.2, salt: int = 0) -> tuple[Any, Any]:
+def hide_by_hash(
+    X: Any, *, test_size: float = 0.2, salt: int = 0, max_hidden: int | None = None
+) -> tuple[Any, Any]:
     """Hide a share of the items of every row, chosen by a hash of the row's items.
 
     Parameters
@@ -53,6 +60,8 @@ def hide_by_hash(X: Any, *, test_size: float = 0.2, salt: int = 0) -> tuple[Any,
         Share of a row's items that is hidden, above 0 and below 1.
     salt : int, default=0
         Another number is another choice.
+    max_hidden : int, default=None
+        How many items of a row are hidden at most; None sets no limit.
 
     Returns
     -------
@@ -82,13 +91,15 @@ def hide_by_hash(X: Any, *, test_size: float = 0.2, salt: int = 0) -> tuple[Any,
     order = _order_by_key(rows, keys)
     rank = np.arange(len(rows)) - np.repeat(np.cumsum(n_items) - n_items, n_items)
     hidden_item = np.zeros(len(rows), dtype=bool)
-    n_hidden = np.where(n_items >= 2, _n_hidden(n_items, test_size), 0)
+    n_hidden = np.where(n_items >= 2, _n_hidden(n_items, test_size, max_hidden), 0)
     hidden_item[order] = rank < n_hidden[rows]
     hidden = hidden_item[np.cumsum(first) - 1] if M.nnz else first
     return like(part(M, ~hidden), X), like(part(M, hidden), X)
 
 
-def hide_latest(X: Any, *, test_size: float = 0.2, exclude_seen: bool = True) -> tuple[Any, Any]:
+def hide_latest(
+    X: Any, *, test_size: float = 0.2, exclude_seen: bool = True, max_hidden: int | None = None
+) -> tuple[Any, Any]:
     """Hide the latest share of the events of every row.
 
     Parameters
@@ -99,12 +110,14 @@ def hide_latest(X: Any, *, test_size: float = 0.2, exclude_seen: bool = True) ->
         Share of a row's events that is hidden, between 0 and 1.
     exclude_seen : bool, default=True
         Whether hidden events of items that stay visible leave the second matrix.
+    max_hidden : int, default=None
+        Largest number of events of a row that are asked for; None sets no limit.
 
     Returns
     -------
     visible, hidden : same type as X
-        At least ``max(1, round(test_size * n))`` of the n events of a row are hidden, as whole baskets (events of one
-        time); the first basket stays.
+        At least ``max(1, round(test_size * n))`` of the n events of a row (or `max_hidden`, if that is less) are
+        hidden, as whole baskets (events of one time); the first basket stays.
 
     Examples
     --------
@@ -114,5 +127,6 @@ def hide_latest(X: Any, *, test_size: float = 0.2, exclude_seen: bool = True) ->
     array([[3, 0, 0, 0]])
     """
     M = as_events(X)
-    hidden = baskets_in_time(M, "auto", True).last(_n_hidden(np.diff(M.indptr), test_size))
+    n_hidden = _n_hidden(np.diff(M.indptr), test_size, max_hidden)
+    hidden = baskets_in_time(M, "auto", True).last(n_hidden)
     return visible_and_targets(M, X, ~hidden, hidden, exclude_seen)

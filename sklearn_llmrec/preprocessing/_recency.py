@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_llmrec.preprocessing._base import InteractionTransformer, row_extremes, row_numbers
-from sklearn_llmrec.utils import Interval, StrOptions
+from sklearn_llmrec.utils import Interval, StrOptions, ages, required_times
 
 
 class RecencyDecayTransformer(InteractionTransformer):
@@ -90,10 +90,10 @@ class RecencyDecayTransformer(InteractionTransformer):
         if self.half_life is not None:
             self.half_life_ = float(self.half_life)
             return
-        ages = self._ages(X, times)
+        past = self._ages(X, times)
         # The reference events themselves say nothing about how fast the rest fades.
-        ages = ages[ages > 0]
-        self.half_life_ = float(np.median(ages)) if len(ages) else 1.0
+        past = past[past > 0]
+        self.half_life_ = float(np.median(past)) if len(past) else 1.0
 
     def _values(self, X: Any) -> NDArray[Any]:
         decay = np.exp2(-self._ages(X, self._times(X)) / self.half_life_)
@@ -102,19 +102,11 @@ class RecencyDecayTransformer(InteractionTransformer):
     def _times(self, X: Any) -> NDArray[Any]:
         if self.order == "values":
             return X.data.astype(np.float64, copy=False)
-        times: NDArray[Any] | None = getattr(X, "timestamps", None)
-        if times is None:
-            raise ValueError(
-                f"{type(self).__name__} needs to know when: X ({type(X).__name__}) has no "
-                "timestamps. Build it with Interactions.from_frame(df, user=..., item=..., "
-                "timestamp=...), or pass order='values' where the values of a plain matrix are "
-                "times. A step before this one may have dropped the times."
-            )
-        return times
+        remedy = ", or pass order='values' where the values of a plain matrix are times"
+        return required_times(X, type(self).__name__, remedy)
 
     def _ages(self, X: Any, times: NDArray[Any]) -> NDArray[np.float64]:
         latest: Any = self.reference_
         if latest is None:
             latest = row_extremes(X, times)[1][row_numbers(X)]
-        # Subtracted as integers where times are: unix nanoseconds do not fit a float64.
-        return np.maximum(np.asarray(latest - times, dtype=np.float64), 0)
+        return ages(times, latest)

@@ -1,6 +1,7 @@
 """Models of order: the user's history as a language. Importing this takes no torch."""
 
 from sklearn_llmrec.sequence._bert4rec import BERT4Rec
+from sklearn_llmrec.sequence._blend import make_sequence_blend
 from sklearn_llmrec.sequence._hmm import HMMRecommender
 from sklearn_llmrec.sequence._knn import SequenceKNN, SessionKNN
 from sklearn_llmrec.sequence._lm_recommender import LMRecommender
@@ -27,4 +28,5 @@ __all__ = [
     "SequenceLSTMRecommender",
     "SequenceRNNRecommender",
     "SessionKNN",
+    "make_sequence_blend",
 ]

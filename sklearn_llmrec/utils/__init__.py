@@ -62,6 +62,7 @@ from sklearn_llmrec.utils._threads import (
     slices_for_threads as slices_for_threads,
     threads_for as threads_for,
 )
+from sklearn_llmrec.utils._times import ages as ages, required_times as required_times
 from sklearn_llmrec.utils._validation import (
     check_candidates as check_candidates,
     check_k as check_k,

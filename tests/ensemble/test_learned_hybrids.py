@@ -18,7 +18,7 @@ from sklearn_llmrec import Interactions
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.dummy import PopularityRecommender, RandomRecommender
 from sklearn_llmrec.ensemble import StackingRecommender, VotingRecommender, _hidden
-from sklearn_llmrec.ensemble._weights import learn_weights
+from sklearn_llmrec.ensemble._weights import learn_weights, likeliest_weights, pool_ndcg
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import ndcg_at_k
 from sklearn_llmrec.model_selection import holdout_split
@@ -104,7 +104,7 @@ def test_a_member_ahead_by_chance_does_not_decide_alone():
     assert all(learn_weights(alike(seed)).max() < 0.9 for seed in range(20))
 
 
-def test_a_member_far_ahead_decides_alone_where_the_likeliest_vote_is_worse():
+def test_a_member_far_ahead_decides_where_the_likeliest_vote_is_worse():
     """All that is hidden counts for the likelihood, and only the first places for nDCG."""
     rng = np.random.default_rng(0)
     n_users, n_items = 200, 100
@@ -117,8 +117,11 @@ def test_a_member_far_ahead_decides_alone_where_the_likeliest_vote_is_worse():
     vague = np.where(hits, 1.5, 0.0) + rng.normal(size=items.shape)
     votes = np.stack([sure, vague], axis=2).astype(np.float32)
     n_targets = np.full(n_users, 20)
-    weights = learn_weights(_hidden.Pool(items, votes, n_targets, hits, n_targets))
-    assert_allclose(weights, [1, 0])
+    pool = _hidden.Pool(items, votes, n_targets, hits, n_targets)
+    alone = pool_ndcg(pool, np.array([1.0, 0.0])).mean()
+    assert pool_ndcg(pool, likeliest_weights(pool)).mean() < alone - 0.005
+    weights = learn_weights(pool)
+    assert pool_ndcg(pool, weights).mean() >= alone
 
 
 def test_a_better_member_gets_more_and_a_twin_changes_nothing(X):
@@ -438,3 +441,32 @@ def test_a_search_reaches_members_and_final_estimator(X):
     grid = {"final_estimator__C": [0.01, 1.0], "ease__regularization": [5.0, 50.0]}
     search = GridSearchCV(stacking(LogisticRegression()), grid, cv=2).fit(X[:120])
     assert set(search.best_params_) == set(grid)
+
+
+@pytest.mark.parametrize("holdout", ["hash", "latest"])
+@pytest.mark.parametrize(("max_hidden", "n_hidden"), [(5, 5), (2, 2), (None, 8)])
+def test_long_rows_lose_no_more_than_the_limit(holdout, max_hidden, n_hidden):
+    shown = []
+
+    class Shown(PopularityRecommender):
+        def _fit(self, X):
+            shown.append(np.diff(X.indptr))
+            super()._fit(X)
+
+    rng = np.random.default_rng(0)
+    X = np.zeros((30, 50))
+    lengths = np.where(np.arange(30) % 2, 40, 5)  # a fifth is 8 or 1
+    for row, length in enumerate(lengths):
+        X[row, rng.choice(50, length, replace=False)] = rng.permutation(length) + 1  # times
+    for kind, params in ((VotingRecommender, {"weights": "learn"}), (StackingRecommender, {})):
+        shown.clear()
+        kind([("shown", Shown())], holdout=holdout, max_hidden=max_hidden, **params).fit(X)
+        assert_array_equal(shown[0], lengths - np.where(lengths == 40, n_hidden, 1))
+        assert_array_equal(shown[1], lengths)
+
+
+def test_the_limit_and_the_scale_of_a_vote_by_default(X):
+    given = VotingRecommender(members(), weights="learn", normalize="zscore", max_hidden=5).fit(X)
+    assert_array_equal(
+        VotingRecommender(members(), weights="learn").fit(X).weights_, given.weights_
+    )

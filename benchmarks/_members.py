@@ -1,0 +1,39 @@
+"""What benchmarks of ensembles share: members of ones, fitted once for one setting and one X."""
+
+from typing import Any, ClassVar
+
+import joblib
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import make_pipeline
+
+from sklearn_llmrec import recommend
+from sklearn_llmrec.preprocessing import BinarizeTransformer
+
+
+def of_ones(model):
+    """A model that sees who chose what, and not how often."""
+    return make_pipeline(BinarizeTransformer(), model)
+
+
+class Remembered(BaseEstimator):
+    """A recommender that is fitted once for one setting and one X, however often it is asked to."""
+
+    fits: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def fit(self, X, y=None):
+        times = getattr(X, "timestamps", None)
+        key = joblib.hash((clone(self.estimator), X.data, X.indices, X.indptr, times))
+        if key not in self.fits:
+            self.fits[key] = clone(self.estimator).fit(X)
+        self.fitted_ = self.fits[key]
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return self.fitted_.predict(X)
+
+    def recommend(self, X, k=10, **rest):
+        return recommend(self.fitted_, X, k, **rest)
