@@ -59,11 +59,14 @@ class PartialFitMixin(BaseRecommender):
         ------
         ValueError
             If the first part holds no interaction, or a later one has another number of columns or values too large for
-            the dtype of the model. The estimator then is as it was before.
+            the dtype of the model; or if `compact` dropped what further training needs. The estimator then is as it
+            was before.
         """
         with restored_on_error(self):
             self._validate_params()
             first = not hasattr(self, "n_users_fit_")
+            if not first:
+                self._check_not_compacted()
             X = self._check_X(X, reset=first)
             check_targets(y, X.shape)
             X = canonical(X)
@@ -84,6 +87,7 @@ class KeepsRowsMixin(PartialFitMixin):
     the kept rows and the new ones.
     """
 
+    _training_only = ("_rows_",)
     _rows_: sp.csr_array
 
     def _keep_rows(self, X: sp.csr_array) -> None:

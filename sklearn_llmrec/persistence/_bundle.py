@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.base import last_step
+from sklearn_llmrec.base import last_step, recommend_ids
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.persistence import _compress
 from sklearn_llmrec.persistence._arrays import array_of, write_array
@@ -75,6 +75,25 @@ class Bundle:
     histories: Interactions | None
     manifest: dict[str, Any]
     version: str
+
+    def recommend_ids(self, histories: Any, k: int = 10, **options: Any) -> Any:
+        """Recommend to histories that are lists of item ids, and return a table with ids and titles.
+
+        Parameters
+        ----------
+        histories : list of lists, dict of lists, or Interactions
+            Item ids of every user; unknown ids are skipped.
+        k : int, default=10
+            Length of the lists.
+        **options : dict
+            Further arguments of `sklearn_llmrec.recommend_ids`, such as ``item_columns="title"``.
+
+        Returns
+        -------
+        frame : dataframe
+            One row per recommendation.
+        """
+        return recommend_ids(self, histories, k, **options)
 
     def __repr__(self) -> str:
         n_items = None if self.item_ids is None else len(self.item_ids)
