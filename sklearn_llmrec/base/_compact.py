@@ -17,8 +17,8 @@ class CompactMixin(BaseEstimator):
     def compact(self) -> Self:
         """Drop what only further training needs, such as a copy of the training rows.
 
-        Scores and lists stay the same. The model takes less memory and disk, and what it keeps of its users may be less.
-        Fitted models inside it are compacted too. `partial_fit` then raises an error where it needs what was dropped; `fit`
+        Scores and lists stay the same; the model takes less memory and disk, and may keep less of its users. Fitted
+        models inside it are compacted too. `partial_fit` then raises an error where it needs what was dropped; `fit`
         starts anew.
 
         Returns
@@ -33,8 +33,8 @@ class CompactMixin(BaseEstimator):
 
         Notes
         -----
-        Rows that scores are made of stay: those of the nearest users in `UserKNN` and `SessionKNN`, for example, and the
-        rows of the fit whose factors `ALSRecommender` knows.
+        Rows that scores are made of stay, for example those of `UserKNN` and `SessionKNN`, and the rows of the fit
+        whose factors `ALSRecommender` knows.
         """
         check_is_fitted(self)
         for part in {id(part): part for part in _fitted_parts(self)}.values():

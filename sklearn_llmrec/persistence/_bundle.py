@@ -40,7 +40,7 @@ from sklearn_llmrec.persistence._tables import (
     table_of_arrow,
     table_of_columns,
 )
-from sklearn_llmrec.persistence._tree import Detached, attach, detach
+from sklearn_llmrec.persistence._tree import Detached, attach, detach, freeze
 
 _SKOPS, _PICKLE = "model.skops", "model.pickle"
 
@@ -325,10 +325,13 @@ def load(path: str | Path, *, mmap: bool = False, trusted: bool | Sequence[str] 
                 contents[_PICKLE], _PICKLE, signed or trusted is True
             )
         rest = attach(rest, arrays, tables)
+        freeze(rest["item_ids"])
         parts = {
             name: rest[name] for name in ("estimator", "item_ids", "item_features", "histories")
         }
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except BundleError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise BundleError(
             f"{MANIFEST} and {_SKOPS} do not fit together ({error!r}): the bundle was edited. Save it again."
         ) from error

@@ -339,8 +339,7 @@ def test_a_pickle_needs_trust(folder):
     for trusted in (False, ["builtins.list"], "tests"):
         with pytest.raises(BundleError, match=r"model\.pickle is a pickle, which can run any code"):
             load(folder, trusted=trusted)
-    with pytest.raises(BundleError):
-        load(folder, trusted=True)
+    load(folder, trusted=True)
     assert RAN == ["a pickle ran"]  # the bomb works, so the refusals above mean something
     RAN.clear()
 
@@ -484,7 +483,7 @@ def test_a_signature_covers_everything(X, tmp_path, monkeypatch):
 
 
 def test_types_of_users_load_when_they_are_trusted(X, tmp_path, monkeypatch):
-    model = Mine(ItemKNN(), key=str.upper).fit(X)
+    model = Mine(ItemKNN(), key=json.dumps).fit(X)
     path = save(tmp_path / "b", model)
     assert load(path, trusted=True).manifest["estimator"]["storage"] == "skops"
     with pytest.raises(BundleError, match=r"types that are not trusted: \[.*Mine"):
@@ -496,19 +495,8 @@ def test_types_of_users_load_when_they_are_trusted(X, tmp_path, monkeypatch):
     assert load(save(path, model)).estimator.key is not None
 
 
-class Opaque:
-    """What skops cannot store: it restores itself by a function."""
-
-    def __reduce__(self):
-        return _opaque, (1,)
-
-
-def _opaque(number):
-    return Opaque()
-
-
 def test_what_skops_cannot_store_becomes_a_pickle(X, tmp_path, monkeypatch):
-    model = Mine(ItemKNN(), key=Opaque()).fit(X)
+    model = Mine(ItemKNN(), key=str.upper).fit(X)
     with pytest.warns(UserWarning, match="the bundle holds a pickle"):
         path = save(tmp_path / "b", model)
     assert (path / "model.pickle").exists()
