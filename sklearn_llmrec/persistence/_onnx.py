@@ -142,7 +142,8 @@ class _Graph:
         self.size = 0
 
     def constant(self, values: Any, dtype: Any = None) -> str:
-        array = np.ascontiguousarray(values, dtype=self.dtype if dtype is None else dtype)
+        # Not ascontiguousarray, which makes arrays of scalars.
+        array = np.array(values, dtype=self.dtype if dtype is None else dtype, order="C")
         _check_size((self.size + array.nbytes,), np.uint8)
         self.size += array.nbytes
         name = f"{self.prefix}constant_{len(self.initializers)}"

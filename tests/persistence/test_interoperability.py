@@ -109,9 +109,10 @@ def test_what_cannot_be_exported_is_named(X):
 )
 def test_pyfunc_gives_the_scores(model, X, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # the store in a folder needs no database
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
-    mlflow.set_tracking_uri(tmp_path.as_uri())
+    mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
+    mlflow.set_experiment("recommenders")
     model.fit(X)
     with mlflow.start_run():
         info = log_model(model, name="model")
