@@ -88,8 +88,8 @@ class PartialFitMixin(BaseRecommender):
         ------
         ValueError
             If the first part holds no interaction, a later one has another number of columns without ids to match them
-            by, ids of another kind, an id twice, or values too large for the dtype of the model. The estimator then is
-            as it was before.
+            by, ids of another kind, an id twice, or values too large for the dtype of the model; or if `compact`
+            dropped what further training needs. The estimator then is as it was before.
         """
         with built_aside(self) as changed:
             changed._learn_part(X, y)
@@ -98,6 +98,8 @@ class PartialFitMixin(BaseRecommender):
     def _learn_part(self, X: Any, y: Any) -> None:
         self._validate_params()
         first = not hasattr(self, "n_users_fit_")
+        if not first:
+            self._check_not_compacted()
         ids = None if first else self._joined_ids(X)
         if ids is not None:
             check_targets(y, X.shape)
@@ -151,6 +153,7 @@ class KeepsRowsMixin(PartialFitMixin):
     the kept rows and the new ones.
     """
 
+    _training_only = ("_rows_",)
     _rows_: sp.csr_array
 
     def _keep_rows(self, X: sp.csr_array) -> None:

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import best_of_sparse, dense, empty_lists, fill_unknown, topk_dense
 from sklearn_llmrec.base._by_id import candidates_of_ids, ids_of_columns
+from sklearn_llmrec.base._compact import CompactMixin
 from sklearn_llmrec.base._tags import RecommenderTags, Scores, Tags
 from sklearn_llmrec.utils import (
     CallbackSupportMixin,
@@ -45,7 +46,7 @@ __all__ = ["BaseRecommender"]
 _FAST_ROW_BYTES = 2**10
 
 
-class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metaclass=ABCMeta):
     """Base class of recommenders.
 
     A subclass implements `_fit` and `_score_rows`; a structure with a faster exact top-k adds `_topk_rows`.
@@ -302,7 +303,8 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         ids = vars(self).get("item_ids_")
-        if ids is not None:
+        # A bundle puts the array in its place later, and makes it read-only itself.
+        if isinstance(ids, np.ndarray):
             ids.flags.writeable = False  # a look-up of ids is remembered for what nobody can change
 
     def __sklearn_tags__(self) -> Tags:

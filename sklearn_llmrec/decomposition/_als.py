@@ -161,6 +161,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         "n_jobs": [None, Integral],
         "verbose": ["verbose"],
     }
+    _training_only = ("_past_",)
     _past_: _Past
 
     def __init__(

@@ -135,6 +135,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         "n_jobs": [None, Integral],
     }
 
+    _training_only = ("_gram_", "_inverse_diagonal_")
     _gram_: NDArray[Any] | None
 
     def __init__(self, regularization: float = 500.0, *, n_jobs: int | None = None) -> None:

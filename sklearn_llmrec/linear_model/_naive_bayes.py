@@ -68,6 +68,7 @@ class NaiveBayesRecommender(PartialFitMixin):
         "smoothing": [Interval(Real, 0, None, closed="neither")]
     }
 
+    _training_only = ("counts_",)
     counts_: sp.csr_array
 
     def __init__(self, smoothing: float = 1.0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from sklearn_llmrec.persistence._errors import BundleError
+
+# What numpy raises for headers that nobody wrote.
+_BAD_HEADERS = (ValueError, KeyError, TypeError, SyntaxError, TokenError)
 
 
 def write_array(path: Path, values: NDArray[Any]) -> None:
@@ -36,7 +40,7 @@ def array_of(content: memoryview, name: str) -> NDArray[Any]:
         version = npy.read_magic(file)
         read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
         shape, in_columns, dtype = read_header[version](file)
-    except (ValueError, KeyError, TypeError, SyntaxError) as error:
+    except (*_BAD_HEADERS, RecursionError, MemoryError) as error:
         raise BundleError(
             f"{name!r} is no valid array file ({error!r}). Save the bundle again."
         ) from error

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.base import last_step
+from sklearn_llmrec.base import last_step, recommend_ids
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.persistence import _compress
 from sklearn_llmrec.persistence._arrays import array_of, write_array
@@ -40,7 +40,7 @@ from sklearn_llmrec.persistence._tables import (
     table_of_arrow,
     table_of_columns,
 )
-from sklearn_llmrec.persistence._tree import Detached, attach, detach
+from sklearn_llmrec.persistence._tree import Detached, attach, detach, freeze
 
 _SKOPS, _PICKLE = "model.skops", "model.pickle"
 
@@ -75,6 +75,25 @@ class Bundle:
     histories: Interactions | None
     manifest: dict[str, Any]
     version: str
+
+    def recommend_ids(self, histories: Any, k: int = 10, **options: Any) -> Any:
+        """Recommend to histories that are lists of item ids, and return a table with ids and titles.
+
+        Parameters
+        ----------
+        histories : list of lists, dict of lists, or Interactions
+            Item ids of every user; unknown ids are skipped.
+        k : int, default=10
+            Length of the lists.
+        **options : dict
+            Further arguments of `sklearn_llmrec.recommend_ids`, such as ``item_columns="title"``.
+
+        Returns
+        -------
+        frame : dataframe
+            One row per recommendation.
+        """
+        return recommend_ids(self, histories, k, **options)
 
     def __repr__(self) -> str:
         n_items = None if self.item_ids is None else len(self.item_ids)
@@ -306,10 +325,13 @@ def load(path: str | Path, *, mmap: bool = False, trusted: bool | Sequence[str] 
                 contents[_PICKLE], _PICKLE, signed or trusted is True
             )
         rest = attach(rest, arrays, tables)
+        freeze(rest["item_ids"])
         parts = {
             name: rest[name] for name in ("estimator", "item_ids", "item_features", "histories")
         }
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except BundleError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise BundleError(
             f"{MANIFEST} and {_SKOPS} do not fit together ({error!r}): the bundle was edited. Save it again."
         ) from error

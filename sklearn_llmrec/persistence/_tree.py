@@ -227,6 +227,7 @@ class _Attaching:
         elif _walks_into(value):
             for key, part in list(vars(value).items()):
                 value.__dict__[key] = self.attach(part)
+            freeze(vars(value).get("item_ids_"))
         return value
 
     def _matrix(self, ref: SparseRef) -> Any:
@@ -239,7 +240,14 @@ class _Attaching:
         for key in _ANNOTATIONS:
             if key in ref.annotations:
                 matrix.__dict__[key] = self.attach(ref.annotations[key])
+        freeze(matrix.__dict__.get("_item_ids"))
         return matrix
+
+
+def freeze(ids: Any) -> None:
+    """Make item ids read-only, as a fit does: matrices and models share them."""
+    if isinstance(ids, np.ndarray):
+        ids.flags.writeable = False
 
 
 def check_parts(

@@ -28,8 +28,8 @@ text._words.long_words
 text._words.words
 """
 _OTHERS = ("numpy.dtype", "scipy.sparse._csr.csr_array", "sklearn.utils._bunch.Bunch")
-# It sends what it reads, with the key in an environment variable of its choice, to an address of its choice: the bundle of a
-# stranger could have it send any secret of the environment anywhere.
+# It sends what it reads, with the key in an environment variable of its choice, to an address of its choice. The
+# bundle of a stranger could have it send any secret of the environment anywhere.
 _SENDERS = ("LLMReranker",)
 
 
