@@ -295,7 +295,7 @@ class BaseRecommender(CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         ids = vars(self).get("item_ids_")
-        if ids is not None:
+        if isinstance(ids, np.ndarray):  # a bundle that is being read holds a reference first
             ids.flags.writeable = False  # a look-up of ids is remembered for what nobody can change
 
     def __sklearn_tags__(self) -> Tags:

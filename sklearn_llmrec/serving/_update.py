@@ -154,7 +154,7 @@ def update(
         return Update(None, old.version, old.version, *counts, "none", {}, "No new events.")
     X = joined(X_old, X_new, item_features)
     n_new = (X.shape[0] - X_old.shape[0], X.shape[1] - X_old.shape[1])
-    chosen = _method(old.estimator, method, n_new[0] == X_new.shape[0])
+    chosen = _method(old.estimator, method, n_new == (X_new.shape[0], 0))
     metrics = _measured(old, X, X_new, chosen) if measure else {}
     counts = (n_events, n_left_out, *n_new)
     gain = metrics["new"]["ndcg@10"] - metrics["old"]["ndcg@10"] if metrics else 0.0
@@ -185,7 +185,7 @@ def joined(X_old: Interactions, X_new: Interactions, item_features: Any) -> Inte
     return X
 
 
-def _method(estimator: Any, asked: str, only_new_users: bool) -> str:
+def _method(estimator: Any, asked: str, only_new_rows: bool) -> str:
     """Return how the new model is made."""
     able = last_step(estimator) is estimator and hasattr(estimator, "partial_fit")
     able = able and not isinstance(estimator, BanditReranker)
@@ -195,7 +195,7 @@ def _method(estimator: Any, asked: str, only_new_users: bool) -> str:
         )
     if asked != "auto":
         return asked
-    return "partial_fit" if able and only_new_users else "refit"
+    return "partial_fit" if able and only_new_rows else "refit"
 
 
 def fitted_on(estimator: Any, X: Interactions, X_new: Interactions, method: str) -> Any:
