@@ -9,6 +9,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,7 @@ def serve(options: Namespace) -> int:
         uvicorn.run(
             "sklearn_llmrec.serving._commands:app_of_environment",
             factory=True,
+            http=_protocol(),
             host=options.host,
             port=options.port,
             workers=options.workers,
@@ -196,9 +198,17 @@ def serve(options: Namespace) -> int:
             server_header=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=30,
-            h11_max_incomplete_event_size=2**16,
         )
     return 0
+
+
+def _protocol() -> Any:
+    """Return the class that reads HTTP; uvicorn's choice where httptools is not installed."""
+    if find_spec("httptools") is None:
+        return "auto"
+    from sklearn_llmrec.serving._protocol import PatientProtocol
+
+    return PatientProtocol
 
 
 def app_of_environment() -> Any:

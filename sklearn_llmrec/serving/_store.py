@@ -155,8 +155,9 @@ class FeedbackStore:
             If the events could not be written. None of them is there then, unless the connection was lost while the
             commit was confirmed; writing them again is always right.
         """
-        rows = {
-            event.event_id: {
+        rows: dict[str, dict[str, Any]] = {}
+        for event in events:  # the first one counts, as it does between calls
+            row = {
                 "event_id": event.event_id,
                 "user_id": id_text(event.user),
                 "item_id": id_text(event.item),
@@ -165,15 +166,14 @@ class FeedbackStore:
                 "time": event.time,
                 "request_id": event.request_id,
             }
-            for event in reversed(events)
-        }
+            rows.setdefault(event.event_id, row)
         statement = (
             self._insert(_events)
             .on_conflict_do_nothing(index_elements=["event_id"])
             .returning(_events.c.event_id)
         )
         with self._guarded(), self._writing() as connection:
-            written = connection.execute(statement, list(reversed(rows.values())))
+            written = connection.execute(statement, list(rows.values()))
             new = set(written.scalars())
         return new
 
