@@ -78,7 +78,7 @@ class ServerProcess:
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(env or {})}
         self.before = before
         # A file, not a pipe: a pipe that nobody reads would stop the server.
-        self.log = tempfile.TemporaryFile("w+")
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
 
     def __enter__(self):
         self.start()

@@ -53,9 +53,11 @@ class Door:
         Raises
         ------
         Refused
-            With status 401 without a known key, 403 if the key has other rights.
+            With status 401 without a known key, 403 if the key has other rights, or if a page of another site asks
+            a server without keys.
         """
         if not self._keys:
+            _refuse_other_sites(scope)
             return
         key = b""
         for name, value in scope["headers"]:
@@ -121,6 +123,20 @@ class Door:
         if place is not None:
             detail["where"] = place
         return to_json({"error": detail, "version": self._version()})
+
+
+def _refuse_other_sites(scope: Any) -> None:
+    """Refuse what a page of another site asks for: a browser on this machine reaches the loopback address too.
+
+    Raises
+    ------
+    Refused
+        If the request has an origin that is not the host that it was sent to.
+    """
+    headers = dict(scope["headers"])
+    origin: bytes | None = headers.get(b"origin")
+    if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
+        raise Refused(403, "other_site", "Pages of other sites need a server with API keys.")
 
 
 async def _received(receive: Any, seconds: float) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def test_known_users_have_the_bundle_and_their_feedback(client, loaded):
     answer = post(client, "/v1/recommend", {"user": "u007"})
     assert answer["known_user"] is True
     assert_same(answer, expected(loaded, sp.csr_array(X[[row]])))
-    new = [item for item in answer["items"]][:2]
+    new = answer["items"][:2]
     events = [
         {"event_id": "known-1", "user": "u007", "item": new[0], "value": 2},
         {"event_id": "known-2", "user": "u007", "item": new[1], "type": "view"},
@@ -364,6 +364,17 @@ def test_each_key_may_do_what_it_is_for(bundle, tmp_path):
                 assert answer.headers["www-authenticate"] == "Bearer"
         for path in ("/health/live", "/health/ready"):
             assert client.get(path).status_code == 200
+
+
+def test_pages_of_other_sites_are_refused_where_there_are_no_keys(client):
+    for method, path, body in (call[1:] for call in CALLS):
+        headers = {"Origin": "http://evil.example"}
+        answer = client.request(method, path, json=body, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "other_site")
+    answer = client.post(
+        "/v1/recommend", json={"history": []}, headers={"Origin": "http://testserver"}
+    )
+    assert answer.status_code == 200
 
 
 def test_refused_feedback_has_no_effect(bundle, tmp_path):
