@@ -76,7 +76,7 @@ def test_one_version(project):
 def test_extras_are_those_promised(project):
     extras = project["project"]["optional-dependencies"]
     assert set(extras) == {
-        *("text", "train", "onnx", "deep", "llm", "plot", "io", "ann", "fast"),
+        *("text", "train", "onnx", "deep", "llm", "plot", "io", "ann", "serve", "postgres", "fast"),
         *("all", "test", "docs"),
     }
     assert Requirement(extras["all"][0]).extras == {"text", "deep", "llm", "plot", "io", "ann"}
@@ -107,7 +107,7 @@ def test_minimum_versions_are_the_lower_bounds(project):
 def test_development_versions_satisfy_the_project(project):
     pins = _pins(ROOT / "constraints.txt")
     assert pins["torch"] == "2.13.0"
-    for extra in ("text", "deep", "llm", "plot", "io", "fast", "all", "test"):
+    for extra in ("text", "deep", "llm", "plot", "io", "ann", "serve", "postgres", "fast", "all", "test"):
         lines = project["project"]["optional-dependencies"][extra]
         for requirement in map(Requirement, [*project["project"]["dependencies"], *lines]):
             if requirement.name != "sklearn-llmrec":

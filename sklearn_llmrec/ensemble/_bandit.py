@@ -7,8 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.ensemble._mmr import greedy
+from sklearn_llmrec.ensemble._propensities import list_propensities
 from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker
 from sklearn_llmrec.utils import Interval, StrOptions, built_aside, canonical, documented
 
@@ -216,6 +218,64 @@ class BanditReranker(BaseReranker):
             return np.where(items < 0, -np.inf, np.where(random, noise, np.round(mean, 9)))
 
         return greedy(items, objective, depth)
+
+    def propensities(
+        self,
+        X: Any,
+        items: NDArray[np.int64],
+        *,
+        seen: sp.csr_array | None = None,
+        candidates: sp.csr_array | None = None,
+        n_draws: int = 2000,
+    ) -> NDArray[np.float64]:
+        """Return how probable it was that each item of a list got its place, over all seeds.
+
+        These are the `propensities` that the off-policy metrics take. They belong to the feedback known now, so they
+        are computed when a list is shown, before the next `partial_fit`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse} of shape (n_users, n_items)
+            Histories that lists were made for.
+        items : ndarray of shape (n_users, k)
+            The lists, as `recommend` returned them; -1 for an empty place.
+        seen, candidates : boolean csr_array of shape (n_users, n_items), default=None
+            What the lists left out, and what alone they could hold, where `recommend` was given that.
+        n_draws : int, default=2000
+            Draws per list that the probabilities of "thompson" are counted in; one is added to each count, so that none
+            is zero. Those of "epsilon_greedy" are exact, given the items at the places before; items that `seen` or
+            `candidates` forbid count as no candidates there.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_users, k)
+            1 for "ucb", for items that are no candidates, which have fixed places, and for empty places.
+
+        See Also
+        --------
+        sklearn_llmrec.metrics.ips_value : Weighs rewards by inverse propensities.
+
+        Notes
+        -----
+        O(n_draws * n_candidates) per list for "thompson", O(k * n_candidates) for the others.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_llmrec.dummy import PopularityRecommender
+        >>> from sklearn_llmrec.ensemble import BanditReranker
+        >>> X = np.array([[1, 1, 1, 0], [1, 1, 1, 0], [1, 1, 0, 0], [1, 0, 0, 1]])
+        >>> bandit = BanditReranker(
+        ...     PopularityRecommender(), policy="epsilon_greedy", epsilon=0.3, random_state=0
+        ... ).fit(X)
+        >>> items, _ = bandit.recommend([[1, 0, 0, 0]], k=3)
+        >>> bandit.propensities([[1, 0, 0, 0]], items).round(2)
+        array([[0.8 , 0.85, 1.  ]])
+        """
+        check_is_fitted(self)
+        X = self._prepared(self._check_X(X, reset=False))
+        pool, _ = self._fast_candidates(X)
+        return list_propensities(self, pool, self._rates(pool), items, (seen, candidates), n_draws)
 
     def _drawn(self, X: Any, draw: Any) -> NDArray[np.float64]:
         """Random numbers of every row, from its items: alone and in a batch the same."""

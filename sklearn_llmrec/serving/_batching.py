@@ -1,0 +1,171 @@
+"""Micro-batches: a thread that answers what waits in one call, and refuses what would wait too long.
+
+The event loop puts jobs into a queue. One thread takes all that wait, up to a limit, runs them in one call and hands
+the results back to the loop in one step. While it works, the next batch gathers: batches grow with the load and
+a lone job never waits for others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+Job = TypeVar("Job")
+
+
+class QueueFull(Exception):
+    """Raised where as many jobs wait as may."""
+
+
+class TooLate(Exception):
+    """Raised where a job was not done in time."""
+
+
+class Batcher(Generic[Job]):
+    """Runs jobs of an event loop in batches in a thread of its own.
+
+    Parameters
+    ----------
+    run : callable
+        Takes a list of jobs and returns one result per job; an exception as a result is raised to the one that waits.
+        An exception raised by `run` goes to all jobs of the batch.
+    max_batch : int
+        Most jobs of a call of `run`.
+    max_queue : int
+        Most jobs that wait or run.
+    timeout : float
+        Seconds after which a job is given up.
+    name : str
+        Name of the thread.
+    on_batch : callable, default=None
+        Called with the number of jobs of every batch.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[list[Job]], Sequence[Any]],
+        *,
+        max_batch: int,
+        max_queue: int,
+        timeout: float,
+        name: str,
+        on_batch: Callable[[int], None] | None = None,
+    ) -> None:
+        self._run, self._on_batch = run, on_batch
+        self._max_batch, self._max_queue, self._timeout = max_batch, max_queue, timeout
+        self._queue: SimpleQueue[tuple[Job, asyncio.Future[Any], float] | None] = SimpleQueue()
+        # Every future that waits, oldest first, with its deadline.
+        self._waiting: dict[asyncio.Future[Any], float] = {}
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def n_waiting(self) -> int:
+        """Number of jobs that wait or run."""
+        return len(self._waiting)
+
+    def start(self) -> None:
+        """Start the thread; the caller's event loop gets the results."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+        self._sweep = self._loop.call_later(self._timeout / 10, self._give_up)
+
+    async def close(self) -> None:
+        """Finish what waits, and stop the thread."""
+        self._closed = True
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def submit(self, jobs: Sequence[Job]) -> list[asyncio.Future[Any]]:
+        """Queue jobs, all or none, and return their futures.
+
+        Raises
+        ------
+        QueueFull
+            If they would make more jobs than may wait, or the server stops.
+        """
+        if self._closed or len(self._waiting) + len(jobs) > self._max_queue or self._loop is None:
+            raise QueueFull
+        deadline, futures = monotonic() + self._timeout, []
+        for job in jobs:
+            future = self._loop.create_future()
+            self._waiting[future] = deadline
+            self._queue.put((job, future, deadline))
+            futures.append(future)
+        return futures
+
+    # -- in the event loop ---------------------------------------------------------------------------
+
+    def _deliver(self, done: list[tuple[asyncio.Future[Any], Any]]) -> None:
+        for future, result in done:
+            self._waiting.pop(future, None)
+            if future.done():  # given up, or its client has gone
+                continue
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    def _give_up(self) -> None:
+        now = monotonic()
+        late = []
+        for future, deadline in self._waiting.items():
+            if deadline > now:
+                break
+            late.append(future)
+        # They stay among those that wait until the thread returns them: its work goes on.
+        for future in late:
+            if not future.done():
+                future.set_exception(TooLate())
+        if self._loop is not None:
+            self._sweep = self._loop.call_later(self._timeout / 10, self._give_up)
+
+    # -- in the thread -------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            first = self._queue.get()
+            if first is None:
+                return
+            batch = [first]
+            stop = False
+            while len(batch) < self._max_batch:
+                try:
+                    entry = self._queue.get_nowait()
+                except Empty:
+                    break
+                if entry is None:
+                    stop = True
+                    break
+                batch.append(entry)
+            self._answer(batch)
+            del batch, first  # a job may hold a model that was replaced
+            if stop:
+                return
+
+    def _answer(self, batch: list[tuple[Job, asyncio.Future[Any], float]]) -> None:
+        now = monotonic()
+        alive = [entry for entry in batch if entry[2] > now and not entry[1].cancelled()]
+        results: Sequence[Any]
+        try:
+            results = self._run([job for job, _, _ in alive]) if alive else []
+        except Exception as error:
+            results = [error] * len(alive)
+        if self._on_batch is not None and alive:
+            self._on_batch(len(alive))
+        done: list[tuple[asyncio.Future[Any], Any]] = [
+            (future, result) for (_, future, _), result in zip(alive, results)
+        ]
+        answered = {future for future, _ in done}
+        done += [(future, TooLate()) for _, future, _ in batch if future not in answered]
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._deliver, done)

@@ -1,0 +1,35 @@
+"""Errors that become answers."""
+
+from __future__ import annotations
+
+
+class StoreUnavailable(Exception):
+    """Raised where the feedback database cannot be reached or written; the message holds no data of users."""
+
+
+class Refused(Exception):
+    """Raised where a request is refused, with the status of the answer.
+
+    Parameters
+    ----------
+    status : int
+        Status of HTTP.
+    code : str
+        One word for programs.
+    message : str
+        One sentence for people.
+    headers : tuple of (bytes, bytes), default=()
+        Further headers of the answer.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers
+
+
+def busy(message: str, seconds: int = 1) -> Refused:
+    """Return a refusal with status 503 that asks to try again."""
+    retry = ((b"retry-after", str(seconds).encode()),)
+    return Refused(503, "unavailable", message, retry)

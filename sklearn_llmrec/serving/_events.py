@@ -1,0 +1,143 @@
+"""Events of feedback as a matrix, and as what off-policy metrics read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_llmrec.interactions import Interactions
+from sklearn_llmrec.serving._settings import event_worth
+from sklearn_llmrec.utils import as_ids
+
+
+def is_text(ids: NDArray[Any]) -> bool:
+    """Return whether ids are texts."""
+    return ids.dtype.kind in "UT" or (ids.dtype.kind == "O" and isinstance(ids[0], str))
+
+
+def events_matrix(
+    events: Iterable[Any],
+    *,
+    event_weights: Mapping[str, float] | None,
+    users_are_text: bool,
+    items_are_text: bool,
+) -> tuple[Interactions | None, int]:
+    """Return events as a matrix of users and items, and how many were left out.
+
+    Worths of one user and item are summed, as `Interactions.from_frame` does, and have the latest time. Left out are
+    events that are worth nothing, and those whose ids are of another kind than the bundle's: a client that sends the
+    number 7 for the text "7" must not stop an update.
+
+    Parameters
+    ----------
+    events : iterable of Event
+    event_weights : mapping of str to float or None
+    users_are_text, items_are_text : bool
+        Which kind the ids of the bundle are.
+
+    Returns
+    -------
+    X : Interactions or None
+        None where no event is left.
+    n_left_out : int
+    """
+    rows: dict[Any, int] = {}
+    columns: dict[Any, int] = {}
+    places: list[tuple[int, int]] = []
+    values: list[float] = []
+    times: list[float] = []
+    n_left_out = 0
+    for event in events:
+        worth = event_worth(event_weights, event.type, event.value)
+        kinds = isinstance(event.user, str), isinstance(event.item, str)
+        if worth <= 0 or kinds != (users_are_text, items_are_text):
+            n_left_out += 1
+            continue
+        row = rows.setdefault(event.user, len(rows))
+        places.append((row, columns.setdefault(event.item, len(columns))))
+        values.append(worth)
+        times.append(event.time)
+    if not places:
+        return None, n_left_out
+    entries = tuple(np.array(places, dtype=np.int64).T)
+    when = np.array(times)
+    whole = when.astype(np.int64)
+    X = Interactions(
+        (np.array(values), entries),
+        shape=(len(rows), len(columns)),
+        timestamps=whole if (whole == when).all() else when,
+        user_ids=as_ids(list(rows), "users"),
+        item_ids=as_ids(list(columns), "items"),
+    )
+    return X, n_left_out
+
+
+def logged_choices(
+    feedback: str, *, event_weights: Mapping[str, float] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Return what a bandit showed, with propensities and rewards, as the off-policy metrics take it.
+
+    Parameters
+    ----------
+    feedback : str
+        URL of the feedback database.
+    event_weights : mapping of str to float, default=None
+        What an event of a type is worth, multiplied with its value. By default every event counts its value.
+
+    Returns
+    -------
+    log : dict of str to ndarray of shape (n_shown,)
+        ``rewards`` (worth of the events that name the request and the item; 0 without any), ``propensities``,
+        ``items``, ``users`` (None where the request brought a history), ``ranks`` (from 1), ``request_ids`` and
+        ``versions``: one entry for every place of every list.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the database does not answer.
+
+    See Also
+    --------
+    sklearn_llmrec.metrics.snips_value : Estimate what another policy would have earned.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn_llmrec.serving import logged_choices
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     log = logged_choices(f"{folder}/feedback.db")
+    >>> sorted(log)
+    ['items', 'propensities', 'ranks', 'request_ids', 'rewards', 'users', 'versions']
+    """
+    from sklearn_llmrec.serving._store import FeedbackStore
+
+    store = FeedbackStore(feedback)
+    try:
+        earned: dict[tuple[str, Any], float] = {}
+        for _, event in store.events_after(0):
+            if event.request_id is not None:
+                worth = event_worth(event_weights, event.type, event.value)
+                key = (event.request_id, event.item)
+                earned[key] = earned.get(key, 0.0) + worth
+        shown = list(store.shown_rows())
+    finally:
+        store.close()
+    rewards = [earned.get((row.request_id, row.item), 0.0) for row in shown]
+    return {
+        "rewards": np.array(rewards, dtype=np.float64),
+        "propensities": np.array([row.propensity for row in shown], dtype=np.float64),
+        "items": _objects([row.item for row in shown]),
+        "users": _objects([row.user for row in shown]),
+        "ranks": np.array([row.rank for row in shown], dtype=np.int64),
+        "request_ids": _objects([row.request_id for row in shown]),
+        "versions": _objects([row.version for row in shown]),
+    }
+
+
+def _objects(values: list[Any]) -> NDArray[Any]:
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
