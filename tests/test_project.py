@@ -107,7 +107,19 @@ def test_minimum_versions_are_the_lower_bounds(project):
 def test_development_versions_satisfy_the_project(project):
     pins = _pins(ROOT / "constraints.txt")
     assert pins["torch"] == "2.13.0"
-    for extra in ("text", "deep", "llm", "plot", "io", "ann", "serve", "postgres", "fast", "all", "test"):
+    for extra in (
+        "text",
+        "deep",
+        "llm",
+        "plot",
+        "io",
+        "ann",
+        "serve",
+        "postgres",
+        "fast",
+        "all",
+        "test",
+    ):
         lines = project["project"]["optional-dependencies"][extra]
         for requirement in map(Requirement, [*project["project"]["dependencies"], *lines]):
             if requirement.name != "sklearn-llmrec":

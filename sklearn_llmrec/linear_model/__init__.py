@@ -4,6 +4,8 @@ from sklearn_llmrec.linear_model._baseline import BaselineRecommender
 from sklearn_llmrec.linear_model._ease import (
     EASE,
     inverse_spd as inverse_spd,
+    noise_level as noise_level,
+    popularity_factors as popularity_factors,
     require_gram_memory as require_gram_memory,
     weights_of_gram as weights_of_gram,
 )

@@ -19,12 +19,12 @@ class SparseEASE(KeepsRowsMixin, ItemToItemRecommender):
     r"""EASE with sparse weights, for catalogues whose dense weight matrix does not fit.
 
     With :math:`N_j` the `n_neighbors` items of the highest cosine with item j, the weights of candidate j are those of
-    `EASE` restricted to them:
+    the plain `EASE` of Steck (2019) restricted to them:
 
     .. math:: \min_{w} \|x_j - X_{N_j} w\|^2 + \lambda \|w\|^2
        \quad\Rightarrow\quad w = (X_{N_j}^\top X_{N_j} + \lambda I)^{-1} X_{N_j}^\top x_j,
 
-    all others are zero. With all other items in :math:`N_j` this is `EASE`. A row of interactions is scored by
+    all others are zero. With all other items in :math:`N_j` this is plain `EASE`. A row of interactions is scored by
     :math:`x W`, whether or not it was seen at `fit`.
 
     Parameters

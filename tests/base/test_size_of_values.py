@@ -36,7 +36,7 @@ def X():
         RP3beta(5),
         PureSVD(4, random_state=0),
         NMFRecommender(3, tol=0.0, max_iter=20, random_state=0),
-        EASE(3.0),
+        EASE(3.0, value_exponent=1.0),
         SparseEASE(3.0, n_neighbors=5),
         SLIM(3.0, l1_regularization=0.5, tol=0.0),
     ],

@@ -21,7 +21,9 @@ def test_ease_is_the_direct_inverse(X):
     dense = X.toarray()
     P = np.linalg.inv(dense.T @ dense + 3.0 * np.eye(30))
     B = np.eye(30) - P / np.diag(P)
-    model = EASE(regularization=3.0).fit(X)
+    model = EASE(
+        regularization=3.0, dropout=0, max_self_weight=0, user_exponent=0, value_exponent=1
+    ).fit(X)
     np.testing.assert_allclose(model.coef_, B, atol=1e-10)
     np.testing.assert_allclose(model.predict(X), dense @ B, atol=1e-10)
 

@@ -21,8 +21,8 @@ def interactions(seed=0, n_users=40, n_items=12):
     )
 
 
-def by_hand(X, penalty, window, decay, whole, exponent):
-    """The formula of the docstring, pair by pair."""
+def by_hand(X, penalty, window, decay, whole, exponent, dropout, bound):
+    """The formula of the docstring, pair by pair; own weights by a search along the multiplier."""
     n_items = X.shape[1]
     G = np.zeros((n_items, n_items))
     for row in range(X.shape[0]):
@@ -32,8 +32,13 @@ def by_hand(X, penalty, window, decay, whole, exponent):
             for q, other in enumerate(items):
                 near = decay ** abs(p - q) * max(0, 1 - abs(p - q) / (window + 1))
                 G[one, other] += len(items) ** -exponent * (whole + near)
-    P = np.linalg.inv(G + penalty * np.eye(n_items))
-    B = -P / np.diag(P)
+    penalties = penalty + dropout / (1 - dropout) * np.diag(G)
+    A = G + np.diag(penalties)
+    B = np.linalg.solve(A, G)  # the ridge regression, without a bound
+    for j in np.flatnonzero(np.diag(B) > bound):
+        # The own weight is at the bound: the others solve the ridge regression of what it leaves.
+        others = np.delete(np.arange(n_items), j)
+        B[others, j] = np.linalg.solve(A[np.ix_(others, others)], (1 - bound) * G[others, j])
     np.fill_diagonal(B, 0)
     return B
 
@@ -42,10 +47,14 @@ def by_hand(X, penalty, window, decay, whole, exponent):
     ("window", "decay", "whole", "exponent"),
     [(3, 0.7, 0.5, 0.6), (100, 0.95, 0.0, 0.0), (1, 1.0, 0.2, 1.0), (5, 0.0, 1.0, 0.5)],
 )
-def test_equals_the_formula(window, decay, whole, exponent):
+@pytest.mark.parametrize(("dropout", "bound"), [(0.0, 0.0), (0.4, 0.3), (0.1, 0.9)])
+def test_equals_the_formula(window, decay, whole, exponent, dropout, bound):
     X = interactions()
-    model = SequenceEASE(2.0, window=window, decay=decay, whole=whole, user_exponent=exponent)
-    expected = by_hand(X, 2.0, window, decay, whole, exponent)
+    settings = {"window": window, "decay": decay, "whole": whole}
+    model = SequenceEASE(
+        2.0, **settings, user_exponent=exponent, dropout=dropout, max_self_weight=bound
+    )
+    expected = by_hand(X, 2.0, **settings, exponent=exponent, dropout=dropout, bound=bound)
     assert_allclose(model.fit(X).coef_, expected, atol=1e-10)
     pattern = sp.csr_array(X).toarray() != 0
     assert_allclose(model.predict(X), pattern @ expected, atol=1e-9)
@@ -53,9 +62,10 @@ def test_equals_the_formula(window, decay, whole, exponent):
 
 def test_without_neighbours_it_is_ease():
     X = interactions()
-    ordered = SequenceEASE(3.0, decay=1.0, window=10**6, whole=0.0, user_exponent=0.0)
-    plain = EASE(3.0).fit(sp.csr_array(X))
-    assert_allclose(ordered.fit(X).predict(X), plain.predict(sp.csr_array(X)), atol=1e-3)
+    ordered = SequenceEASE(decay=1.0, window=10**6, whole=0.0, user_exponent=0.0).fit(X)
+    plain = EASE(user_exponent=0.0).fit(sp.csr_array(X))
+    assert_allclose(ordered.regularization_, plain.regularization_)
+    assert_allclose(ordered.predict(X), plain.predict(sp.csr_array(X)), atol=1e-3)
 
 
 def test_neighbours_in_time_are_found():
