@@ -64,4 +64,5 @@ def decayed_popularity(
         columns, values = columns[starts][kept], np.ones(int(kept.sum()))
         times = np.maximum.reduceat(times, starts)[kept]
     weights = values * np.exp2(-ages(times, reference) / half_life)
-    return np.bincount(columns, weights, minlength=M.shape[1]), reference
+    sums = np.bincount(columns, weights, minlength=M.shape[1]).astype(np.float64, copy=False)
+    return sums, reference
