@@ -108,6 +108,7 @@ REFUSED = {
     "list of tuples": (lambda: ItemKNN().fit([("ann", "tea", 3.0)]), ValueError, "'ann'", "from_frame"),
     "list of dicts to fit": (lambda: ItemKNN().fit([{"user": 1}]), TypeError, "dict", "from_frame"),
     "triples as a matrix": (lambda: ItemKNN().fit(S.log[["user", "item", "stars"]].drop_duplicates(["user", "item"]).to_numpy()), ValueError, "triples", "from_frame"),
+    "log with repeats as a matrix": (lambda: ItemKNN().fit(S.log[["user", "item", "stars"]].to_numpy()), ValueError, "triples", "from_frame"),
     "lists of ids": (lambda: ItemKNN().fit([[500, 501], [502]]), ValueError, "inhomogeneous", "from_frame"),
     "pivot with NaN": (lambda: ItemKNN().fit(S.pivot), ValueError, "NaN", r"fillna\(0\)"),
     "pivot with NaN to Interactions": (lambda: Interactions(S.pivot), ValueError, "NaN", r"fillna\(0\)"),
