@@ -44,6 +44,13 @@ def test_hidden_states_find_a_chain(n_users, seed):
     assert share_of_best_hits(HMMRecommender(random_state=seed), n_users, 1, seed=seed) >= 0.9
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_hidden_states_find_a_chain_in_short_histories(seed):
+    # From two starts the search for the third seed ended at .899.
+    model = HMMRecommender(random_state=seed)
+    assert share_of_best_hits(model, 1500, 1, seed=seed, length=10) >= 0.9
+
+
 @pytest.mark.parametrize("n_users", [1500, 5000])
 def test_more_users_bring_a_hidden_chain_no_closer_to_its_plateau(n_users):
     # Interests that are all alike are a saddle point: the first round must leave it whatever the number of users.
