@@ -73,19 +73,9 @@ def test_networks_find_a_chain(kind, n_users):
     assert share_of_best_hits(kind(random_state=0), n_users, 1) >= 0.95
 
 
-# Measured .885 and .824 of the best possible hits, before early stopping ends the fit.
-BELOW = {SequenceGRURecommender, SequenceRNNRecommender}
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=pytest.mark.xfail(kind in BELOW, reason="stops below .90"))
-        for kind in NETWORKS
-    ],
-)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_networks_find_a_chain_of_order_two(kind):
     pytest.importorskip("transformers" if kind is LMRecommender else "torch")
     assert share_of_best_hits(kind(random_state=0), 5000, 2) >= 0.9
