@@ -208,6 +208,8 @@ REFUSED = {
     "targets of other rows": (lambda: S.model.score(S.visible, S.hidden[:9]), ValueError, r"\(9, 24\)", "holdout_split"),
     "targets and lists swapped": (lambda: ndcg_at_k(S.model.recommend(S.X, 5)[0], S.hidden), TypeError, "y_pred is sparse", "targets come first"),
     "matrix as lists": (lambda: ndcg_at_k(S.hidden, S.visible), TypeError, "y_pred is sparse", "one list per row"),
+    "same rows without y": (lambda: GridSearchCV(ItemKNN(), {"n_neighbors": [5]}, cv=SameRows()).fit(S.X), ValueError, "y is None", r"holdout_split\(X\)"),
+    "ratings as an order": (lambda: SequenceKNN().fit(S.R), ValueError, "X carries no order", "timestamps"),
     "metric without a cut-off": (lambda: ranking_scorer("ndcg"), ValueError, "needs a cut-off", "'ndcg@10'"),
     "metric in capitals": (lambda: ranking_scorer("NDCG@10"), ValueError, "'NDCG@10'", "Did you mean 'ndcg@10'"),
     "metric with a slip": (lambda: ranking_metrics(S.hidden, S.model.recommend(S.X, 5)[0], metrics="recal@5"), ValueError, "'recal@5'", "Did you mean 'recall@5'"),
