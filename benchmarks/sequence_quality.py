@@ -33,7 +33,11 @@ from sklearn_llmrec.metrics import bootstrap_interval, hit_rate_at_k, ndcg_at_k
 from sklearn_llmrec.model_selection import leave_last_out
 from sklearn_llmrec.text import SentenceEncoder
 
-DATA = {"ml-1m": _data.movielens_1m, "games": _data.amazon_games}
+DATA = {
+    "latest-small": _data.latest_small,
+    "ml-1m": _data.movielens_1m,
+    "games": _data.amazon_games,
+}
 KNOWN = {name: getattr(sklearn_llmrec.sequence, name) for name in sklearn_llmrec.sequence.__all__}
 KNOWN |= {
     "popularity": PopularityRecommender,

@@ -2,12 +2,14 @@
 
 A case is a seed. `run_case(estimator, seed)` raises AssertionError where an answer differs from its oracle, and lets
 any error through that is not a refusal in words. `run_log_case(seed)` does the same for `Interactions.from_frame`.
+`run_backend_cases(estimator, seeds, backend)` compares the answers under a joblib backend with those of one process.
 """
 
 import warnings
 from collections import Counter
 from fractions import Fraction
 
+import joblib
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -191,6 +193,59 @@ def _run_update(estimator, D, rng, what):
     if exact and type(model).__name__ != "BanditReranker":
         whole = _seeded(estimator).fit(D)
         assert_close(whole.predict(D), scores, f"{what}: parts against one fit", 2e-4)
+
+
+# -- backends ---------------------------------------------------------------------------------------------------------
+
+
+def _answers(estimator, X, k):
+    """Fit and return scores, lists and scores of the lists; the words of a refusal where X is refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = _seeded(estimator)
+        words = _refusal(lambda: model.fit(X))
+        return words if words is not None else (model.predict(X), *model.recommend(X, k=k))
+
+
+def _assert_same_answers(got, want, what):
+    if isinstance(want, str) or isinstance(got, str):
+        assert got == want, f"{what}: refused with {got!r}, and in one process with {want!r}"
+        return
+    assert_close(want[0], got[0], what)
+    assert (got[1] < 0).tolist() == (want[1] < 0).tolist(), f"{what}: lists of another length"
+    # Items whose scores differ by rounding may change places: their scores are compared, not their numbers.
+    size = np.maximum(np.abs(want[0]).max(axis=1, keepdims=True), 1e-12)
+    of_items = np.take_along_axis(want[0], np.maximum(got[1], 0), axis=1)
+    present, best = want[1] >= 0, np.where(want[1] >= 0, want[2], 0)
+    for found, name in ((got[2], "scores"), (of_items, "items")):
+        worst = (np.abs(np.where(present, found, 0) - best) / size).max(initial=0)
+        assert worst <= 2e-5, f"{what}: the {name} of the lists differ by {worst:.2g}"
+
+
+def run_backend_cases(estimator, seeds, backend):
+    """Answer for random matrices under a joblib backend, in the caller and in workers; return counts.
+
+    Half of the cases reach workers as read-only memory maps, where the backend has processes.
+    """
+    cases = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        D, dtype, what = exact_matrix(rng)
+        X, how = container(D, dtype, rng)
+        cases.append((X, int(rng.integers(1, D.shape[1] + 1)), f"{what}, {how}, {backend}"))
+    expected = [_answers(estimator, X, k) for X, k, _ in cases]
+    for part, max_bytes in ((slice(None, None, 2), "1M"), (slice(1, None, 2), 1)):
+        options = {} if backend == "threading" else {"max_nbytes": max_bytes}
+        with joblib.parallel_config(backend=backend, n_jobs=2, **options):
+            in_caller = [_answers(estimator, X, k) for X, k, _ in cases[part]]
+            tasks = (joblib.delayed(_answers)(estimator, X, k) for X, k, _ in cases[part])
+            in_workers = joblib.Parallel()(tasks)
+        for got, other, want, (_, _, what) in zip(
+            in_caller, in_workers, expected[part], cases[part], strict=True
+        ):
+            _assert_same_answers(got, want, f"{what}, in the caller")
+            _assert_same_answers(other, want, f"{what}, in a worker")
+    return Counter("refused" if isinstance(want, str) else "fitted" for want in expected)
 
 
 # -- event logs -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,9 @@ from sklearn_llmrec.interactions import Sequences, windows
 
 # How many batches are sorted by length together: more leaves less filling, and less chance in who meets whom.
 _BUCKET = 32
+# An epoch has about this many steps or more, in batches of at least so many rows: limits that count epochs, as those of
+# early stopping do, would end a training on few rows after a few hundred steps.
+_STEPS, _SMALLEST_BATCH = 100, 16
 
 
 class Batch(NamedTuple):
@@ -23,7 +26,8 @@ class Batch(NamedTuple):
 def bucketed(
     lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Random batches of row numbers of similar length, in random order."""
+    """Random batches of row numbers of similar length, in random order; smaller ones where rows are few."""
+    batch_size = min(batch_size, max(_SMALLEST_BATCH, len(lengths) // _STEPS))
     order = rng.permutation(len(lengths))
     bucket = np.arange(len(order)) // (_BUCKET * batch_size)
     order = order[np.lexsort((lengths[order], bucket))]

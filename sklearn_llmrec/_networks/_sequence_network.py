@@ -38,7 +38,8 @@ correction for how they are sampled, or binary cross-entropy, plain or calibrate
 5,000 items and "sampled_softmax" above.""",
     "n_negatives": """int
 Negatives of a batch, shared by all its positions; "softmax" has none.""",
-    "batch_size": "int\nHistories of a batch.",
+    "batch_size": """int
+Most histories of a batch. Batches get smaller, down to 16, where an epoch would have fewer than 100.""",
     "early_stopping": """bool
 Whether to hide the last event of some users, stop when its ranking gets no better, and keep the best epoch.""",
     "validation_fraction": """float

@@ -140,8 +140,8 @@ class HMMRecommender(BaseRecommender):
         How many events, spread like all events, are added to those of every interest: more keeps interests of few
         events near the common taste.
     max_iter : int, default=50
-        Rounds of expectation and maximisation. The first ten are made from two starts, one of interests that rarely
-        change and one of interests that follow one another; the better one goes on.
+        Rounds of expectation and maximisation. The first ten are made from three starts, one of interests that rarely
+        change and two of interests that follow one another; the best one goes on.
     tol : float, default=1e-3
         A later round that adds less than this to the log-posterior per event is the last.
     {order}
@@ -256,25 +256,24 @@ class HMMRecommender(BaseRecommender):
                 yield _Steps.of(sequences.take(rows))
 
     def _starts(self, sequences: Sequences, shares: NDArray[np.float64]) -> list[_Chain]:
-        """Return two starts: interests that rarely change, as in tastes, and interests that follow one another.
+        """Return three starts: interests that rarely change, as in tastes, and interests that follow one another.
 
-        Interests that are all alike are a saddle point of the posterior, where the first rounds gain nothing. Random
-        sums over users come closer to it with every user more, so they are brought to unit variance.
+        The latter begin wide in one start and narrow, nearer to a chain over single items, in the other. Interests
+        that are all alike are a saddle point of the posterior, where the first rounds gain nothing. Random sums over
+        users come closer to it with every user more, so they are brought to unit variance.
         """
         rng = check_random_state(self.random_state)
         n = self.n_components
         counts = sequences.counts(np.float64)
-        sums = np.asarray(counts.T @ rng.standard_normal((len(sequences), n))).T
         scale = np.sqrt(np.asarray(counts.power(2).sum(axis=0)))
-        noise = sums / np.maximum(scale, 1)
         start, events = np.full(n, 1 / n), len(sequences.items) / n
+        lasting = np.full((n, n), 0.2 / n) + 0.8 * np.eye(n)
         starts = []
-        for spread, transitions in (
-            (1.0, np.full((n, n), 0.2 / n) + 0.8 * np.eye(n)),
-            (2.0, rng.dirichlet(np.ones(n), size=n)),
-        ):
-            chosen = shares * np.exp(spread * noise)
+        for spread in (1.0, 2.0, 4.0):
+            sums = np.asarray(counts.T @ rng.standard_normal((len(sequences), n))).T
+            chosen = shares * np.exp(spread * sums / np.maximum(scale, 1))
             chosen *= events / chosen.sum(axis=1, keepdims=True)
+            transitions = lasting if spread == 1 else rng.dirichlet(np.ones(n), size=n)
             starts.append(_Chain(start, transitions, self._smoothed(chosen, shares)))
         return starts
 

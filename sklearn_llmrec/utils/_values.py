@@ -6,6 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+# A column of ratings or of small counts has fewer different numbers than this.
+_MANY_IDS = 15
+
 _BUILD = "Interactions.from_frame(df, user=..., item=...) builds such a matrix from a table of ids."
 
 
@@ -150,9 +153,10 @@ def cast_values(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
 def refuse_triples(M: Any) -> None:
     """Refuse (user, item, value) triples that are passed as the matrix itself.
 
-    A matrix of three or four columns is taken for triples (with times) if its first two columns are whole numbers
-    that name every pair once, many different ones, while no value of the third is zero and these are few, or
-    fractions.
+    A matrix of three or four columns is taken for triples (with times) if its first two columns are whole numbers,
+    many different ones, while no value of the third is zero and these are few, or fractions. Where pairs of the first
+    two columns repeat, as small counts of two items do by chance, the rows must show in another way that they are
+    events: see `_rows_are_events`.
 
     Raises
     ------
@@ -168,12 +172,39 @@ def refuse_triples(M: Any) -> None:
     n_distinct = [len(np.unique(column)) for column in ids.T]
     whole = bool((values == np.floor(values)).all())
     few = len(np.unique(values)) <= min(11, max(n_distinct) // 2)
-    if max(n_distinct) < 15 or not values.all() or (whole and not few):
+    if max(n_distinct) < _MANY_IDS or not values.all() or (whole and not few):
         return
-    if len(np.unique(ids, axis=0)) < len(ids):
+    if len(np.unique(ids, axis=0)) < len(ids) and not _rows_are_events(D):
         return
     raise ValueError(
         f"X of shape {M.shape} looks like triples of user, item and value, and is taken as a matrix of {M.shape[1]} "
         "items: pass Interactions((values, (users, items))), or for ids of any kind Interactions.from_frame("
         "pandas.DataFrame(X[:, :3], columns=['user', 'item', 'value']), user='user', item='item', value='value')."
     )
+
+
+def _rows_are_events(D: NDArray[np.float64]) -> bool:
+    """Return whether rows of user, item, value and perhaps time show what rows of counts or ratings do not.
+
+    Either both ids are larger than every value; or the rows are sorted by time, or hold the events of one user (or
+    item) together; or the ids of a column are all numbers of a range, none much rarer than others. Counts have rare
+    large values, and the rows of a matrix are in no order of one of its columns.
+    """
+    ids, values = D[:, :2], D[:, 2]
+    if ids.min() > values.max():
+        return True
+    if D.shape[1] == 4 and (np.diff(D[:, 3]) >= 0).all() and len(np.unique(D[:, 3])) >= _MANY_IDS:
+        return True
+    for column in ids.T:
+        found, counts = np.unique(column, return_counts=True)
+        if len(found) < _MANY_IDS:
+            continue
+        n_runs = 1 + np.count_nonzero(np.diff(column))
+        if n_runs == len(found) and len(column) >= len(found) + _MANY_IDS:
+            return True
+        span = found[-1] - found[0] + 1
+        quarter = np.minimum(4 * (found - found[0]) // span, 3).astype(np.int64)
+        shares = np.bincount(quarter, counts, 4) / len(column)
+        if len(column) >= 3 * len(found) >= 2.7 * span and shares.min() >= 0.125:
+            return True
+    return False

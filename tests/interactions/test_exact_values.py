@@ -374,6 +374,60 @@ def test_triples_are_refused_wherever_a_matrix_is_taken(seed, with_times, fracti
             take(triples)
 
 
+def _log_with_repeats(kind, rng):
+    """Draw user, item, rating (and time) of a log in which users choose items again."""
+    n = int(rng.integers(250, 600))
+    users, items = rng.integers(0, 60, n), rng.integers(0, 20, n)
+    columns = [users, items, rng.integers(1, 6, n), 10**9 + rng.permutation(10**6)[:n]]
+    if kind == "raw ids":
+        return np.column_stack([users + 1001, items + 500, columns[2]])
+    if kind == "fractions":
+        return np.column_stack([users + 1001, items + 500, columns[2] / 2])
+    if kind == "sorted by user":
+        return np.column_stack(columns[:3])[np.argsort(users)]
+    if kind == "sorted by time":
+        return np.column_stack(columns)[np.argsort(columns[3])]
+    return np.column_stack(columns[:3])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["raw ids", "fractions", "sorted by user", "sorted by time", "row numbers"]),
+)
+def test_triples_with_repeated_pairs_are_refused(seed, kind):
+    triples = _log_with_repeats(kind, np.random.default_rng(seed))
+    assert len(np.unique(triples[:, :2], axis=0)) < len(triples)
+    for take in (ItemKNN().fit, Interactions):
+        with pytest.raises(ValueError, match=r"looks like triples.*Interactions\.from_frame"):
+            take(triples)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.integers(3, 4),
+    st.sampled_from(["ratings", "counts", "poisson", "times", "one item that all have"]),
+)
+def test_matrices_of_few_items_are_fitted_whatever_repeats(seed, n_items, kind):
+    rng = np.random.default_rng(seed)
+    shape = int(rng.integers(20, 400)), n_items
+    X = {
+        "ratings": rng.integers(1, 6, shape),
+        "counts": rng.geometric(rng.choice([0.05, 0.2, 0.5]), shape),
+        "poisson": rng.poisson(30, shape) + 1,
+        "times": 10**9 + rng.permutation(10**6)[: shape[0] * n_items].reshape(shape),
+        "one item that all have": rng.geometric(0.1, shape),
+    }[kind].astype(float)
+    if kind == "one item that all have":
+        X[:, 2] = rng.integers(1, 6, len(X))
+        X[:, [0, 1]] *= rng.random((len(X), 2)) < rng.uniform(0.1, 0.6)  # most users have few items
+    elif kind != "times":
+        X *= rng.random(shape) < rng.uniform(0.1, 0.9)
+    X[0] = 1.0
+    ItemKNN(1).fit(X)
+
+
 @pytest.mark.parametrize("n_items", [3, 4])
 @pytest.mark.parametrize("seed", range(5))
 def test_small_catalogues_are_no_triples(n_items, seed):

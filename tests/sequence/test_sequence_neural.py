@@ -397,3 +397,20 @@ def test_a_network_is_built_once_for_all_requests(monkeypatch):
     assert len(built) == 2
     other = model.set_params(random_state=1).fit(X).predict(X)
     assert not np.array_equal(other, expected)
+
+
+@pytest.mark.parametrize("n_rows", [1, 15, 40, 1500, 5000, 20000])
+@pytest.mark.parametrize("batch_size", [8, 128])
+def test_an_epoch_has_enough_steps_and_every_row_once(n_rows, batch_size):
+    from sklearn_llmrec._networks._batches import bucketed
+
+    rng = np.random.default_rng(0)
+    batches = list(bucketed(rng.integers(1, 50, n_rows), batch_size, rng))
+    assert sorted(np.concatenate(batches)) == list(range(n_rows))
+    sizes = sorted((len(batch) for batch in batches), reverse=True)
+    assert sizes[0] <= batch_size
+    assert len(set(sizes[:-1])) <= 1, "one batch alone is smaller"
+    if len(sizes) > 1 and len(sizes) < 90:
+        assert sizes[0] == min(batch_size, 16), (
+            "few steps only where batches are as small as may be"
+        )

@@ -60,6 +60,10 @@ def server(tmp_path_factory):
                     break
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 time.sleep(1)
+        else:
+            raise RuntimeError(
+                f"The server does not answer: {(folder / 'log').read_text()[-2000:]}"
+            )
         yield f"http://127.0.0.1:{port}/v1", str(folder)
     finally:
         process.terminate()
