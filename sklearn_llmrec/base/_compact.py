@@ -40,7 +40,7 @@ class CompactMixin(BaseEstimator):
         for part in {id(part): part for part in _fitted_parts(self)}.values():
             part.compact()
         for name in self._training_only:
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         return self
 
     def _check_not_compacted(self) -> None:

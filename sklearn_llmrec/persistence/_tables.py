@@ -20,6 +20,23 @@ def is_table(value: Any) -> bool:
     )
 
 
+def is_column(value: Any) -> bool:
+    """Return whether a value is a column of a dataframe, a Series."""
+    return isinstance(nw.from_native(value, series_only=True, pass_through=True), nw.Series)
+
+
+def table_of_column(column: Any) -> Any:
+    """Return a column as a table; a column without a name gets one."""
+    series = nw.from_native(column, series_only=True)
+    return series.rename(str(series.name or "column")).to_frame().to_native()
+
+
+def column_of_table(table: Any) -> Any:
+    """Return the only column of a table."""
+    frame = nw.from_native(table, eager_only=True)
+    return frame.get_column(frame.columns[0]).to_native()
+
+
 def library_of(table: Any) -> str:
     """Return the name of the library of a table."""
     return str(nw.from_native(table, eager_only=True).implementation.value)

@@ -18,7 +18,7 @@ from sklearn.utils import Bunch
 
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.persistence._errors import BundleError
-from sklearn_llmrec.persistence._tables import is_table
+from sklearn_llmrec.persistence._tables import column_of_table, is_column, is_table, table_of_column
 
 # Smaller arrays stay with the rest: a file of their own would be mostly padding.
 SMALL_BYTES = 4096
@@ -48,10 +48,11 @@ class ArrayRef:
 
 
 class TableRef:
-    """The place of a table that is stored in a file of its own."""
+    """The place of a table, or of a column as a table, that is stored in a file of its own."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, is_column: bool) -> None:
         self.number = number
+        self.is_column = is_column
 
 
 class SparseRef:
@@ -133,9 +134,10 @@ def _detached(value: Any, found: Detached, owner: str, name: str) -> Any:
         return ArrayRef(len(found.arrays) - 1)
     if type(value) is Interactions or type(value).__name__ in _COMPRESSED_FORMATS:
         return _detached_sparse(value, found, owner, name)
-    if is_table(value):
-        found.tables.append(value)
-        return TableRef(len(found.tables) - 1)
+    if is_table(value) or is_column(value):
+        column = is_column(value)
+        found.tables.append(table_of_column(value) if column else value)
+        return TableRef(len(found.tables) - 1, column)
     if type(value) in (dict, Bunch):
         parts = {key: detach(part, found, owner, f"{name}[{key}]") for key, part in value.items()}
         unchanged = all(parts[key] is part for key, part in value.items())
@@ -212,7 +214,9 @@ class _Attaching:
                     f"The estimator names array or table {value.number!r}, and the bundle holds {len(stored)}: it is "
                     "damaged. Save it again."
                 )
-            return stored[value.number]
+            found = stored[value.number]
+            is_part = isinstance(value, TableRef) and value.is_column
+            return column_of_table(found) if is_part else found
         if isinstance(value, SparseRef):
             return self._matrix(value)
         if type(value) in (dict, Bunch):

@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn_llmrec import (
     EASE,
     ALSRecommender,
+    ContentItemKNN,
     Interactions,
     ItemKNN,
     PureSVD,
@@ -170,6 +171,18 @@ def test_tables_of_any_library(arrow, library, X, tmp_path, monkeypatch):
         return
     assert type(got) is type(X.item_features)
     assert pl.DataFrame(got).to_dict(as_series=False) == frame.to_dict(as_series=False)
+
+
+@pytest.mark.parametrize("column", [pd.Series, pl.Series])
+def test_texts_in_a_parameter(column, X, tmp_path):
+    texts = column([f"{kind} {i}" for i in range(5) for kind in TEXTS[:5]])
+    model = ContentItemKNN(item_texts=texts).fit(X)
+    path = save(tmp_path / "b", model)
+    assert not (path / "model.pickle").exists()
+    again = load(path).estimator
+    assert type(again.item_texts) is type(texts)
+    assert list(again.item_texts) == list(texts)
+    np.testing.assert_array_equal(again.fit(X).predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,10 @@ def test_what_cannot_be_exported_is_named(X):
 # -- MLflow ------------------------------------------------------------------------------------------------------------
 
 
+# MLflow's own warnings: of type hints in its modules, and of the store that it keeps for compatibility.
+@pytest.mark.filterwarnings(
+    "ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"
+)
 @pytest.mark.parametrize(
     "model",
     [

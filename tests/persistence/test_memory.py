@@ -70,5 +70,5 @@ def test_four_processes_cost_little_more_than_one(name, tmp_path):
     path = save(tmp_path / name, model)
     one, four = _cost(path, 1), _cost(path, 4)
     print(f"{name}: one process {one:.0f} MiB, four {four:.0f} MiB, {four / one:.2f} times")
-    assert one > model.coef_.nbytes / 2**20
+    assert one > 0.95 * model.coef_.nbytes / 2**20  # else nothing was measured
     assert four < 1.3 * one

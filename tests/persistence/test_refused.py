@@ -25,7 +25,11 @@ class Bomb:
     """Leaves a trace when it is unpickled."""
 
     def __reduce__(self):
-        return RAN.append, ("a pickle ran",)
+        return _leave_a_trace, ()
+
+
+def _leave_a_trace():
+    RAN.append("a pickle ran")
 
 
 @pytest.fixture(autouse=True)
