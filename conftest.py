@@ -11,3 +11,6 @@ NEEDS_TORCH = (
     *("sequence/_lm_recommender", "sequence/_recurrent", "sequence/_sasrec"),
 )
 collect_ignore = [] if find_spec("torch") else [f"sklearn_llmrec/{name}.py" for name in NEEDS_TORCH]
+NEEDS_SERVER = ("fastapi", "httptools", "prometheus_client", "sqlalchemy", "uvicorn")
+if not all(map(find_spec, NEEDS_SERVER)):
+    collect_ignore.append("sklearn_llmrec/serving")

@@ -79,6 +79,7 @@ _SUBPACKAGES = (
     "persistence",
     "preprocessing",
     "sequence",
+    "serving",
     "text",
     "utils",
 )

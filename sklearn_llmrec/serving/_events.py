@@ -24,8 +24,8 @@ def events_matrix(
     event_weights: Mapping[str, float] | None,
     users_are_text: bool,
     items_are_text: bool,
-) -> tuple[Interactions | None, int]:
-    """Return events as a matrix of users and items, and how many were left out.
+) -> tuple[Interactions | None, int, int]:
+    """Return events as a matrix of users and items, how many there were, and how many were left out.
 
     Worths of one user and item are summed, as `Interactions.from_frame` does, and have the latest time. Left out are
     events that are worth nothing, and those whose ids are of another kind than the bundle's: a client that sends the
@@ -42,15 +42,16 @@ def events_matrix(
     -------
     X : Interactions or None
         None where no event is left.
-    n_left_out : int
+    n_events, n_left_out : int
     """
     rows: dict[Any, int] = {}
     columns: dict[Any, int] = {}
     places: list[tuple[int, int]] = []
     values: list[float] = []
     times: list[float] = []
-    n_left_out = 0
+    n_events = n_left_out = 0
     for event in events:
+        n_events += 1
         worth = event_worth(event_weights, event.type, event.value)
         kinds = isinstance(event.user, str), isinstance(event.item, str)
         if worth <= 0 or kinds != (users_are_text, items_are_text):
@@ -61,7 +62,7 @@ def events_matrix(
         values.append(worth)
         times.append(event.time)
     if not places:
-        return None, n_left_out
+        return None, n_events, n_left_out
     entries = tuple(np.array(places, dtype=np.int64).T)
     when = np.array(times)
     whole = when.astype(np.int64)
@@ -72,7 +73,7 @@ def events_matrix(
         user_ids=as_ids(list(rows), "users"),
         item_ids=as_ids(list(columns), "items"),
     )
-    return X, n_left_out
+    return X, n_events, n_left_out
 
 
 def logged_choices(

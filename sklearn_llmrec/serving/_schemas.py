@@ -14,9 +14,8 @@ _LONGEST_ID = 256
 #: Ids are compared as JSON gives them: the number 7 and the text "7" are two ids.
 Id = Annotated[
     Annotated[StrictInt, Field(ge=-(2**63), le=2**64 - 1)]
-    | Annotated[StrictStr, Field(max_length=_LONGEST_ID)]
-    | Annotated[StrictFloat, Field(allow_inf_nan=False)],
-    Field(description="An id as it was in the log: a number or a text."),
+    | Annotated[StrictStr, Field(max_length=_LONGEST_ID)],
+    Field(description="An id as it was in the log: a whole number or a text."),
 ]
 Time = Annotated[StrictInt | StrictFloat, Field(ge=-(2**63), le=2**63, allow_inf_nan=False)]
 ShortText = Annotated[StrictStr, Field(min_length=1, max_length=_LONGEST_ID)]

@@ -250,10 +250,13 @@ def _pattern(columns: list[list[int]], width: int) -> sp.csr_array:
 
 
 def json_ids(ids: NDArray[Any]) -> list[Any]:
-    """Return ids as JSON has them: numbers and texts; dates as ISO texts."""
+    """Return ids as JSON has them: texts and whole numbers, also where a column of floats held them; dates as texts."""
     if ids.dtype.kind in "mM":
         return [str(text) for text in np.datetime_as_string(ids.astype("datetime64[ns]"))]
-    return [_json_value(value) for value in ids.tolist()]
+    values = [_json_value(value) for value in ids.tolist()]
+    return [
+        int(value) if isinstance(value, float) and value.is_integer() else value for value in values
+    ]
 
 
 def _json_value(value: Any) -> Any:

@@ -139,13 +139,12 @@ def update(
         recorded = (old.manifest.get("metrics") or {}).get("feedback") or {}
         before = int(recorded["position"]) if recorded.get("store") == store.store_id else 0
         upto = store.last_seq()
-        X_new, n_left_out = events_matrix(
+        X_new, n_events, n_left_out = events_matrix(
             (event for _, event in store.events_after(before, upto)),
             event_weights=event_weights,
             users_are_text=is_text(X_old.user_ids),
             items_are_text=is_text(X_old.item_ids),
         )
-        n_events = sum(1 for _ in store.events_after(before, upto))
         state = {"store": store.store_id, "position": upto}
     finally:
         store.close()
