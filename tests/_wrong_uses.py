@@ -33,6 +33,7 @@ from sklearn_llmrec import (
     VotingRecommender,
     recommend,
     recommend_ids,
+    refit_on,
 )
 from sklearn_llmrec.datasets import fetch_movielens
 from sklearn_llmrec.metrics import ndcg_at_k, ranking_metrics, ranking_scorer
@@ -171,6 +172,10 @@ REFUSED = {
     "a class": (lambda: recommend(ItemKNN, S.X), TypeError, "class", "fitted recommender"),
     "lists of other rows": (lambda: S.X.to_frame(S.model.recommend(S.X[:2], k=2)[0]), ValueError, "2 rows and the matrix 60", r"X\[rows\]"),
     "titles that X has not": (lambda: S.X[:2].to_frame(S.model.recommend(S.X[:2], k=2)[0], item_columns="title"), ValueError, "carries none", "item_features"),
+    "new items without ids to partial_fit": (lambda: ItemKNN().fit(S.X).partial_fit(np.ones((1, 30))), ValueError, "30 features", "items of the fit"),
+    "text ids to partial_fit": (lambda: ItemKNN().fit(S.X).partial_fit(Interactions(np.ones((1, 2)), item_ids=["a", "b"])), ValueError, "two kinds", "convert"),
+    "plain matrices to refit_on": (lambda: refit_on(S.model, S.plain, S.plain), TypeError, "csr_array", r"Interactions\(M"),
+    "a search that was not fitted to refit_on": (lambda: refit_on(GridSearchCV(ItemKNN(), {}), S.X, S.X), ValueError, "no best_estimator_", "fit it"),
     "list of ids to recommend_ids": (lambda: recommend_ids(S.model, [500, 503]), TypeError, "number 0 is 500", r"\[\[\.\.\.\]\]"),
     "matrix to recommend_ids": (lambda: recommend_ids(S.model, S.plain), TypeError, "matrix of shape", r"Interactions\(X, item_ids"),
     "text ids to recommend_ids": (lambda: recommend_ids(S.model, [["500"]]), ValueError, "two kinds", "convert"),

@@ -5,17 +5,21 @@ import pickle
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from _instances import instances
 from hypothesis import given, settings, strategies as st
 from sklearn.base import clone
 
-from sklearn_llmrec import Interactions, recommend_ids
+from sklearn_llmrec import Interactions, TextEmbeddingRecommender, recommend_ids
 from sklearn_llmrec.base import PartialFitMixin
 from sklearn_llmrec.dummy import PopularityRecommender
 from sklearn_llmrec.linear_model import EASE, SLIM, NaiveBayesRecommender, SparseEASE
 from sklearn_llmrec.neighbors import ItemKNN, P3alpha, RP3beta, UserKNN
+
+# The matrices here have no texts, and a model that reads says so.
+pytestmark = pytest.mark.filterwarnings("ignore:.* knows no text of any item:UserWarning")
 
 EXACT = [
     PopularityRecommender(),
@@ -286,3 +290,41 @@ def test_ties_of_versions():
     model.partial_fit(_matrix(rng, 20, IDS))
     assert (kept.n_features_in_, model.n_features_in_) == (8, 16)
     assert kept.predict(np.ones((1, 8))).shape == (1, 8)
+
+
+def _with_features(X, vectors):
+    X.item_features = vectors[[int(i[5:]) for i in X.item_ids.tolist()]]
+    return X
+
+
+def test_vectors_of_new_items_are_those_of_a_refit():
+    """Where the space is not learned from the items, an update of a text model is exact."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((16, 5))
+    old = _with_features(_matrix(rng, 30, IDS[:9]), vectors)
+    new = _with_features(_matrix(rng, 20, np.r_[IDS[14:5:-1]]), vectors)
+    model = TextEmbeddingRecommender(encoder="passthrough", center=False)
+    whole = Interactions.concat([old, new])
+    grown = clone(model).fit(old).partial_fit(new)
+    refitted = clone(model).fit(whole)
+    np.testing.assert_allclose(grown.item_embeddings_, refitted.item_embeddings_)
+    np.testing.assert_allclose(grown.predict(whole), refitted.predict(whole))
+
+
+def test_new_items_without_texts_are_named():
+    rng = np.random.default_rng(0)
+    words = np.array(["red tea", "blue tea", "red mug", "blue mug"] * 4)
+    old, new = _matrix(rng, 30, IDS[:9]), _matrix(rng, 20, IDS)
+    old.item_features = pd.DataFrame({"title": words[:9]})
+    model = TextEmbeddingRecommender("{title}").fit(old)
+    kept = model.item_embeddings_.copy()
+    new.item_features = pd.DataFrame({"title": words})
+    model.partial_fit(new)
+    np.testing.assert_allclose(model.item_embeddings_[:9], kept)
+    assert model.item_texts_ == words.tolist()
+    # Equal texts have equal vectors, of known and of new items.
+    np.testing.assert_allclose(model.item_embeddings_[9:], model.item_embeddings_[5:12])
+    given = TextEmbeddingRecommender(words[:9].tolist()).fit(old)
+    with pytest.warns(UserWarning, match="Nothing is known of 7 new items"):
+        given.partial_fit(new)
+    assert not given.item_embeddings_[9:].any()

@@ -33,8 +33,14 @@ EXACT = [
     P3alpha(5),
     RP3beta(5),
 ]
-UPDATED = [model for model in instances() if hasattr(model, "partial_fit")]
 N_ITEMS = 20
+THINGS = ["tea", "mug", "jam", "pan", "pot", "rug", "bed", "cup", "hat", "pen"]
+TEXTS = [f"{color} {thing}" for color in ("red", "blue") for thing in THINGS]
+UPDATED = [
+    model.set_params(item_texts=TEXTS) if "item_texts" in model.get_params() else model
+    for model in instances()
+    if hasattr(model, "partial_fit")
+]
 
 
 def _matrix(rng, n_users):
