@@ -17,6 +17,9 @@ decomposition._known_rows.KnownRows
 ensemble._item_data.FeatureCosine
 ensemble._item_data.SparseCosine
 interactions._sequences.Sequences
+metrics._rating._RatingScorer
+metrics._scorer._RankingScorer
+model_selection._split.SameRows
 neighbors._similarity.RowIndex
 persistence._tree.ArrayRef
 persistence._tree.SparseRef
@@ -27,7 +30,16 @@ text._space.Space
 text._words.long_words
 text._words.words
 """
-_OTHERS = ("numpy.dtype", "scipy.sparse._csr.csr_array", "sklearn.utils._bunch.Bunch")
+# What skops does not know to be data: parts of fitted ensembles and searches.
+_OTHERS = (
+    "numpy.dtype",
+    "scipy.sparse._csr.csr_array",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.RepeatedKFold",
+    "sklearn.model_selection._split.ShuffleSplit",
+    "sklearn.utils._bunch.Bunch",
+)
 # It sends what it reads, with the key in an environment variable of its choice, to an address of its choice. The
 # bundle of a stranger could have it send any secret of the environment anywhere.
 _SENDERS = ("LLMReranker",)
