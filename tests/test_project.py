@@ -161,7 +161,7 @@ def test_every_public_name_can_be_imported():
 def test_the_top_exports_all_names_of_the_subpackages_of_estimators():
     for name, names in sklearn_llmrec._NAMES_IN.items():
         exported = set(import_module(f"sklearn_llmrec.{name}").__all__) | {"check_recommender"}
-        if name in ("base", "interactions"):
+        if name in ("base", "interactions", "persistence"):  # the top has the names most used
             assert set(names.split()) <= exported
         else:
             assert set(names.split()) == exported - {"check_recommender"}, name

@@ -6,4 +6,11 @@ class BundleError(ValueError):
 
     `load` raises it before anything that the bundle holds is executed; `save` raises it where a model cannot be stored.
     The bundle on disk and the model in memory stay as they were.
+
+    Parameters
+    ----------
+    message : str
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)

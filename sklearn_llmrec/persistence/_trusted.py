@@ -17,6 +17,20 @@ decomposition._known_rows.KnownRows
 ensemble._item_data.FeatureCosine
 ensemble._item_data.SparseCosine
 interactions._sequences.Sequences
+metrics._measures.auc
+metrics._measures.average_precision
+metrics._measures.f1
+metrics._measures.hit_rate
+metrics._measures.mrr
+metrics._measures.ndcg
+metrics._measures.precision
+metrics._measures.r_precision_of
+metrics._measures.recall
+metrics._rating._RatingScorer
+metrics._registry.Asked
+metrics._registry.Metric
+metrics._scorer._RankingScorer
+model_selection._split.SameRows
 neighbors._similarity.RowIndex
 persistence._tree.ArrayRef
 persistence._tree.SparseRef
@@ -27,7 +41,16 @@ text._space.Space
 text._words.long_words
 text._words.words
 """
-_OTHERS = ("numpy.dtype", "scipy.sparse._csr.csr_array", "sklearn.utils._bunch.Bunch")
+# What skops does not know to be data: parts of fitted ensembles and searches.
+_OTHERS = (
+    "numpy.dtype",
+    "scipy.sparse._csr.csr_array",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.RepeatedKFold",
+    "sklearn.model_selection._split.ShuffleSplit",
+    "sklearn.utils._bunch.Bunch",
+)
 # It sends what it reads, with the key in an environment variable of its choice, to an address of its choice. The
 # bundle of a stranger could have it send any secret of the environment anywhere.
 _SENDERS = ("LLMReranker",)

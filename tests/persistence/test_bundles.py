@@ -34,6 +34,8 @@ from sklearn_llmrec import (
 )
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.datasets import make_interactions
+from sklearn_llmrec.metrics import ranking_scorer
+from sklearn_llmrec.model_selection import SameRows, holdout_split
 from sklearn_llmrec.persistence import BundleError, _tables, _tree
 
 OF_TESTS = [
@@ -200,10 +202,14 @@ def test_ids_of_any_kind(ids, X, tmp_path):
 
 
 def test_searches_and_pipelines(X, tmp_path):
-    search = GridSearchCV(ItemKNN(), {"n_neighbors": [5, 10]}).fit(X)
-    again = load(save(tmp_path / "s", search, X)).estimator
-    assert again.best_params_ == search.best_params_
-    np.testing.assert_array_equal(recommend(again, X)[0], recommend(search, X)[0])
+    grid = {"n_neighbors": [5, 10]}
+    plain = GridSearchCV(ItemKNN(), grid).fit(X)
+    visible, targets = holdout_split(X, random_state=0)
+    scored = GridSearchCV(ItemKNN(), grid, scoring=ranking_scorer("ndcg@10"), cv=SameRows())
+    for search in (plain, scored.fit(visible, targets)):
+        again = load(save(tmp_path / "s", search, X)).estimator
+        assert again.best_params_ == search.best_params_
+        np.testing.assert_array_equal(recommend(again, X)[0], recommend(search, X)[0])
 
 
 def test_mapped_arrays_are_read_only_and_not_copied(X, tmp_path, every_array):
