@@ -20,6 +20,7 @@ extensions = [
     "api_links",
     "mathml",
 ]
+default_role = "literal"  # `fit` in a docstring is code; names of the package become links
 nitpicky = True  # a reference that leads nowhere is an error
 nitpick_ignore_regex = [("py:.*", r"sklearn\..*")]  # docstrings that scikit-learn wrote
 templates_path = ["_templates"]

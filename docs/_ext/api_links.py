@@ -117,6 +117,19 @@ def _is_inside(node, kinds):
     return False
 
 
+def resolve_by_name(app, env, node, contnode):
+    """Find the page of a name that a docstring gives without its module, or with another module that exports it."""
+    parts = node.get("reftarget", "").split(".")
+    for n_last in (1, 2):  # a public name, or one of its methods
+        target = env.config.api_targets.get(parts[-n_last]) if len(parts) >= n_last else None
+        if target:
+            full = ".".join([target, *parts[len(parts) - n_last + 1 :]])
+            return env.domains["py"].resolve_xref(
+                env, node["refdoc"], app.builder, "obj", full, node, contnode
+            )
+    return None
+
+
 class NoMailAddresses(SphinxTransform):
     """Turn what docutils takes for a mail address, such as nDCG@10, back into text."""
 
@@ -133,6 +146,7 @@ def setup(app):
     """Register the pages and the two transforms."""
     app.add_config_value("api_targets", _targets(), "env")
     app.connect("config-inited", write_api_pages)
+    app.connect("missing-reference", resolve_by_name)
     app.add_post_transform(LinkNames)
     app.add_transform(NoMailAddresses)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,15 +1,25 @@
 """Render formulas as MathML, which browsers draw without a script or a font from another site."""
 
+import re
+
 from docutils import nodes
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError, latex2mathml
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 
 def _mathml(node, display):
     """Return the formula of a math node as MathML text."""
     formula = node.astext()
-    if display and "\\\\" in formula:
-        formula = rf"\begin{{align}} {formula} \end{{align}}"
-    return latex2mathml.tex2mathml(formula, as_block=display)
+    if display and "\\\\" in formula and r"\begin" not in formula:
+        formula = rf"\begin{{aligned}} {formula} \end{{aligned}}"
+    formula = re.sub(r"\\[bB]ig(?=\W)", "", formula)  # sizes that docutils does not know
+    try:
+        return latex2mathml.tex2mathml(formula, as_block=display)
+    except MathError as error:
+        logger.warning("A formula cannot be drawn: %s: %s", error, formula, location=node)
+        return f"<code>{formula}</code>"
 
 
 def visit_math(translator, node):
