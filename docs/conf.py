@@ -22,7 +22,7 @@ extensions = [
 ]
 default_role = "literal"  # `fit` in a docstring is code; names of the package become links
 nitpicky = True  # a reference that leads nowhere is an error
-nitpick_ignore_regex = [("py:.*", r"sklearn\..*")]  # docstrings that scikit-learn wrote
+nitpick_ignore_regex = [("py:.*", r"(sklearn|scipy|numpy)\..*")]  # docstrings that others wrote
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_ext", "_templates"]
 
