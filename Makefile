@@ -84,6 +84,6 @@ $(VENV_DOCS)/.stamp: pyproject.toml
 
 clean:
 	rm -rf $(VENV) $(VENV_MIN) $(VENV_DOCS) build dist *.egg-info .coverage htmlcov
-	rm -rf docs/_build docs/api.rst
+	rm -rf docs/_build docs/api
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
