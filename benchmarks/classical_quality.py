@@ -58,7 +58,7 @@ MODELS = {
     "PureSVD(random_state=0)": PureSVD(random_state=0),
     "NMFRecommender(random_state=0)": NMFRecommender(random_state=0),
     "BPRRecommender(random_state=0)": BPRRecommender(random_state=0),
-    "Item2Vec(random_state=0)": Item2Vec(random_state=0),
+    "Item2Vec()": Item2Vec(),
     "GloVeRecommender(random_state=0)": GloVeRecommender(random_state=0),
     "MultVAERecommender(random_state=0)": MultVAERecommender(random_state=0),
     "LightGCN(max_iter=100,random_state=0)": LightGCN(max_iter=100, random_state=0),
