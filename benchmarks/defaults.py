@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 from _data import add_data_option, amazon_games, latest_small, movielens_1m, random_split
-from scipy.stats import loguniform
+from scipy.stats import loguniform, uniform
 from sklearn.model_selection import ParameterSampler
 
 from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
@@ -48,7 +48,16 @@ NEIGHBORS = {
 MODELS = {
     "itemknn": (ItemKNN(), NEIGHBORS),
     "userknn": (UserKNN(), NEIGHBORS),
-    "ease": (EASE(), {"regularization": loguniform(1, 10_000)}),
+    "ease": (
+        EASE(),
+        {
+            "regularization": loguniform(1, 10_000),
+            "dropout": uniform(0, 0.7),
+            "max_self_weight": uniform(0, 0.7),
+            "popularity_exponent": uniform(0, 0.2),
+            "user_exponent": uniform(0, 1),
+        },
+    ),
     "sparse-ease": (
         SparseEASE(),
         {"regularization": loguniform(1, 10_000), "n_neighbors": LogInteger(30, 400)},

@@ -34,6 +34,9 @@ from sklearn_llmrec.model_selection import cold_item_split
 from sklearn_llmrec.sequence import LMRecommender
 from sklearn_llmrec.text import L3AE, BilinearContentRecommender, ContentColdStart, SentenceEncoder
 
+# EASE as published first.
+PLAIN = {"dropout": 0, "max_self_weight": 0, "user_exponent": 0, "value_exponent": 1}
+
 BASELINE = "text neighbours, centred"
 LANGUAGE_MODEL = "language model over codes"
 
@@ -70,7 +73,9 @@ def models(vectors, genres, epochs):
     ready = {"item_texts": vectors, "encoder": "passthrough"}
     rows: dict[str, BaseRecommender] = {"random": RandomRecommender(random_state=0)}
     if genres is not None:
-        rows["genre ridge on EASE"] = ContentColdStart(EASE(300.0), genres, encoder="passthrough")
+        rows["genre ridge on EASE"] = ContentColdStart(
+            EASE(300.0, **PLAIN), genres, encoder="passthrough"
+        )
     rows["text neighbours"] = TextEmbeddingRecommender(**ready, center=False)
     rows[BASELINE] = TextEmbeddingRecommender(**ready)
     rows["text neighbours, whitened"] = TextEmbeddingRecommender(**ready, whiten=True)
@@ -81,7 +86,7 @@ def models(vectors, genres, epochs):
         ),
         **ready,
     )
-    rows["text ridge on EASE"] = ContentColdStart(EASE(300.0), **ready)
+    rows["text ridge on EASE"] = ContentColdStart(EASE(300.0, **PLAIN), **ready)
     rows["L3AE"] = L3AE(**ready)
     rows["bilinear map of texts"] = BilinearContentRecommender(**ready)
     rows[LANGUAGE_MODEL] = LMRecommender(tokens="codes", **ready, max_iter=epochs, random_state=0)

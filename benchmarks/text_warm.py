@@ -25,6 +25,9 @@ from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
 from sklearn_llmrec.text import L3AE, ContentItemKNN, ContentUserKNN, SentenceEncoder
 
+# EASE as published first.
+PLAIN = {"dropout": 0, "max_self_weight": 0, "user_exponent": 0, "value_exponent": 1}
+
 PAIRS = [
     ("EASE", "L3AE"),
     ("ItemKNN, cosine", "ContentItemKNN"),
@@ -39,7 +42,7 @@ def candidates(vectors, chosen):
     pairs = ((150.0, 50.0), (150.0, 150.0), (100.0, 300.0), (300.0, 150.0))
     shares = (0.1, 0.3, 0.5) if chosen else (0.3,)
     return {
-        "EASE": [EASE(penalty) for penalty in eases],
+        "EASE": [EASE(penalty, **PLAIN) for penalty in eases],
         "L3AE": [
             L3AE(**ready, regularization=penalty, prior_strength=prior)
             for penalty, prior in (pairs if chosen else pairs[1:2])

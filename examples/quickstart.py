@@ -46,7 +46,7 @@ CANDIDATES = {
         UserKNN(n_jobs=N_JOBS),
         {"weighting": WEIGHTINGS, "model__n_neighbors": [100, 500]},
     ),
-    "EASE": (EASE(), {"weighting": WEIGHTINGS[:1], "model__regularization": [50.0, 200.0, 800.0]}),
+    "EASE": (EASE(), {"weighting": WEIGHTINGS[:1], "model__regularization": ["auto", 50.0, 200.0]}),
     "ALS": (
         ALSRecommender(n_components=32, random_state=0, n_jobs=N_JOBS),
         {"weighting": WEIGHTINGS[:2], "model__regularization": ["auto", 10.0, 30.0]},

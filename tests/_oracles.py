@@ -2,6 +2,13 @@
 
 import numpy as np
 
+from sklearn_llmrec.linear_model import EASE
+
+
+def plain_ease(regularization):
+    """Return EASE as published first: no weights of users or values, no dropout, no diagonal."""
+    return EASE(regularization, dropout=0, max_self_weight=0, user_exponent=0, value_exponent=1)
+
 
 def best(scores, k):
     """Return the k best columns of dense rows by a stable sort: -1 beside -inf."""

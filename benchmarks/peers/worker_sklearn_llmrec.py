@@ -13,7 +13,16 @@ JOBS = {
     "userknn": ("UserKNN", {}),
     "rp3beta": ("RP3beta", {}),
     "ease": ("EASE", {}),
-    "ease-500": ("EASE", {"regularization": 500.0}),
+    "ease-500": (
+        "EASE",
+        {
+            "regularization": 500.0,
+            "dropout": 0,
+            "max_self_weight": 0,
+            "user_exponent": 0,
+            "value_exponent": 1,
+        },
+    ),
     "slim": ("SLIM", {}),
     "als64": ("ALSRecommender", {"n_components": 64, "random_state": 0}),
     "bpr64": ("BPRRecommender", {"n_components": 64, "random_state": 0}),

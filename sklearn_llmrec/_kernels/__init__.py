@@ -3,7 +3,8 @@
 `topk_dense`, `topk_sparse`, `topk_product` and `topk_vectors` choose the best of dense scores, of stored entries, of
 products of sparse matrices, and of inner products of vectors. `best_of_sparse` and `fill_unknown` complete lists and
 scores by popularity. `RowSystems`, `elastic_nets` and `support_grams` solve regressions; `gram` and `dense_product`
-multiply; `means_of_nearest` averages votes. The loops themselves are in the modules ``_*_loops``, which import numba
+multiply; `means_of_nearest` averages votes; `pair_epoch`
+descends a loss over pairs. The loops themselves are in the modules ``_*_loops``, which import numba
 and are imported when first used.
 """
 
@@ -12,6 +13,7 @@ from sklearn_llmrec._kernels._by_norm import ByNorm
 from sklearn_llmrec._kernels._evidence import best_of_sparse, dense, fill_unknown
 from sklearn_llmrec._kernels._gram import ONE_THREAD_ABOVE, dense_product, fill_upper, gram
 from sklearn_llmrec._kernels._nearest import best_of_groups, topk_vectors, unit_rows
+from sklearn_llmrec._kernels._pairs import pair_epoch
 from sklearn_llmrec._kernels._product import as_rows, product_rows, topk_product
 from sklearn_llmrec._kernels._regressions import elastic_nets, support_grams
 from sklearn_llmrec._kernels._row_systems import CommonPart, RowSystems, columns_in_use
@@ -48,6 +50,7 @@ __all__ = [
     "model_csr",
     "normalize_columns",
     "normalize_rows",
+    "pair_epoch",
     "product_rows",
     "support_grams",
     "topk_dense",
@@ -61,7 +64,12 @@ __all__ = [
 
 def compile_all() -> list[str]:
     """Compile every loop for float32 and float64, and return their names; a cached one is only loaded."""
-    from sklearn_llmrec._kernels import _solver_loops, _support_loops, _topk_loops  # noqa: F401
+    from sklearn_llmrec._kernels import (  # noqa: F401
+        _pair_loops,
+        _solver_loops,
+        _support_loops,
+        _topk_loops,
+    )
     from sklearn_llmrec._kernels._compile import KERNELS
 
     return [loop.compile() for loop in KERNELS]

@@ -1,20 +1,25 @@
-"""BPR: factors that order pairs of items, on implicit's kernel."""
+"""BPR: factors that order pairs of items."""
 
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from implicit.cpu.bpr import BayesianPersonalizedRanking
 from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec._kernels import CommonPart, RowSystems, columns_in_use, entry_rows
+from sklearn_llmrec._kernels import (
+    CommonPart,
+    RowSystems,
+    columns_in_use,
+    entry_rows,
+    pair_epoch,
+)
 from sklearn_llmrec.base import Tags
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin
 from sklearn_llmrec.decomposition._factors import FactorRecommender
-from sklearn_llmrec.utils import Interval
+from sklearn_llmrec.utils import Interval, iterations, tell
 
 
 class BPRRecommender(ContinuedFitMixin, FactorRecommender):
@@ -33,7 +38,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
        \; 2 \sum_{i \in x} (q_i - \bar q),
 
     with n the length of the row and :math:`\bar q` and C the mean and covariance of the item factors.
-    It orders better than the factors that the gradients left, because the kernel draws j as often as
+    It orders better than the factors that the gradients left, because the gradients draw j as often as
     it is chosen, which plays popularity down.
 
     Parameters
@@ -41,12 +46,12 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     n_components : int, default=64
         Number of factors.
     learning_rate : float, default=0.05
-        Step of the gradients.
+        Step of the gradients in the first epoch; it falls to zero linearly over the epochs of a fit.
     regularization : float, default=0.01
         The L2 penalty :math:`\lambda`, per pair.
     user_regularization : float, default=0.1
         The L2 penalty :math:`\mu` of the fold-in, per item of the row.
-    max_iter : int, default=10
+    max_iter : int, default=30
         Epochs.
     warm_start : bool, default=False
         Whether `fit` goes on from the item factors and biases of the last fit, for `max_iter` more epochs over the
@@ -54,7 +59,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     random_state : int, RandomState instance or None, default=None
         Initial factors and the pairs drawn. Equal seeds give bit-equal factors.
     verbose : bool, default=False
-        Whether to show a progress bar.
+        Whether to print every epoch.
 
     Attributes
     ----------
@@ -75,8 +80,10 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
 
     Notes
     -----
-    An epoch is O(nnz n_components) on one thread, without which no seed would fix the result. Values
-    of X are ignored, only which items a row holds counts. Negative values are refused: a dislike is
+    An epoch draws as many pairs as there are interactions, in O(nnz n_components) on one thread, without which no seed
+    would fix the result. It goes through the users in random order, in windows of some 4,096 interactions that fit in
+    the cache of a processor; a window draws from its own interactions with replacement. Factors are learned in
+    float32. Values of X are ignored, only which items a row holds counts. Negative values are refused: a dislike is
     no interaction.
 
     References
@@ -114,7 +121,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         learning_rate: float = 0.05,
         regularization: float = 0.01,
         user_regularization: float = 0.1,
-        max_iter: int = 10,
+        max_iter: int = 30,
         warm_start: bool = False,
         random_state: int | RandomState | None = None,
         verbose: bool | int = False,
@@ -133,28 +140,36 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     ) -> None:
         self._known_rows_ = self._by_norm_ = None  # of an earlier fit
         # What `kept` asks for the kernel does by itself: it draws no item that nobody in X has.
-        kernel = BayesianPersonalizedRanking(
-            factors=self.n_components,
-            learning_rate=self.learning_rate,
-            regularization=self.regularization,
-            iterations=self.max_iter,
-            num_threads=1,
-            random_state=check_random_state(self.random_state).randint(2**31 - 1),
-        )
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        P: NDArray[np.float32]
         if go_on:
-            # The kernel holds biases as one more factor, of which every user has one.
-            items = np.column_stack([self.components_.T, np.asarray(self.item_bias_)])
-            kernel.item_factors = np.ascontiguousarray(items, dtype=np.float32)
-            users = self._fold_in(X).astype(np.float32)
-            kernel.user_factors = np.column_stack([users, np.ones(len(users), dtype=np.float32)])
-        # The kernel reads csr matrices only, of writable float32 values and 32-bit indices.
-        data = X.data.astype(np.float32)
-        given = sp.csr_matrix((data, X.indices, X.indptr), shape=X.shape, copy=True)
-        kernel.fit(given, show_progress=bool(self.verbose))
-        factors = kernel.item_factors.astype(X.dtype)
-        self.components_ = np.ascontiguousarray(factors[:, :-1]).T
-        self.item_bias_ = factors[:, -1].copy()
-        self.n_iter_ = self.max_iter
+            P = self._fold_in(X).astype(np.float32, order="C")
+            Q = np.array(self.components_.T, dtype=np.float32, order="C")
+            bias = np.array(self.item_bias_, dtype=np.float32)
+        else:
+            P, Q = (
+                (rng.random((n, self.n_components), dtype=np.float32) - np.float32(0.5))
+                / np.float32(self.n_components)
+                for n in X.shape
+            )
+            bias = np.zeros(X.shape[1], dtype=np.float32)
+
+        def fitted() -> dict[str, Any]:
+            learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
+            now = BPRRecommender(self.n_components, user_regularization=self.user_regularization)
+            now.components_, now.item_bias_ = Q.T.astype(X.dtype), bias.astype(X.dtype)
+            now._prepare_fold_in()
+            return learned | {
+                name: value for name, value in vars(now).items() if name.endswith("_")
+            }
+
+        for epoch in iterations(self, self.max_iter, X=X, fitted=fitted):
+            self.n_iter_ = epoch + 1
+            rate = self.learning_rate * (1 - epoch / self.max_iter)
+            pair_epoch(X, P, Q, bias, rate, self.regularization, rng)
+            tell(self, f"epoch {epoch + 1} of {self.max_iter}")
+        self.components_ = Q.T.astype(X.dtype)
+        self.item_bias_ = bias.astype(X.dtype)
         self._remember(X)
 
     def _prepare_fold_in(self) -> None:

@@ -55,14 +55,14 @@ class L3AE(ContentMixin, BaseRecommender):
     Parameters
     ----------
     item_texts : sequence of str, str, or table, default=None
-        What is known of the items; see `TextEmbeddingRecommender`. Without any this is `EASE`, with
+        What is known of the items; see `TextEmbeddingRecommender`. Without any this is plain `EASE`, with
         a warning.
     encoder : transformer, str or path, default=None
         From texts to vectors; see `TextEmbeddingRecommender`.
     regularization : float, default=250.0
         The L2 penalty :math:`\lambda`.
     prior_strength : float, default=250.0
-        How strongly weights are drawn to the prior, :math:`\kappa`. Zero gives `EASE`.
+        How strongly weights are drawn to the prior, :math:`\kappa`. Zero gives plain `EASE`.
     text_regularization : float, default=10.0
         The L2 penalty between item vectors (of unit length).
     center : bool, default=True

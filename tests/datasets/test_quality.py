@@ -3,6 +3,7 @@
 import pytest
 
 from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
+from sklearn_llmrec.decomposition import BPRRecommender
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import ndcg_at_k
 
@@ -27,6 +28,7 @@ def split():
     [
         (PLAIN_EASE, 0.4329),
         (EASE(), 0.444),
+        (BPRRecommender(random_state=0), 0.375),
         (ItemKNN(n_jobs=2), 0.385),
         (UserKNN(n_jobs=2), 0.385),
         (ALSRecommender(random_state=0, n_jobs=2), 0.42),
