@@ -129,8 +129,8 @@ def main():
     grid = {"half_life": HALF_LIVES[1:], "exponent": [0.5, 1.0]}
     models["EASE, trend"] = tune("trend", trend, grid, fit, validation)
     # The vote with the same trend for customers with a history, recent popularity for new ones.
-    known = clone(models["EASE, trend"]).set_params(estimator=models["vote"])
-    models["blend"] = FallbackRecommender([("known", known), ("new", recent)])
+    vote_with_trend = clone(models["EASE, trend"]).set_params(estimator=models["vote"])
+    models["blend"] = FallbackRecommender([("known", vote_with_trend), ("new", recent)])
 
     print(
         "\nOn what came after the cut (mean over customers, 95 % bootstrap intervals):", flush=True
