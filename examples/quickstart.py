@@ -128,11 +128,9 @@ def main():
     trend = TrendReranker(models["EASE"], half_life=DAY)
     grid = {"half_life": HALF_LIVES[1:], "exponent": [0.5, 1.0]}
     models["EASE, trend"] = tune("trend", trend, grid, fit, validation)
-    # The vote with the trend for customers with a history, recent popularity for new ones.
-    known = TrendReranker(models["vote"], half_life=DAY)
-    blend = FallbackRecommender([("known", known), ("new", recent)])
-    grid = {f"known__{key}": values for key, values in grid.items()}
-    models["blend"] = tune("blend", blend, grid, fit, validation)
+    # The vote with the same trend for customers with a history, recent popularity for new ones.
+    vote_with_trend = clone(models["EASE, trend"]).set_params(estimator=models["vote"])
+    models["blend"] = FallbackRecommender([("known", vote_with_trend), ("new", recent)])
 
     print(
         "\nOn what came after the cut (mean over customers, 95 % bootstrap intervals):", flush=True

@@ -38,7 +38,8 @@ class TrendReranker(BaseReranker):
         Where times are read from: the timestamps of an `Interactions`, or the values of a matrix that holds times
         instead of weights. Ratings and counts are not times.
     n_candidates : int, default=100
-        How many items of the base are reordered; all others follow in the order of the base.
+        How many items of the base are reordered; all others follow in the order of the base. With an `exponent` near 1
+        items may have to rise from far below: try 1000, which costs more time.
     exclude_seen : bool, default=True
         Whether items of the row itself are left out of the candidates; False for where people buy again.
 

@@ -96,6 +96,8 @@ class RecencyDecayTransformer(InteractionTransformer):
         self.half_life_ = float(np.median(past)) if len(past) else 1.0
 
     def _values(self, X: Any) -> NDArray[Any]:
+        if not len(X.data):  # rows without history need no times
+            return np.zeros(0)
         decay = np.exp2(-self._ages(X, self._times(X)) / self.half_life_)
         return decay if self.order == "values" else decay * X.data
 

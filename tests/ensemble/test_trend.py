@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
-from sklearn_llmrec import EASE, Interactions, PopularityRecommender, TrendReranker, recommend
+from sklearn_llmrec import (
+    EASE,
+    Interactions,
+    PopularityRecommender,
+    RecencyDecayTransformer,
+    TrendReranker,
+    recommend,
+)
 from sklearn_llmrec.base import BaseRecommender
 
 
@@ -73,3 +82,17 @@ def test_times_are_needed_at_fit_only(X):
         TrendReranker(EASE(), half_life=100).fit(sp.csr_array(X))
     model = TrendReranker(EASE(), half_life=1e-3).fit(X)  # factors underflow
     assert_array_equal(recommend(model, sp.csr_array(X), 5)[0], model.recommend(X, 5)[0])
+
+
+def test_a_base_whose_pipeline_reads_times_is_reranked_too(X):
+    base = make_pipeline(RecencyDecayTransformer(200), EASE(20.0))
+    model = TrendReranker(base, half_life=100).fit(X)
+    nobody = np.zeros((1, 40))
+    assert_array_equal(
+        model.recommend(nobody, 40)[0], model.recommend(sp.csr_array((1, 40)), 40)[0]
+    )
+    lists = model.recommend(X, 5)[0]
+    fitted = clone(base).fit(X)
+    expected = TrendReranker(base, half_life=100, n_candidates=5).fit(X).recommend(X, 5)[0]
+    assert_array_equal(np.sort(expected), np.sort(recommend(fitted, X, 5)[0]))
+    assert (lists != recommend(fitted, X, 5)[0]).any()
