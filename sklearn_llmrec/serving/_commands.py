@@ -26,7 +26,7 @@ from sklearn_llmrec.persistence import Bundle, load, save
 from sklearn_llmrec.serving._keys import KEYS_VARIABLE, Keys, new_key
 from sklearn_llmrec.serving._log_files import read_log, write_table
 from sklearn_llmrec.serving._settings import Settings
-from sklearn_llmrec.serving._update import update
+from sklearn_llmrec.serving._update import ids_of, update
 from sklearn_llmrec.utils import id_positions, require
 
 #: Holds the settings of a server for its worker processes.
@@ -103,7 +103,7 @@ def _histories_of(bundle: Bundle, later: Interactions) -> Interactions:
     if bundle.histories is None:
         raise ValueError("The bundle has no histories: what its users had is unknown.")
     known = bundle.histories
-    rows = id_positions(known.user_ids, later.user_ids, "the bundle has", "the log has")
+    rows = id_positions(ids_of(known, 0), ids_of(later, 0), "the bundle has", "the log has")
     found = known[np.maximum(rows, 0)]
     kept = np.repeat(rows >= 0, np.diff(found.indptr))
     indptr = np.zeros(len(rows) + 1, dtype=np.int64)
