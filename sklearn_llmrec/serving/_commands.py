@@ -31,6 +31,7 @@ from sklearn_llmrec.utils import id_positions, require
 
 #: Holds the settings of a server for its worker processes.
 SERVER_VARIABLE = "SKLEARN_LLMREC_SERVER"
+_PROTOCOL = "sklearn_llmrec.serving._protocol:PatientProtocol"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _USERS_AT_ONCE = 8192
 
@@ -189,7 +190,8 @@ def serve(options: Namespace) -> int:
         uvicorn.run(
             "sklearn_llmrec.serving._commands:app_of_environment",
             factory=True,
-            http=_protocol(),
+            # By name, so that worker processes import it once they answer their supervisor.
+            http=_PROTOCOL if find_spec("httptools") else "auto",
             host=options.host,
             port=options.port,
             workers=options.workers,
@@ -198,17 +200,9 @@ def serve(options: Namespace) -> int:
             server_header=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=30,
+            timeout_worker_healthcheck=60,
         )
     return 0
-
-
-def _protocol() -> Any:
-    """Return the class that reads HTTP; uvicorn's choice where httptools is not installed."""
-    if find_spec("httptools") is None:
-        return "auto"
-    from sklearn_llmrec.serving._protocol import PatientProtocol
-
-    return PatientProtocol
 
 
 def app_of_environment() -> Any:
