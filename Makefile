@@ -5,6 +5,7 @@
 #   make test-min     the tests at the lowest supported versions, in .venv-min
 #   make fuzz         thousands of generated inputs per estimator against oracles; takes hours
 #   make lint         ruff, and the layers of the package
+#   make container-steps   what docker/Dockerfile does, in a clean environment without Docker
 #   make docs         the pages and the API reference, as HTML in docs/_build/html
 #   make clean        remove environments, caches and builds
 
@@ -25,7 +26,7 @@ SETTINGS = pyproject.toml constraints.txt
 
 FUZZ_ARGS ?=
 
-.PHONY: quickstart test test-slow test-min fuzz lint format types docs clean
+.PHONY: container-steps quickstart test test-slow test-min fuzz lint format types docs clean
 
 quickstart: $(VENV)/.stamp-quickstart
 	$(BIN)/python examples/quickstart.py
@@ -54,6 +55,9 @@ format: $(VENV)/.stamp-test
 
 types: $(VENV)/.stamp-test
 	$(BIN)/mypy
+
+container-steps:
+	folder=$$(mktemp -d) && PYTHON=$(PYTHON) tools/container_steps.sh $$folder && rm -rf $$folder
 
 docs: $(VENV_DOCS)/.stamp
 	$(VENV_DOCS)/bin/sphinx-build -W --keep-going -q docs docs/_build/html

@@ -76,7 +76,7 @@ class ServerProcess:
         command = [sys.executable, "-m", "sklearn_llmrec", "serve", str(bundle)]
         self.command = [*command, "--port", str(self.port), *map(str, options)]
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **(env or {})}
-        self.before = before
+        self.before, self.clients = before, []
         # A file, not a pipe: a pipe that nobody reads would stop the server.
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
 
@@ -91,15 +91,15 @@ class ServerProcess:
         )
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
+            client = Client(self.port, timeout=5)
             try:
-                client = Client(self.port, timeout=5)
-                status, _ = client("GET", "/health/live")
-                client.close()
-                if status == 200:
+                if client("GET", "/health/live")[0] == 200:
                     return
             except (OSError, http.client.HTTPException):
                 if self.process.poll() is not None:
                     break
+            finally:
+                client.close()
             time.sleep(0.1)
         raise AssertionError(f"the server did not start: {self.logged()}")
 
@@ -114,10 +114,13 @@ class ServerProcess:
         self.process.wait()
 
     def client(self, **options):
-        """Return a client."""
-        return Client(self.port, **options)
+        """Return a client, which is closed with the server."""
+        self.clients.append(Client(self.port, **options))
+        return self.clients[-1]
 
     def __exit__(self, *_):
+        for client in self.clients:
+            client.close()
         if self.process.poll() is None:
             self.process.terminate()
             try:

@@ -26,7 +26,7 @@ from sklearn_llmrec.serving._answers import (
 from sklearn_llmrec.serving._batching import Batcher
 from sklearn_llmrec.serving._errors import Refused
 from sklearn_llmrec.serving._feedback import Feedback
-from sklearn_llmrec.serving._http import Door, Endpoint, Endpoints
+from sklearn_llmrec.serving._http import Answer, Door, Endpoint, Endpoints
 from sklearn_llmrec.serving._keys import Keys
 from sklearn_llmrec.serving._logs import log
 from sklearn_llmrec.serving._metrics import Metrics
@@ -117,7 +117,7 @@ class Server:
 
     def endpoints(self) -> dict[str, Endpoint]:
         """Return the endpoints that take JSON, by path."""
-        answers = {
+        answers: dict[str, tuple[str, Answer]] = {
             "/v1/recommend": ("read", self.recommend),
             "/v1/similar": ("read", self.similar),
             "/v1/explain": ("read", self.explain),

@@ -26,11 +26,12 @@ from sklearn_llmrec.persistence import Bundle, load, save
 from sklearn_llmrec.serving._keys import KEYS_VARIABLE, Keys, new_key
 from sklearn_llmrec.serving._log_files import read_log, write_table
 from sklearn_llmrec.serving._settings import Settings
-from sklearn_llmrec.serving._update import update
+from sklearn_llmrec.serving._update import ids_of, update
 from sklearn_llmrec.utils import id_positions, require
 
 #: Holds the settings of a server for its worker processes.
 SERVER_VARIABLE = "SKLEARN_LLMREC_SERVER"
+_PROTOCOL = "sklearn_llmrec.serving._protocol:PatientProtocol"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _USERS_AT_ONCE = 8192
 
@@ -103,7 +104,7 @@ def _histories_of(bundle: Bundle, later: Interactions) -> Interactions:
     if bundle.histories is None:
         raise ValueError("The bundle has no histories: what its users had is unknown.")
     known = bundle.histories
-    rows = id_positions(known.user_ids, later.user_ids, "the bundle has", "the log has")
+    rows = id_positions(ids_of(known, 0), ids_of(later, 0), "the bundle has", "the log has")
     found = known[np.maximum(rows, 0)]
     kept = np.repeat(rows >= 0, np.diff(found.indptr))
     indptr = np.zeros(len(rows) + 1, dtype=np.int64)
@@ -189,7 +190,8 @@ def serve(options: Namespace) -> int:
         uvicorn.run(
             "sklearn_llmrec.serving._commands:app_of_environment",
             factory=True,
-            http=_protocol(),
+            # By name, so that worker processes import it once they answer their supervisor.
+            http=_PROTOCOL if find_spec("httptools") else "auto",
             host=options.host,
             port=options.port,
             workers=options.workers,
@@ -198,17 +200,9 @@ def serve(options: Namespace) -> int:
             server_header=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=30,
+            timeout_worker_healthcheck=60,
         )
     return 0
-
-
-def _protocol() -> Any:
-    """Return the class that reads HTTP; uvicorn's choice where httptools is not installed."""
-    if find_spec("httptools") is None:
-        return "auto"
-    from sklearn_llmrec.serving._protocol import PatientProtocol
-
-    return PatientProtocol
 
 
 def app_of_environment() -> Any:

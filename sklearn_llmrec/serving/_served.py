@@ -210,8 +210,9 @@ class ServedModel:
         if self.bandit is None:
             return np.ones(lists.items.shape)
         X = self._before_last_step(lists.X)
-        limits = {"seen": lists.seen, "candidates": lists.candidates}
-        return self.bandit.propensities(X, lists.items, **limits)
+        return self.bandit.propensities(
+            X, lists.items, seen=lists.seen, candidates=lists.candidates
+        )
 
     def similar(self, items: list[Any], k: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """Return the columns most similar to items of the catalogue, with similarities."""

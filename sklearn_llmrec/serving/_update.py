@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from sklearn_llmrec.base import last_step, recommend
@@ -128,7 +129,7 @@ def update(
     if method not in ("auto", "refit", "partial_fit"):
         raise ValueError(f"method must be 'auto', 'refit' or 'partial_fit'; got {method!r}.")
     found = signature(Path(bundle))
-    old = load(bundle, trusted=trusted)
+    old = load(Path(bundle), trusted=trusted)
     if old.histories is None:
         raise ValueError(
             "The bundle has no histories, to which the new events could be added: save it with histories=True."
@@ -142,8 +143,8 @@ def update(
         X_new, n_events, n_left_out = events_matrix(
             (event for _, event in store.events_after(before, upto)),
             event_weights=event_weights,
-            users_are_text=is_text(X_old.user_ids),
-            items_are_text=is_text(X_old.item_ids),
+            users_are_text=is_text(ids_of(X_old, 0)),
+            items_are_text=is_text(ids_of(X_old, 1)),
         )
         state = {"store": store.store_id, "position": upto}
     finally:
@@ -154,7 +155,7 @@ def update(
     X = joined(X_old, X_new, item_features)
     n_new = (X.shape[0] - X_old.shape[0], X.shape[1] - X_old.shape[1])
     chosen = _method(old.estimator, method, n_new == (X_new.shape[0], 0))
-    metrics = _measured(old, X, X_new, chosen) if measure else {}
+    metrics = _measured(old, X_old, X, X_new, chosen) if measure else {}
     counts = (n_events, n_left_out, *n_new)
     gain = metrics["new"]["ndcg@10"] - metrics["old"]["ndcg@10"] if metrics else 0.0
     if tolerance is not None and gain < -tolerance:
@@ -166,6 +167,14 @@ def update(
     path = publish(model, X, Path(out or bundle), figures, expected=found if out is None else None)
     version = load(path, trusted=trusted).version
     return Update(path, version, old.version, *counts, chosen, metrics, None)
+
+
+def ids_of(X: Interactions, axis: int) -> NDArray[Any]:
+    """Return the ids of the rows or columns of a matrix that has them."""
+    ids = (X.user_ids, X.item_ids)[axis]
+    if ids is None:
+        raise ValueError(f"The matrix has no ids of its {('rows', 'columns')[axis]}.")
+    return ids
 
 
 # -- the matrix and the model ------------------------------------------------------------------------
@@ -200,7 +209,7 @@ def _method(estimator: Any, asked: str, only_new_rows: bool) -> str:
 def fitted_on(estimator: Any, X: Interactions, X_new: Interactions, method: str) -> Any:
     """Return the model of all histories; the given one stays as it is."""
     if method == "partial_fit":
-        rows = X[X.user_rows(X_new.user_ids)]
+        rows = X[X.user_rows(ids_of(X_new, 0))]
         return copy.deepcopy(estimator).partial_fit(rows)
     return clone(getattr(estimator, "best_estimator_", estimator)).fit(X)
 
@@ -213,7 +222,7 @@ def _replay(
     if not isinstance(bandit, BanditReranker):
         return
     log = logged_choices(feedback, event_weights=event_weights)
-    column_of = {item: column for column, item in enumerate(X.item_ids.tolist())}
+    column_of = {item: column for column, item in enumerate(ids_of(X, 1).tolist())}
     columns = np.array([column_of.get(item, -1) for item in log["items"]], dtype=np.int64)
     known = columns >= 0
     if not known.any():
@@ -228,10 +237,10 @@ def _replay(
 
 
 def _measured(
-    old: Bundle, X: Interactions, X_new: Interactions, method: str
+    old: Bundle, X_old: Interactions, X: Interactions, X_new: Interactions, method: str
 ) -> dict[str, dict[str, float]]:
     """Return figures of the old model and of a new one on the same held-out new interactions."""
-    visible, y = held_out(X, old.histories)
+    visible, y = held_out(X, X_old)
     if not y.nnz:
         return {}
     rows = np.flatnonzero(np.diff(y.indptr))
@@ -243,7 +252,9 @@ def _measured(
         k = min(10, own.shape[1])
         lists, _ = recommend(model, own, k)
         if name == "old":
-            places = id_positions(X.item_ids, old.item_ids, "the new catalogue has", "the old has")
+            places = id_positions(
+                ids_of(X, 1), ids_of(X_old, 1), "the new catalogue has", "the old has"
+            )
             lists = np.where(lists < 0, -1, places[np.maximum(lists, 0)])
         found = ranking_metrics(targets, lists, _METRICS, seen=seen)
         figures[name] = {label: round(float(value), 6) for label, value in found.items()}

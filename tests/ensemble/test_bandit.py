@@ -156,3 +156,45 @@ def test_what_is_learned_costs_less_than_chance():
     assert thompson[-1] < 0.6 * uniform[-1]
     # It flattens: the last quarter costs less than the first.
     assert thompson[-1] - thompson[-11] < 0.7 * thompson[9]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_propensities_are_frequencies_over_seeds(X, feedback, policy):
+    """The first place by counting; later places of epsilon-greedy given the items before them."""
+    model = bandit(policy, epsilon=0.4, n_candidates=5, prior_strength=5.0).fit(X)
+    model.partial_fit(*feedback)
+    row, seeds = X[[3]], 600
+    lists = []
+    for seed in range(seeds):
+        model.seed_ = seed
+        lists.append(model.recommend(row, 5)[0][0])
+    lists = np.array(lists)
+    for one in np.unique(lists, axis=0)[:20]:
+        chances = model.propensities(row, one[None, :])[0]
+        for place in range(3):
+            same = np.ones(seeds, dtype=bool)
+            if policy == "epsilon_greedy":
+                same = (lists[:, :place] == one[:place]).all(axis=1)
+            share = np.mean(lists[same, place] == one[place])
+            noise = np.sqrt(0.25 / same.sum())
+            assert abs(chances[place] - share) < 4 * noise + 1 / 2000
+    assert_array_equal(model.propensities(row, np.array([[39, -1]]))[0][1:], [1.0])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_propensities_of_the_first_place_sum_to_1(X, feedback, policy):
+    model = bandit(policy, epsilon=0.4, n_candidates=6).fit(X).partial_fit(*feedback)
+    pool = EASE().fit(X).recommend(X[[3]], 6)[0][0]
+    forbidden = sp.csr_array((np.ones(2, bool), ([0, 0], pool[:2])), shape=(1, 40))
+    for options, allowed in (
+        ({}, pool),
+        ({"seen": forbidden}, pool[2:]),
+        ({"candidates": forbidden}, pool[:2]),
+    ):
+        chances = [
+            model.propensities(X[[3]], np.array([[item]]), **options)[0, 0] for item in allowed
+        ]
+        if policy == "ucb":
+            assert chances == [1.0] * len(allowed)  # it shows one of them for sure
+        else:
+            assert sum(chances) == pytest.approx(1.0, abs=1e-9)

@@ -41,9 +41,11 @@ def test_generated_requests_do_not_break_the_server(tmp_path, n_requests):
                     derandomize=True,
                 )
                 def ask(case):
-                    answer = client.request(
-                        **case.as_transport_kwargs(base_url="http://testserver")
-                    )
+                    request = case.as_transport_kwargs(base_url="http://testserver")
+                    request.pop("cookies", None)  # the endpoints have none
+                    if isinstance(request.get("data"), bytes):
+                        request["content"] = request.pop("data")
+                    answer = client.request(**request)
                     statuses.add(answer.status_code)
                     assert answer.status_code < 500 or answer.status_code == 503, answer.text
                     if answer.status_code >= 400 and answer.status_code != 404:

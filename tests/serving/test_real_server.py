@@ -1,5 +1,6 @@
 """A real server in a process of its own: crashes, full disks, lost databases, swaps under load, rude clients."""
 
+import http.client
 import itertools
 import json
 import os
@@ -26,18 +27,15 @@ def bundle(tmp_path_factory):
 
 def send_events(port, worker, numbers, acknowledged, stop):
     """Send events until `stop`, each again until it is acknowledged, through crashes of the server."""
-    client = None
+    client = Client(port, timeout=30)
     for first in numbers:
         ids = [f"w{worker}-{first + n}" for n in range(5)]
         events = [{"event_id": one, "user": f"u{worker}", "item": "i01", "time": 1} for one in ids]
         while not stop.is_set():
             try:
-                client = client or Client(port, timeout=30)
                 status, answer = client.post("/v1/feedback", {"events": events})
-            except (OSError, json.JSONDecodeError, Exception) as error:
-                if not isinstance(error, OSError) and "http" not in type(error).__module__:
-                    raise
-                client = None
+            except (OSError, http.client.HTTPException):
+                client.close()
                 time.sleep(0.05)
                 continue
             if status == 200:
@@ -46,7 +44,8 @@ def send_events(port, worker, numbers, acknowledged, stop):
             assert status == 503, answer
             time.sleep(0.05)
         if stop.is_set():
-            return
+            break
+    client.close()
 
 
 def crash_and_count(bundle, url, n_events, n_kills, n_clients=8):
@@ -100,12 +99,7 @@ def limit_files():
 
 def test_a_full_disk_is_503_and_loses_nothing(bundle, tmp_path):
     url, written = str(tmp_path / "f.db"), []
-    env = (
-        {"NUMBA_CACHE_DIR": os.environ.get("NUMBA_CACHE_DIR", "")}
-        if "NUMBA_CACHE_DIR" in os.environ
-        else {}
-    )
-    with ServerProcess(bundle, "--feedback", url, before=limit_files, env=env) as server:
+    with ServerProcess(bundle, "--feedback", url, before=limit_files) as server:
         client, status = server.client(), 200
         for number in range(200):
             ids = [f"e{number}-{n}" for n in range(50)]
@@ -140,7 +134,7 @@ def test_a_lost_postgresql_is_503_until_it_is_back(bundle, postgres, new_databas
             assert client.post("/v1/recommend", {"user": "u001"})[0] == 200
         finally:
             postgres.start()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while client.post("/v1/feedback", {"events": [lost]})[0] != 200:
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -187,6 +181,7 @@ def test_20_swaps_under_load(tmp_path):
             seen.add(answer["version"])
             if answer["items"] != items or not np.allclose(answer["scores"], scores, rtol=1e-5):
                 failed.append(answer)
+        client.close()
 
     with ServerProcess(path, "--watch", "0.05") as server:
         threads = [threading.Thread(target=ask, args=(server.port,)) for _ in range(8)]
