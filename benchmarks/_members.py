@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import make_pipeline
 
 from sklearn_llmrec import recommend
+from sklearn_llmrec.base import last_step
 from sklearn_llmrec.preprocessing import BinarizeTransformer
 
 
@@ -34,6 +35,10 @@ class Remembered(BaseEstimator):
 
     def predict(self, X):
         return self.fitted_.predict(X)
+
+    def __sklearn_tags__(self):
+        # A vote reads from the tags of its members what to hide: the latest events where one needs order.
+        return last_step(self.estimator).__sklearn_tags__()
 
     def recommend(self, X, k=10, **rest):
         return recommend(self.fitted_, X, k, **rest)
