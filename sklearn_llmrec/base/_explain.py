@@ -64,8 +64,8 @@ class ExplainMixin:
         """What each item of each row adds to the score of the row's item."""
         raise NotImplementedError
 
-    @check_arguments
     @on_one_state
+    @check_arguments
     def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
         """What each item of the history adds to the score of a recommended item.
 

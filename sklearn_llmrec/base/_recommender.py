@@ -164,8 +164,8 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         end_fit(self, X, y)
         return self
 
-    @check_arguments
     @on_one_state
+    @check_arguments
     def predict(self, X: Any) -> NDArray[Any]:
         """Scores of all items for every row, seen items included.
 
@@ -202,8 +202,8 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             scores[rows] = self._scored(X[rows]).values
         return scores
 
-    @check_arguments
     @on_one_state
+    @check_arguments
     def recommend(
         self,
         X: Any,

@@ -45,8 +45,8 @@ class SimilarItemsMixin:
         """Similarity of some items to all, as a dense block; 0 says that nothing is known."""
         raise NotImplementedError
 
-    @check_arguments
     @on_one_state
+    @check_arguments
     def similar_items(
         self, items: ArrayLike, k: int = 10, *, ids: bool = False
     ) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -77,8 +77,8 @@ class FactorRecommender(
         return similarities
 
     @available_if(lambda self: self._remembers_rows)
-    @check_arguments
     @on_one_state
+    @check_arguments
     def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """The k users of the last fit (or `partial_fit`) whose factors have the highest cosine to those of each row.
 

@@ -180,8 +180,8 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
             n_threads=threads_for(self.n_jobs, X.shape[0]),
         )
 
-    @check_arguments
     @on_one_state
+    @check_arguments
     def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
         """The k fitted users most similar to each row.
 

@@ -265,8 +265,8 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         P, starts = self._users(X)
         return topk_vectors(P, self.item_embeddings_, k, starts=starts, seen=seen)
 
-    @check_arguments
     @on_one_state
+    @check_arguments
     def recommend_text(
         self,
         queries: Sequence[str],
@@ -364,8 +364,8 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
             histories, V, self.item_texts_, self.n_interests, n_items, n_terms
         )
 
-    @check_arguments
     @on_one_state
+    @check_arguments
     def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
         """Which items of a history led to a recommendation.
 
