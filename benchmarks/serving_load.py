@@ -97,6 +97,7 @@ def main():
     _data.add_data_option(parser)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--models", nargs="+", help="names of models, by default all")
     parser.add_argument("--generated", action="store_true")
     parser.add_argument("--feedback", action="store_true")
     options = parser.parse_args()
@@ -108,6 +109,7 @@ def main():
         models = {"EASE": EASE(), **models}
     if options.feedback:
         models = {"ItemKNN": ItemKNN()}
+    models = {name: models[name] for name in options.models or models}
     print(f"{X.shape[0]} x {X.shape[1]}, {X.nnz} interactions")
     print(
         "| model | clients | endpoint | requests/s | p50 ms | p99 ms | CPU ms | failed | rate | p99 |"

@@ -37,6 +37,9 @@ from sklearn_llmrec.serving._store import FeedbackStore
 from sklearn_llmrec.serving._swap import CurrentModel
 from sklearn_llmrec.utils import package_version
 
+# Seconds for which a lone request may keep the event loop from others.
+_QUICK = 0.004
+
 
 class Server:
     """State and endpoints of one process.
@@ -75,6 +78,7 @@ class Server:
             timeout=settings.timeout,
             name="model",
             on_batch=self.metrics.batch.labels("model").observe,
+            quick=_QUICK,
         )
         self.metrics.waiting.labels("model").set_function(lambda: self._batcher.n_waiting)
 

@@ -2,7 +2,8 @@
 
 The event loop puts jobs into a queue. One thread takes all that wait, up to a limit, runs them in one call and hands
 the results back to the loop in one step. While it works, the next batch gathers: batches grow with the load and
-a lone job never waits for others.
+a lone job never waits for others. A lone job that takes a moment only may run in the event loop itself, since handing
+it to the thread and back costs as much as the job.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Batcher(Generic[Job]):
         Name of the thread.
     on_batch : callable, default=None
         Called with the number of jobs of every batch.
+    quick : float, default=0.0
+        A lone job runs in the event loop if such jobs took less than this, in seconds, on average; 0 for never.
     """
 
     def __init__(
@@ -54,8 +57,12 @@ class Batcher(Generic[Job]):
         timeout: float,
         name: str,
         on_batch: Callable[[int], None] | None = None,
+        quick: float = 0.0,
     ) -> None:
-        self._run, self._on_batch = run, on_batch
+        self._run, self._on_batch, self._quick = run, on_batch, quick
+        # Mean seconds of lone jobs, weighted towards the latest; the first ones run in the thread.
+        self._lone_seconds = float("inf")
+        self._gathered: list[tuple[Job, asyncio.Future[Any], float]] = []
         self._max_batch, self._max_queue, self._timeout = max_batch, max_queue, timeout
         self._queue: SimpleQueue[tuple[Job, asyncio.Future[Any], float] | None] = SimpleQueue()
         # Every future that waits, oldest first, with its deadline.
@@ -79,6 +86,7 @@ class Batcher(Generic[Job]):
     async def close(self) -> None:
         """Finish what waits, and stop the thread."""
         self._closed = True
+        self._flush()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         if self._sweep is not None:
@@ -95,12 +103,24 @@ class Batcher(Generic[Job]):
         if self._closed or len(self._waiting) + len(jobs) > self._max_queue or self._loop is None:
             raise QueueFull
         deadline, futures = monotonic() + self._timeout, []
+        if not self._gathered:
+            # After the other requests that arrived at the same time.
+            self._loop.call_soon(self._flush)
         for job in jobs:
             future = self._loop.create_future()
             self._waiting[future] = deadline
-            self._queue.put((job, future, deadline))
+            self._gathered.append((job, future, deadline))
             futures.append(future)
         return futures
+
+    def _flush(self) -> None:
+        """Run a lone quick job here, or hand all that gathered to the thread."""
+        gathered, self._gathered = self._gathered, []
+        if len(gathered) == 1 == len(self._waiting) and self._lone_seconds < self._quick:
+            self._deliver(self._answered(gathered))
+            return
+        for entry in gathered:
+            self._queue.put(entry)
 
     # -- in the event loop ---------------------------------------------------------------------------
 
@@ -152,8 +172,17 @@ class Batcher(Generic[Job]):
                 return
 
     def _answer(self, batch: list[tuple[Job, asyncio.Future[Any], float]]) -> None:
-        now = monotonic()
-        alive = [entry for entry in batch if entry[2] > now and not entry[1].cancelled()]
+        done, loop = self._answered(batch), self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._deliver, done)
+
+    # -- in either -----------------------------------------------------------------------------------
+
+    def _answered(
+        self, batch: list[tuple[Job, asyncio.Future[Any], float]]
+    ) -> list[tuple[asyncio.Future[Any], Any]]:
+        start = monotonic()
+        alive = [entry for entry in batch if entry[2] > start and not entry[1].cancelled()]
         results: Sequence[Any]
         try:
             results = self._run([job for job, _, _ in alive]) if alive else []
@@ -161,11 +190,11 @@ class Batcher(Generic[Job]):
             results = [error] * len(alive)
         if self._on_batch is not None and alive:
             self._on_batch(len(alive))
+        if len(alive) == 1:
+            seconds, mean = monotonic() - start, self._lone_seconds
+            self._lone_seconds = seconds if mean == float("inf") else 0.8 * mean + 0.2 * seconds
         done: list[tuple[asyncio.Future[Any], Any]] = [
             (future, result) for (_, future, _), result in zip(alive, results)
         ]
         answered = {future for future, _ in done}
-        done += [(future, TooLate()) for _, future, _ in batch if future not in answered]
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._deliver, done)
+        return done + [(future, TooLate()) for _, future, _ in batch if future not in answered]

@@ -39,6 +39,7 @@ def test_what_waits_is_answered_in_one_call():
 
     async def body(batcher):
         first = batcher.submit([0])
+        await asyncio.sleep(0)
         while batcher._queue.qsize():  # until the thread has taken it
             await asyncio.sleep(0.001)
         rest = batcher.submit(list(range(1, 12)))
@@ -120,6 +121,24 @@ def test_closing_finishes_what_was_accepted():
         return jobs
 
     assert run_with({"run": run, "max_batch": 3}, body) == list(range(16))
+
+
+def test_lone_quick_jobs_run_in_the_event_loop():
+    threads = []
+
+    def run(jobs):
+        threads.append((threading.current_thread() is threading.main_thread(), len(jobs)))
+        time.sleep(max(jobs))
+        return jobs
+
+    async def body(batcher):
+        for seconds in (0.0, 0.0, 0.5, 0.0):
+            await batcher.submit([seconds])[0]
+        await asyncio.gather(*batcher.submit([0.0]), *batcher.submit([0.0]))
+
+    run_with({"run": run, "quick": 0.09}, body)
+    # The first is measured in the thread; a slow one makes the next go there; two are a batch.
+    assert threads == [(False, 1), (True, 1), (True, 1), (False, 1), (False, 2)]
 
 
 # -- keys --------------------------------------------------------------------------------------------
