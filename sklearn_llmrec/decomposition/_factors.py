@@ -37,6 +37,8 @@ class FactorRecommender(
     _remembers_rows: ClassVar[bool] = True
     _known_rows_: KnownRows | None
     _by_norm_: ByNorm | None = None
+    # What `_derive` computes from the other attributes: a bundle leaves it out.
+    _derived: ClassVar[tuple[str, ...]] = ("_by_norm_",)
 
     def _prepare_fold_in(self) -> None:
         """Keep what `_fold_in` needs of the factors of all items, which a single row should not wait for."""
@@ -49,9 +51,14 @@ class FactorRecommender(
         """End a fit: prepare the fold-in, and keep the factors of the rows of X."""
         # One item after the other in memory: a row reads the factors of its own items only.
         self.components_ = np.asfortranarray(self.components_)
-        self._by_norm_ = ByNorm.of(self.components_.T)
+        self._derive()
         self._prepare_fold_in()
         self._known_rows_ = KnownRows(X, self._fold_in(X)) if self._remembers_rows else None
+
+    def _derive(self) -> None:
+        """Order the items by the lengths of their factors, where there are many."""
+        if "components_" in vars(self):
+            self._by_norm_ = ByNorm.of(self.components_.T)
 
     def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
         """Factors of rows, in the dtype of the model: looked up where the row is known, else folded in."""

@@ -21,10 +21,10 @@ from sklearn_llmrec.utils import (
     HasMethods,
     Interval,
     StrOptions,
+    built_aside,
     check_arguments,
     check_targets,
     require,
-    restored_on_error,
     row_chunks,
     rows_without_entries,
 )
@@ -202,7 +202,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         """Let the estimator learn from more rows, and bring the index up to date.
 
         An index over vectors that did not change is kept. New items are added to "hnsw"; every other change of the
-        vectors builds the index anew.
+        vectors builds the index anew. Columns are matched by id where the estimator matches them.
 
         Parameters
         ----------
@@ -220,21 +220,28 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         ValueError
             If the estimator refuses X. Both then are as they were before.
         """
-        with restored_on_error(self):
-            self._validate_params()
-            if first := not hasattr(self, "estimator_"):
-                self._check_member()
-                X = self._check_X(X, reset=True)
-                check_targets(y, X.shape)
-                self._index_ = None
-            # A copy learns: its arrays are replaced, not changed, so the model in use stays whole.
-            model = clone(self.estimator) if first else copy.copy(self.estimator_)
-            self.estimator_ = model.partial_fit(X, y)
-            for name in _OF_MEMBER:
-                if hasattr(model, name):
-                    setattr(self, name, getattr(model, name))
-            self._index_items(model._check_X(X, reset=False))
+        with built_aside(self) as changed:
+            changed._learn_part(X, y)
         return self
+
+    def _learn_part(self, X: Any, y: Any) -> None:
+        self._validate_params()
+        if first := not hasattr(self, "estimator_"):
+            self._check_member()
+            X = self._check_X(X, reset=True)
+            check_targets(y, X.shape)
+            self._index_ = None
+        # A copy learns: its arrays are replaced, not changed, so the model in use stays whole.
+        model = clone(self.estimator) if first else copy.copy(self.estimator_)
+        self.estimator_ = model.partial_fit(X, y)
+        for name in _OF_MEMBER:
+            if hasattr(model, name):
+                setattr(self, name, getattr(model, name))
+        X = X[:1]  # one row is enough to ask for the vectors
+        ids = getattr(model, "item_ids_", None)
+        if ids is not None and getattr(X, "item_ids", None) is not None:
+            X = X.with_items(ids)
+        self._index_items(model._check_X(X, reset=False))
 
     # -- scores and lists ---------------------------------------------------------------------------------------------
 

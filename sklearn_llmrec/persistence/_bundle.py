@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,7 @@ def save(
     ValueError
         If X does not fit the model, has no user ids that ``histories=True`` needs, or `dtype` is unknown.
     TypeError
-        If metrics are nothing that JSON knows.
+        If `path` is no path, or metrics are nothing that JSON knows.
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
 
@@ -172,6 +173,10 @@ def save(
     (ItemKNN(), ['cup', 'mug', 'tea'], {'ndcg@10': 0.5})
     """
     skops_io()
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            f"path must be a str or Path; got {path!r}. The path comes first: save(path, model)."
+        )
     path = Path(path)
     if dtype not in (None, "float16", "int8"):
         raise ValueError(f'dtype must be None, "float16" or "int8"; got {dtype!r}.')

@@ -3,6 +3,9 @@
 `detach` walks attributes, lists, tuples and dicts and replaces each array by an `ArrayRef`, each sparse matrix by a
 `SparseRef` and each table by a `TableRef`. What is left is small and is stored by skops. `attach` walks the loaded tree
 and puts the arrays back in place. Both leave objects alone that define their own way of being pickled.
+
+Attributes that a class lists in `_derived` are left out, and its method `_derive` computes them from the loaded ones:
+they would not fit to arrays that were stored in a smaller dtype.
 """
 
 from __future__ import annotations
@@ -152,8 +155,12 @@ def _detached(value: Any, found: Detached, owner: str, name: str) -> Any:
     if not _walks_into(value):
         return value
     kind: Any = type(value)
-    state = {key: detach(part, found, kind.__name__, key) for key, part in vars(value).items()}
-    if all(state[key] is part for key, part in vars(value).items()):
+    state = {
+        key: detach(part, found, kind.__name__, key)
+        for key, part in vars(value).items()
+        if key not in getattr(kind, "_derived", ())
+    }
+    if all(state.get(key, ...) is part for key, part in vars(value).items()):
         return value
     copied = kind.__new__(kind)
     copied.__dict__.update(state)
@@ -232,6 +239,8 @@ class _Attaching:
             for key, part in list(vars(value).items()):
                 value.__dict__[key] = self.attach(part)
             freeze(vars(value).get("item_ids_"))
+            if hasattr(type(value), "_derived"):
+                value._derive()
         return value
 
     def _matrix(self, ref: SparseRef) -> Any:

@@ -12,10 +12,12 @@ from sklearn_llmrec import (
     ALSRecommender,
     BPRRecommender,
     IndexedRecommender,
+    Interactions,
     Item2Vec,
     ItemKNN,
     PureSVD,
     recommend,
+    recommend_ids,
 )
 from sklearn_llmrec.base import InnerProductMixin
 from sklearn_llmrec.neighbors._vector_index import IndexSettings, VectorIndex, with_bias
@@ -210,6 +212,30 @@ def test_partial_fit_updates_the_member_and_the_index(index):
     state = dict(vars(model))
     with pytest.raises(ValueError, match="300"):
         model.partial_fit(X[:, :200])
+    assert vars(model) == state
+
+
+@pytest.mark.parametrize("index", KINDS)
+def test_new_ids_become_items_of_the_index(index):
+    rng = np.random.default_rng(0)
+    ids = np.array([f"item {column:03}" for column in range(330)])
+    X = Interactions((rng.random((150, 330)) < 0.05) * 1.0, item_ids=ids)
+    old, new = X[:100, :300], X[100:, 30:]  # the night lacks items too
+    assert new.item_ids[0] == "item 030"
+    als = ALSRecommender(4, max_iter=2, random_state=0)
+    model = IndexedRecommender(als, index=index, min_items=0, random_state=0).fit(old)
+    alone = clone(als).fit(old).partial_fit(new)
+    model.partial_fit(new)
+    assert model.item_ids_.tolist() == alone.item_ids_.tolist() == ids.tolist()
+    assert model.n_features_in_ == model._index_._index.ntotal == 330
+    assert model.recall(X) >= 0.98
+    histories = [["item 310", "item 320"], ["item 001"], [], ["unknown"]]
+    items = recommend_ids(model, histories, k=3)["item"]
+    assert items.tolist() == recommend_ids(alone, histories, k=3)["item"].tolist()
+    state = dict(vars(model))
+    other = Interactions(np.eye(2), item_ids=[1, 2])
+    with pytest.raises(ValueError, match="of two kinds"):
+        model.partial_fit(other)
     assert vars(model) == state
 
 

@@ -22,6 +22,7 @@ from sklearn_llmrec import (
     EASE,
     ALSRecommender,
     ContentItemKNN,
+    IndexedRecommender,
     Interactions,
     ItemKNN,
     PureSVD,
@@ -32,13 +33,19 @@ from sklearn_llmrec import (
     recommend,
     save,
 )
+from sklearn_llmrec._kernels import _by_norm
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.datasets import make_interactions
 from sklearn_llmrec.metrics import ranking_scorer
 from sklearn_llmrec.model_selection import SameRows, holdout_split
 from sklearn_llmrec.persistence import BundleError, _tables, _tree
 
+OF_INDEX = [
+    "sklearn_llmrec.neighbors._vector_index.IndexSettings",
+    "sklearn_llmrec.neighbors._vector_index.VectorIndex",
+]
 OF_TESTS = [
+    *OF_INDEX,
     "_instances.Backwards",
     "_instances.SharedLetters",
     "sklearn_llmrec.text._llm_reranker.LLMReranker",
@@ -57,8 +64,9 @@ def X():
 
 @pytest.fixture
 def every_array(monkeypatch):
-    """Write arrays of any size into files of their own, as larger models do."""
+    """Write arrays of any size into files of their own, and order items by length, as larger models do."""
     monkeypatch.setattr(_tree, "SMALL_BYTES", 0)
+    monkeypatch.setattr(_by_norm, "_LEAST_ITEMS", 2)
 
 
 def _fitted(model, X):
@@ -239,6 +247,27 @@ def test_one_array_is_stored_once(X, tmp_path, every_array):
     assert first.weights_.data is second.weights_.data
 
 
+def test_an_index_is_loaded_where_its_types_are_trusted(X, tmp_path):
+    pytest.importorskip("faiss")
+    als = ALSRecommender(4, max_iter=2, random_state=0)
+    model = IndexedRecommender(als, min_items=0).fit(X)
+    path = save(tmp_path / "b", model, X)
+    with pytest.raises(BundleError, match=r"not trusted: .*VectorIndex.*pass load\(path, trusted="):
+        load(path)
+    again = load(path, trusted=OF_INDEX).estimator
+    np.testing.assert_array_equal(again.recommend(X, 5)[0], model.recommend(X, 5)[0])
+    # A catalogue below min_items has no index, and needs no trust.
+    small = load(save(tmp_path / "c", IndexedRecommender(als).fit(X), X)).estimator
+    assert small.recommend(X, 5)[0].shape == (60, 5)
+
+
+def test_path_and_model_exchanged(X, tmp_path):
+    with pytest.raises(
+        TypeError, match=r"path must be a str or Path; got ItemKNN\(\).*save\(path, model\)"
+    ):
+        save(ItemKNN().fit(X), tmp_path / "b")
+
+
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 def test_compressed_factors(dtype, X, tmp_path, every_array):
     model = ALSRecommender(8, random_state=0).fit(X)
@@ -251,6 +280,10 @@ def test_compressed_factors(dtype, X, tmp_path, every_array):
     bound = {"float16": 2**-11 * largest, "int8": largest / 127 * 0.501}[dtype]
     assert (np.abs(again.components_ - model.components_) <= bound).all()
     assert not np.array_equal(again.components_, model.components_)
+    # The order by length, which lists of single rows are found by, is that of the vectors after the loss.
+    expected = _by_norm.ByNorm(again.components_.T)
+    for name, values in vars(expected).items():
+        np.testing.assert_array_equal(getattr(again._by_norm_, name), values)
     np.testing.assert_array_equal(again.item_popularity_, model.item_popularity_)
     sizes = [sum(file.stat().st_size for file in p.rglob("*.npy")) for p in (plain, small)]
     assert sizes[1] < sizes[0]
