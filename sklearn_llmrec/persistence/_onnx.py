@@ -174,7 +174,17 @@ def _scores(graph: _Graph, model: Any) -> str:
     if isinstance(model, PureSVD):
         factors = graph.node("MatMul", "X", graph.constant(weights.T))
         return graph.node("MatMul", factors, graph.constant(weights))
-    return graph.node("MatMul", "X", graph.constant(weights))
+    rows = _raised(graph, model.value_exponent) if isinstance(model, EASE) else "X"
+    return graph.node("MatMul", rows, graph.constant(weights))
+
+
+def _raised(graph: _Graph, exponent: float) -> str:
+    """Add the values of X raised to a power, with their signs."""
+    if exponent == 1:
+        return "X"
+    # Where a value is 0 the sign is 0 too, whatever its power.
+    powers = graph.node("Pow", graph.node("Abs", "X"), graph.constant(exponent))
+    return graph.node("Mul", graph.node("Sign", "X"), powers)
 
 
 def _folded_in(graph: _Graph, model: Any) -> str:
