@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
-from sklearn_llmrec.utils import tell, warn
+from sklearn_llmrec.utils import original, tell, warn
 
 # Gradients longer than this are shortened to it.
 _MAX_GRADIENT = 1.0
@@ -59,11 +59,12 @@ _KEEPING = threading.Lock()
 
 def kept_network(estimator: Any, key: Any, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     """Return the network of a fitted estimator, built once for its `weights_` and a key (dtype, device, ...)."""
+    owner = original(estimator)
     with _KEEPING:
-        weights, networks = _KEPT.get(estimator, (None, {}))
+        weights, networks = _KEPT.get(owner, (None, {}))
         if weights is not estimator.weights_:
             networks = {}
-            _KEPT[estimator] = (estimator.weights_, networks)
+            _KEPT[owner] = (estimator.weights_, networks)
         if key not in networks:
             networks[key] = build()
         return networks[key]

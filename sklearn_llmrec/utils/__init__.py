@@ -7,6 +7,7 @@ from sklearn_llmrec.utils._arguments import check_arguments as check_arguments
 from sklearn_llmrec.utils._atomic import (
     built_aside as built_aside,
     on_one_state as on_one_state,
+    original as original,
     restored_on_error as restored_on_error,
     snapshot as snapshot,
 )

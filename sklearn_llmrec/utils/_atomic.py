@@ -10,6 +10,14 @@ _R = TypeVar("_R")
 _E = TypeVar("_E")
 
 
+_ORIGINAL = "_snapshot_of"
+
+
+def original(estimator: Any) -> Any:
+    """Return the estimator that a snapshot of `on_one_state` was taken of; any other estimator itself."""
+    return vars(estimator).get(_ORIGINAL, estimator)
+
+
 @contextmanager
 def restored_on_error(estimator: Any) -> Iterator[None]:
     """Leave the estimator as it was when the block fails, whatever the block had already set."""
@@ -50,6 +58,8 @@ def on_one_state(method: Callable[_P, _R]) -> Callable[_P, _R]:
         self: Any = args[0]
         if not hasattr(type(self), "partial_fit"):
             return method(*args, **kwargs)
-        return method(snapshot(self), *args[1:], **kwargs)  # type: ignore[arg-type]
+        taken = snapshot(self)
+        vars(taken).setdefault(_ORIGINAL, self)  # a snapshot of a snapshot keeps the first
+        return method(taken, *args[1:], **kwargs)  # type: ignore[arg-type]
 
     return reading
