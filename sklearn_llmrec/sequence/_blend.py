@@ -1,5 +1,7 @@
 """A vote of sequence models that needs no training."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from numpy.typing import ArrayLike

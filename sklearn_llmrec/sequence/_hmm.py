@@ -183,7 +183,7 @@ class HMMRecommender(BaseRecommender):
     >>> import numpy as np
     >>> from sklearn_llmrec.sequence import HMMRecommender
     >>> X = np.array([[1, 2, 3, 0, 0, 0], [0, 0, 0, 1, 2, 3]] * 20)  # values are times
-    >>> model = HMMRecommender(2, smoothing=1.0, random_state=0).fit(X)
+    >>> model = HMMRecommender(6, smoothing=1.0, random_state=0).fit(X)
     >>> items, scores = model.recommend([[1, 2, 0, 0, 0, 0]], k=1)
     >>> items
     array([[2]])

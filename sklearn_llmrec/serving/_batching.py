@@ -101,7 +101,9 @@ class Batcher(Generic[Job]):
             If they would make more jobs than may wait, or the server stops.
         """
         if self._closed or len(self._waiting) + len(jobs) > self._max_queue or self._loop is None:
-            raise QueueFull
+            raise QueueFull(
+                "More requests wait than the queue holds, or the server stops: try again later."
+            )
         deadline, futures = monotonic() + self._timeout, []
         if not self._gathered:
             # After the other requests that arrived at the same time.

@@ -71,9 +71,9 @@ def create_app(
     >>> X = Interactions(
     ...     np.eye(3) + 1, user_ids=["ann", "bob", "eve"], item_ids=["mug", "tea", "jam"]
     ... )
-    >>> folder = tempfile.TemporaryDirectory()
-    >>> path = save(f"{folder.name}/bundle", ItemKNN().fit(X), X, histories=True)
-    >>> app = create_app(path, keys=[])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save(f"{folder}/bundle", ItemKNN().fit(X), X, histories=True)
+    ...     app = create_app(path, keys=[])
     >>> sorted(path for path in app.openapi()["paths"] if path.startswith("/v1"))
     ['/v1/explain', '/v1/model', '/v1/recommend', '/v1/reload', '/v1/similar']
     """

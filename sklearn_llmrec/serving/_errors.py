@@ -4,7 +4,15 @@ from __future__ import annotations
 
 
 class StoreUnavailable(Exception):
-    """Raised where the feedback database cannot be reached or written; the message holds no data of users."""
+    """Say that the feedback database cannot be reached or written; the message holds no data of users.
+
+    Parameters
+    ----------
+    message : str
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class Refused(Exception):

@@ -200,7 +200,8 @@ class FeatureALSRecommender(InnerProductMixin):
         joint = sp.hstack(
             [canonical(X), self.feature_weight * columns], format="csr", dtype=X.dtype
         )
-        factors = self.als_.transform(sp.csr_array(joint))
+        # Transformers may be set to put out tables.
+        factors = np.asarray(self.als_.transform(sp.csr_array(joint)))
         return factors, self.components_.T, None
 
     def __sklearn_tags__(self) -> Tags:
