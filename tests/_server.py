@@ -105,8 +105,9 @@ class ServerProcess:
 
     def logged(self):
         """Return what the process wrote to stderr."""
-        self.log.seek(0)
-        return self.log.read()
+        # Not by seek: the process writes where the place in the shared file is, over earlier lines.
+        file = self.log.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode()
 
     def kill(self):
         """Kill the process as a crash does."""
