@@ -68,6 +68,13 @@ class SparseRef:
         self.annotations: dict[str, Any] = {}
 
 
+class FieldsRef:
+    """A one-dimensional structured array, as one array per field."""
+
+    def __init__(self, parts: dict[str, Any]) -> None:
+        self.parts = parts
+
+
 @dataclass
 class StoredArray:
     """An array to be written, and where in the model it was."""
@@ -135,6 +142,12 @@ def _detached(value: Any, found: Detached, owner: str, name: str) -> Any:
             return value
         found.arrays.append(StoredArray(value, owner, name))
         return ArrayRef(len(found.arrays) - 1)
+    if type(value) is np.ndarray and value.dtype.names is not None and value.ndim == 1:
+        # Arrays of their own also because skops stores no fields of Python objects.
+        fields = {key: np.ascontiguousarray(value[key]) for key in value.dtype.names}
+        return FieldsRef(
+            {key: detach(part, found, owner, f"{name}[{key}]") for key, part in fields.items()}
+        )
     if type(value) is Interactions or type(value).__name__ in _COMPRESSED_FORMATS:
         return _detached_sparse(value, found, owner, name)
     if is_table(value) or is_column(value):
@@ -226,6 +239,8 @@ class _Attaching:
             return column_of_table(found) if is_part else found
         if isinstance(value, SparseRef):
             return self._matrix(value)
+        if isinstance(value, FieldsRef):
+            return self._fields(value)
         if type(value) in (dict, Bunch):
             for key in value:
                 value[key] = self.attach(value[key])
@@ -242,6 +257,18 @@ class _Attaching:
             if hasattr(type(value), "_derived"):
                 value._derive()
         return value
+
+    def _fields(self, ref: FieldsRef) -> NDArray[Any]:
+        parts = {key: self.attach(part) for key, part in ref.parts.items()}
+        if len({len(part) for part in parts.values()}) != 1:
+            raise BundleError(
+                "The fields of a table in the bundle have different lengths: it was edited. Save the model again."
+            )
+        dtype = [(key, part.dtype, part.shape[1:]) for key, part in parts.items()]
+        array = np.empty(len(next(iter(parts.values()))), dtype=dtype)
+        for key, part in parts.items():
+            array[key] = part
+        return array
 
     def _matrix(self, ref: SparseRef) -> Any:
         data, indices, indptr = (self.attach(part) for part in ref.parts)

@@ -33,6 +33,7 @@ metrics._scorer._RankingScorer
 model_selection._split.SameRows
 neighbors._similarity.RowIndex
 persistence._tree.ArrayRef
+persistence._tree.FieldsRef
 persistence._tree.SparseRef
 persistence._tree.TableRef
 sequence._trie.Trie

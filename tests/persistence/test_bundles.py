@@ -156,7 +156,7 @@ def test_what_answers_in_ids_is_in_the_bundle(X, tmp_path):
 
 
 @pytest.mark.parametrize("arrow", [True, False])
-@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow", "array"])
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow", "array", "fields"])
 def test_tables_of_any_library(arrow, library, X, tmp_path, monkeypatch):
     monkeypatch.setattr(_tables, "has_pyarrow", lambda: arrow)
     monkeypatch.setattr("sklearn_llmrec.persistence._bundle.has_pyarrow", lambda: arrow)
@@ -173,10 +173,14 @@ def test_tables_of_any_library(arrow, library, X, tmp_path, monkeypatch):
         "pandas": lambda: pd.DataFrame(frame.to_dict(as_series=False)),
         "pyarrow": frame.to_arrow,
         "array": lambda: frame.select("year", "price").to_numpy(),
+        "fields": lambda: np.array(
+            frame.rows(), dtype=[("title", object), ("year", int), ("price", float), ("sold", bool)]
+        ),
     }
     X = Interactions(X, item_features=tables[library]())
     got = load(save(tmp_path / "b", ItemKNN().fit(X), X)).item_features
-    if library == "array":
+    if library in ("array", "fields"):
+        assert got.dtype == X.item_features.dtype
         np.testing.assert_array_equal(got, X.item_features)
         return
     assert type(got) is type(X.item_features)
