@@ -1,4 +1,4 @@
-"""What benchmarks of ensembles share: members of ones, fitted once for one setting and one X."""
+"""Give benchmarks of ensembles their members: each reads ones, and is fitted once per setting and X."""
 
 from typing import Any, ClassVar
 
@@ -12,12 +12,12 @@ from sklearn_llmrec.preprocessing import BinarizeTransformer
 
 
 def of_ones(model):
-    """A model that sees who chose what, and not how often."""
+    """Return a model that reads who chose what, and not how often."""
     return make_pipeline(BinarizeTransformer(), model)
 
 
 class Remembered(BaseEstimator):
-    """A recommender that is fitted once for one setting and one X, however often it is asked to."""
+    """Fit a recommender once per setting and X, however often `fit` is called."""
 
     fits: ClassVar[dict[str, Any]] = {}
 

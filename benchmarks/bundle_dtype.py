@@ -1,4 +1,4 @@
-"""What float16 and int8 cost in bundles: size, nDCG@10 and how many of the ten items stay, on Online Retail."""
+"""Measure what float16 and int8 cost in bundles: size, nDCG@10 and the share of the ten items that stay."""
 
 import tempfile
 from pathlib import Path

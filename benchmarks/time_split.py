@@ -1,4 +1,4 @@
-"""What time is worth under a cut in time: popularity of the last days, decay of what is learned from, and the trend.
+"""Measure recent popularity, decay in the fit and the trend reranker under a cut in time.
 
     python benchmarks/time_split.py retail [retail-events latest-small]
 

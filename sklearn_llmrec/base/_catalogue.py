@@ -1,4 +1,4 @@
-"""What is asked by ids: a model with the ids and the feature table of its items, and histories laid out for it."""
+"""Join a model with the ids and the feature table of its items, and lay histories out for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sklearn_llmrec.utils import id_positions, last_step, snapshot
 
 @runtime_checkable
 class Bundled(Protocol):
-    """A fitted estimator with the ids and the feature table of its items, as a saved bundle has them."""
+    """Describe a fitted estimator with the ids and the feature table of its items, as a saved bundle has them."""
 
     estimator: Any
     item_ids: Any
@@ -33,7 +33,7 @@ class Bundled(Protocol):
 
 @dataclass
 class Catalogue:
-    """A fitted estimator with the ids and features of its columns."""
+    """Hold a fitted estimator with the ids and features of its columns."""
 
     estimator: Any
     ids: NDArray[Any]

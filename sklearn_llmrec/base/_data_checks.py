@@ -79,7 +79,7 @@ def check_numeric_types(estimator: Any) -> None:
 
 
 def check_retrieval_vectors(estimator: Any) -> None:
-    """Where a model has `_retrieval_vectors`, their products are the scores of `predict`, for whatever rows."""
+    """Check that products of `_retrieval_vectors`, where a model has them, are the scores of `predict`."""
     if not hasattr(estimator, "_retrieval_vectors"):
         return
     model, X = fitted(estimator)

@@ -1,4 +1,4 @@
-"""What the recommender behind Pipelines and searches needs."""
+"""Read tags of the recommender at the end of Pipelines and searches."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How probable the choices of a bandit were."""
+"""Compute the probabilities with which a bandit made its choices."""
 
 from __future__ import annotations
 

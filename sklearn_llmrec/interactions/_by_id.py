@@ -17,7 +17,7 @@ from sklearn_llmrec.utils import as_ids, cast_values
 
 
 class BuiltById(AnnotatedArray):
-    """The methods of `Interactions` that match rows and columns by the caller's ids."""
+    """Match rows and columns of `Interactions` by the caller's ids."""
 
     @classmethod
     def from_lists(

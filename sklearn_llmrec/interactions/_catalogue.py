@@ -1,4 +1,4 @@
-"""The items of a catalogue: the ids that a model, a matrix or a bundle knows, and their feature table."""
+"""Find the items of a catalogue: the ids that a model, a matrix or a bundle knows, and their feature table."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of a matrix: its size, its times and its first rows."""
+"""Show a matrix in a notebook: its size, its times and its first rows."""
 
 from datetime import UTC, datetime
 from typing import Any

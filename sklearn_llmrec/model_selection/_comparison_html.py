@@ -1,4 +1,4 @@
-"""A comparison as a notebook shows it."""
+"""Show a comparison in a notebook."""
 
 from typing import Any
 

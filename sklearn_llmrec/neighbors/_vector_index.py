@@ -48,7 +48,7 @@ def with_bias(items: NDArray[Any], bias: NDArray[Any] | None) -> NDArray[np.floa
 
 @dataclass(frozen=True, kw_only=True)
 class IndexSettings:
-    """How an index is built and searched."""
+    """Hold the settings by which an index is built and searched."""
 
     kind: str
     n_links: int

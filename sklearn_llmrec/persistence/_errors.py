@@ -1,4 +1,4 @@
-"""The error of a bundle that cannot be written or must not be read."""
+"""Define the error of a bundle that cannot be written or must not be read."""
 
 
 class BundleError(ValueError):

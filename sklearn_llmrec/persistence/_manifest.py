@@ -1,4 +1,4 @@
-"""The manifest of a bundle: what it holds, made by which versions, and that nothing of it was changed."""
+"""Write, read and check the manifest of a bundle: its files, their hashes and the versions that made them."""
 
 from __future__ import annotations
 

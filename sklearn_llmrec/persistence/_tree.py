@@ -44,14 +44,14 @@ _ANNOTATIONS = (
 
 
 class ArrayRef:
-    """The place of an array that is stored in a file of its own."""
+    """Mark the place of an array that is stored in a file of its own."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 class TableRef:
-    """The place of a table, or of a column as a table, that is stored in a file of its own."""
+    """Mark the place of a table, or of a column as a table, that is stored in a file of its own."""
 
     def __init__(self, number: int, is_column: bool) -> None:
         self.number = number
@@ -59,7 +59,7 @@ class TableRef:
 
 
 class SparseRef:
-    """A sparse matrix in compressed rows or columns, as its parts."""
+    """Hold the parts of a sparse matrix in compressed rows or columns."""
 
     def __init__(self, kind: str, shape: tuple[int, int], parts: list[Any]) -> None:
         self.kind = kind
@@ -69,7 +69,7 @@ class SparseRef:
 
 
 class FieldsRef:
-    """A one-dimensional structured array, as one array per field."""
+    """Hold a one-dimensional structured array as one array per field."""
 
     def __init__(self, parts: dict[str, Any]) -> None:
         self.parts = parts
@@ -77,7 +77,7 @@ class FieldsRef:
 
 @dataclass
 class StoredArray:
-    """An array to be written, and where in the model it was."""
+    """Hold an array to be written, and where in the model it was."""
 
     values: NDArray[Any]
     owner: str
@@ -86,7 +86,7 @@ class StoredArray:
 
 @dataclass
 class Detached:
-    """What `detach` took out, in the order of the numbers in the references."""
+    """Collect what `detach` takes out, in the order of the numbers in the references."""
 
     arrays: list[StoredArray] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)

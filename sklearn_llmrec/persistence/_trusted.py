@@ -1,4 +1,4 @@
-"""The types of this library that a bundle may hold."""
+"""List the types of this library that a bundle may hold."""
 
 from __future__ import annotations
 

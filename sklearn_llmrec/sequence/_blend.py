@@ -1,4 +1,4 @@
-"""A vote of sequence models that needs no training."""
+"""Make a vote of sequence models that needs no training."""
 
 from __future__ import annotations
 

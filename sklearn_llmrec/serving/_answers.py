@@ -40,7 +40,7 @@ class ListJob:
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """What jobs of one call have in common."""
+        """Return what jobs must share to be answered in one call."""
         asked = self.request
         return (
             id(self.served),

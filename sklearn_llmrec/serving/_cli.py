@@ -1,4 +1,4 @@
-"""The command line `sklearn-llmrec`."""
+"""Parse the command line `sklearn-llmrec`."""
 
 from __future__ import annotations
 

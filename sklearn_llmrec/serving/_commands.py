@@ -1,4 +1,4 @@
-"""What the commands do, each a few calls of the Python API."""
+"""Run the commands, each by a few calls of the Python API."""
 
 from __future__ import annotations
 

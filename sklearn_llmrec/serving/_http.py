@@ -29,7 +29,7 @@ Answer = Callable[[Any], Awaitable[dict[str, Any]]]
 
 
 class Door:
-    """What every endpoint asks before it answers, and how it tells what went wrong.
+    """Check keys, sizes and time limits for every endpoint, and turn errors into refusals.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What clients send: models that check JSON and describe it in OpenAPI.
+"""Check the JSON that clients send, and describe it in OpenAPI.
 
 Answers are described here too, but built as plain dicts: validating them again would cost more than ranking.
 """

@@ -29,7 +29,7 @@ _METRICS = ("ndcg@10", "recall@10")
 
 @dataclass(frozen=True)
 class Update:
-    """What an update did.
+    """Report what an update did.
 
     Attributes
     ----------
