@@ -24,6 +24,7 @@ from sklearn_llmrec.utils import (
     built_aside,
     check_arguments,
     check_targets,
+    on_one_state,
     require,
     row_chunks,
     rows_without_entries,
@@ -364,6 +365,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
             values = np.pad(values, pad, constant_values=-np.inf)
         return items, values
 
+    @on_one_state
     @check_arguments
     def recall(self, X: Any, k: int = 10, *, exclude_seen: bool = True) -> float:
         """Measure which share of the exact lists the index finds.
