@@ -10,7 +10,13 @@ and are imported when first used.
 
 from sklearn_llmrec._kernels._blas import blas_threads
 from sklearn_llmrec._kernels._by_norm import ByNorm
-from sklearn_llmrec._kernels._evidence import best_of_sparse, dense, fill_unknown
+from sklearn_llmrec._kernels._evidence import (
+    best_of_sparse,
+    dense,
+    equal_but_for_rounding,
+    fill_unknown,
+    rounding_share,
+)
 from sklearn_llmrec._kernels._gram import ONE_THREAD_ABOVE, dense_product, fill_upper, gram
 from sklearn_llmrec._kernels._nearest import best_of_groups, topk_vectors, unit_rows
 from sklearn_llmrec._kernels._pairs import pair_epoch
@@ -43,6 +49,7 @@ __all__ = [
     "elastic_nets",
     "empty_lists",
     "entry_rows",
+    "equal_but_for_rounding",
     "fill_unknown",
     "fill_upper",
     "gram",
@@ -52,6 +59,7 @@ __all__ = [
     "normalize_rows",
     "pair_epoch",
     "product_rows",
+    "rounding_share",
     "support_grams",
     "topk_dense",
     "topk_product",

@@ -23,6 +23,22 @@ def dense(scores: Any, dtype: Any) -> NDArray[Any]:
     return np.array(scores, dtype=dtype, order="C")
 
 
+def rounding_share(dtype: Any) -> float:
+    """Return the share of the largest score below which differences of scores are rounding."""
+    return 4e-6 if dtype == np.float32 else 1e-12
+
+
+def equal_but_for_rounding(lowest: NDArray[Any], highest: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where the lowest and the highest of some scores differ by no more than rounding.
+
+    A sum of products is rounded in another way for one row than for many, so exact equality would tell a row that is
+    alone from the same row in a batch.
+    """
+    size = np.maximum(np.abs(lowest), np.abs(highest))
+    with np.errstate(invalid="ignore"):  # minus infinity in both: an empty list
+        return np.asarray(highest - lowest <= rounding_share(lowest.dtype) * size)
+
+
 def _below(
     lowest: NDArray[np.float64], largest: NDArray[np.float64], share: NDArray[Any], dtype: Any
 ) -> NDArray[Any]:
@@ -86,14 +102,14 @@ def best_of_sparse(
         S = S.copy()  # it may be the model's own
         S.eliminate_zeros()
     counts, some = np.diff(S.indptr), np.flatnonzero(np.diff(S.indptr))
-    lowest, largest = np.zeros((2, S.shape[0]))
+    lowest, largest = np.zeros((2, S.shape[0]), S.dtype)
     if len(some):
         starts = S.indptr[some]
         lowest[some] = np.minimum.reduceat(S.data, starts)
         highest = np.maximum.reduceat(S.data, starts)
         largest[some] = np.maximum(np.abs(lowest[some]), np.abs(highest))
         flat = empty | (counts == 0)
-        flat[some] |= (counts[some] == n_items) & (lowest[some] == highest)
+        flat[some] |= (counts[some] == n_items) & equal_but_for_rounding(lowest[some], highest)
     else:
         flat = np.ones(S.shape[0], dtype=bool)
     known = S

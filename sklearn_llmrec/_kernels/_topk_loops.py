@@ -251,10 +251,15 @@ def product_topk(
             j, x = np.uint64(Aj[a]), Ax[a]
             # Signed bounds of the innermost loops: numba counts them in fewer instructions.
             first, end = np.int64(Bp[j]), np.int64(Bp[j + _ONE])
-            if scaled:
+            if scaled and full:
                 for b in range(first, end):
                     c = _TWO * np.uint64(Bj[b])
-                    if sums[c + _ONE] == zero and not full:
+                    sums[c] += x * Bx[b]
+                    sums[c + _ONE] += one
+            elif scaled:
+                for b in range(first, end):
+                    c = _TWO * np.uint64(Bj[b])
+                    if sums[c + _ONE] == zero:
                         touched[n] = Bj[b]
                         n += _ONE
                     sums[c] += x * Bx[b]

@@ -101,4 +101,5 @@ def odd_matrices() -> Iterator[tuple[str, NDArray[np.float64]]]:
     yield "a single interaction", np.pad([[5.0]], ((2, 1), (1, 2)))
     yield "users who all have everything", np.arange(1.0, 13).reshape(4, 3)
     yield "users who are all equal", np.ones((4, 3))
+    yield "many users who all have everything", np.ones((11, 9))
     yield "values that cancel", np.array([[1.0, -2, 0], [2, 1, 0], [0, 2, -1], [0, 0, 3]])

@@ -15,7 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import best_of_sparse, dense, empty_lists, fill_unknown, topk_dense
+from sklearn_llmrec._kernels import (
+    best_of_sparse,
+    dense,
+    empty_lists,
+    equal_but_for_rounding,
+    fill_unknown,
+    topk_dense,
+)
 from sklearn_llmrec.base._by_id import candidates_of_ids, ids_of_columns
 from sklearn_llmrec.base._compact import CompactMixin
 from sklearn_llmrec.base._tags import RecommenderTags, Scores, Tags
@@ -357,9 +364,10 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         else:
             known = np.ones(scores.shape, dtype=bool)
         # Three columns tell most rows apart before whole rows are read.
-        flat = (scores[:, 0] == scores[:, -1]) & (scores[:, 0] == scores[:, X.shape[1] // 2])
+        three = scores[:, [0, X.shape[1] // 2, -1]]
+        flat = equal_but_for_rounding(three.min(axis=1), three.max(axis=1))
         if flat.any():
-            flat[flat] = np.ptp(scores[flat], axis=1) == 0
+            flat[flat] = equal_but_for_rounding(scores[flat].min(axis=1), scores[flat].max(axis=1))
         empty = rows_without_entries(X)
         if not complete and not known.all():
             fill_unknown(scores, self.item_popularity_)
@@ -426,7 +434,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
                 if fast is None:
                     break
                 items[rows], scores[rows] = fast[0][:, :k], fast[1][:, :k]
-                equal[rows] = fast[1][:, 0] == fast[1][:, -1]
+                equal[rows] = equal_but_for_rounding(fast[1][:, -1], fast[1][:, 0])
             else:
                 # Short lists are filled by the exact way, which knows what to put below the evidence.
                 left = np.flatnonzero((items[:, -1] < 0) | equal)

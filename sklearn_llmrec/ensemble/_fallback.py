@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_llmrec._kernels import equal_but_for_rounding
 from sklearn_llmrec.base import BaseRecommender, Scores
 from sklearn_llmrec.ensemble._members import BaseMembers, member_scores
 from sklearn_llmrec.ensemble._reranker import unit_interval
@@ -22,7 +23,7 @@ def evidence(member: Any, X: Any) -> Scores:
         check_is_fitted(inner)
         return inner._scored(inner._prepared(inner._check_X(given, reset=False)))
     scores = member_scores(member, X)
-    informed = np.ptp(scores, axis=1) > 0
+    informed = ~equal_but_for_rounding(scores.min(axis=1), scores.max(axis=1))
     return Scores(scores, np.repeat(informed[:, None], X.shape[1], axis=1))
 
 

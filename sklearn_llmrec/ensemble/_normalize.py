@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from sklearn_llmrec._kernels import equal_but_for_rounding
+
 # Scores of one row closer than this share of its largest are one score to every contract of the
 # package, alone or in a batch; ranks must not tell them apart.
 SAME_SCORE = 1e-6
@@ -31,16 +33,16 @@ def normalizer(name: str | None, rrf_k: float = 60) -> Callable[[NDArray[Any]], 
 
 def _minmax(scores: NDArray[Any]) -> NDArray[Any]:
     low = scores.min(axis=1, keepdims=True)
-    span = scores.max(axis=1, keepdims=True) - low
-    span[span == 0] = 1
-    return (scores - low) / span
+    high = scores.max(axis=1, keepdims=True)
+    return (scores - low) / np.where(equal_but_for_rounding(low, high), 1, high - low)
 
 
 def _zscore(scores: NDArray[Any]) -> NDArray[Any]:
     centred = scores - scores.mean(axis=1, keepdims=True)
     deviation = np.sqrt(np.mean(centred**2, axis=1, keepdims=True))
     # Rounding leaves a trace of deviation where all scores are equal.
-    deviation[np.ptp(scores, axis=1) == 0] = np.inf
+    equal = equal_but_for_rounding(scores.min(axis=1), scores.max(axis=1))
+    deviation[equal] = np.inf
     return centred / deviation
 
 

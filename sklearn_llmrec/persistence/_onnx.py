@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_llmrec._kernels import rounding_share
 from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender
 from sklearn_llmrec.decomposition import ALSRecommender, BPRRecommender, PureSVD
 from sklearn_llmrec.linear_model import EASE
@@ -297,7 +298,11 @@ def _ranked(graph: _Graph, model: Any, scores: str, k: int) -> tuple[str, str]:
         graph.row_sums(graph.node("Cast", seen, to=graph.onnx.TensorProto.INT64)),
         graph.constant([[0]], np.int64),
     )
-    flat = graph.node("Or", graph.node("Equal", highest, lowest), no_history)
+    # As `equal_but_for_rounding` decides it.
+    size = graph.node("Max", graph.node("Abs", lowest), graph.node("Abs", highest))
+    limit = graph.node("Mul", size, graph.constant(rounding_share(graph.dtype)))
+    near = graph.node("LessOrEqual", graph.node("Sub", highest, lowest), limit)
+    flat = graph.node("Or", near, no_history)
     if model._tags_.zero_is_unknown:
         scores = _filled(graph, scores, popularity)
     fallback = graph.constant(model._fallback_scores()[None, :])

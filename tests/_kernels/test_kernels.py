@@ -16,6 +16,7 @@ from sklearn_llmrec._kernels import (
     blas_threads,
     dense_product,
     elastic_nets,
+    equal_but_for_rounding,
     means_of_nearest,
     model_csr,
     normalize_columns,
@@ -361,3 +362,13 @@ def test_many_places_that_stay_empty_take_no_memory():
     finally:
         tracemalloc.stop()
     assert (lists != A).nnz == 0
+
+
+def test_scores_that_differ_by_rounding_are_equal():
+    rng = np.random.default_rng(0)
+    for dtype, noise in ((np.float32, 2.0**-22), (np.float64, 2.0**-46)):
+        level = np.asarray([[1.0], [-300.0], [0.0]], dtype)
+        scores = (level * (1 + noise * rng.random((3, 50)))).astype(dtype)
+        assert equal_but_for_rounding(scores.min(axis=1), scores.max(axis=1)).all()
+        scores[:, 7] += np.asarray([1e-4, -1e-2, 1e-30], dtype)
+        assert not equal_but_for_rounding(scores.min(axis=1), scores.max(axis=1)).any()
