@@ -11,11 +11,11 @@ and are imported when first used.
 from sklearn_llmrec._kernels._blas import blas_threads
 from sklearn_llmrec._kernels._by_norm import ByNorm
 from sklearn_llmrec._kernels._evidence import (
+    EQUAL_SHARE,
     best_of_sparse,
     dense,
     equal_but_for_rounding,
     fill_unknown,
-    rounding_share,
 )
 from sklearn_llmrec._kernels._gram import ONE_THREAD_ABOVE, dense_product, fill_upper, gram
 from sklearn_llmrec._kernels._nearest import best_of_groups, topk_vectors, unit_rows
@@ -34,6 +34,7 @@ from sklearn_llmrec._kernels._topk import empty_lists, topk_dense, topk_sparse
 from sklearn_llmrec._kernels._votes import means_of_nearest
 
 __all__ = [
+    "EQUAL_SHARE",
     "ONE_THREAD_ABOVE",
     "ByNorm",
     "CommonPart",
@@ -59,7 +60,6 @@ __all__ = [
     "normalize_rows",
     "pair_epoch",
     "product_rows",
-    "rounding_share",
     "support_grams",
     "topk_dense",
     "topk_product",

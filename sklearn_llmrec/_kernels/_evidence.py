@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from sklearn_llmrec._kernels._sparse import entry_rows, with_data
 from sklearn_llmrec._kernels._topk import topk_dense, topk_sparse
 
+# Scores that differ by less than this share of the largest differ by rounding in float32, which float64 scores of a
+# float32 model have too.
+EQUAL_SHARE = 4e-6
 # Popular items among which a short list is filled.
 _HEAD = 256
 
@@ -23,11 +26,6 @@ def dense(scores: Any, dtype: Any) -> NDArray[Any]:
     return np.array(scores, dtype=dtype, order="C")
 
 
-def rounding_share(dtype: Any) -> float:
-    """Return the share of the largest score below which differences of scores are rounding."""
-    return 4e-6 if dtype == np.float32 else 1e-12
-
-
 def equal_but_for_rounding(lowest: NDArray[Any], highest: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where the lowest and the highest of some scores differ by no more than rounding.
 
@@ -36,7 +34,7 @@ def equal_but_for_rounding(lowest: NDArray[Any], highest: NDArray[Any]) -> NDArr
     """
     size = np.maximum(np.abs(lowest), np.abs(highest))
     with np.errstate(invalid="ignore"):  # minus infinity in both: an empty list
-        return np.asarray(highest - lowest <= rounding_share(lowest.dtype) * size)
+        return np.asarray(highest - lowest <= EQUAL_SHARE * size)
 
 
 def _below(

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels._arrays import allowed, of_model, of_rows, pattern, plain
-from sklearn_llmrec._kernels._topk import empty_lists
+from sklearn_llmrec._kernels._topk import empty_lists, room_for_maxima
 from sklearn_llmrec.utils import csr_of, in_threads, row_chunks, rows_between, slices_for_threads
 
 # Rows of B that are that full, and that rows of A use that often, are copied in full for a batch, as many as fit.
@@ -80,7 +80,7 @@ def topk_product(
 
     def fill(rows: slice) -> None:
         touched = np.empty(n_columns // _FULL_FROM + 1, dtype=np.uint32)
-        loop(rows.start, rows.stop, *arrays, touched, *lists)
+        loop(rows.start, rows.stop, *arrays, touched, room_for_maxima(k, dtype), *lists)
 
     in_threads(fill, slices_for_threads(n_rows, n_threads), n_threads)
     if A.dtype in (np.float32, np.float64):

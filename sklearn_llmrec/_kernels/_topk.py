@@ -15,6 +15,11 @@ def empty_lists(n_rows: int, k: int, dtype: Any) -> tuple[NDArray[np.int64], NDA
     return np.full((n_rows, k), -1, dtype=np.int64), np.full((n_rows, k), -np.inf, dtype=dtype)
 
 
+def room_for_maxima(k: int, dtype: Any) -> NDArray[Any]:
+    """Return the memory in which loops keep the maxima of groups of columns: four for each of k, in whole strips."""
+    return np.empty((4 * k + 63) // 64 * 64, dtype=dtype)
+
+
 class DenseTopK:
     """Top k of rows whose scores come in blocks of columns, from the left.
 
@@ -46,7 +51,7 @@ class DenseTopK:
         self._counts = np.zeros(n_rows, dtype=np.uint64)
         self._fixed = (*pattern(seen, n_rows, np.uint64), *allowed(candidates, n_rows), skip_zeros)
         self._loop = dense_topk.of(dtype)
-        self._maxima = np.empty((4 * k + 63) // 64 * 64, dtype=dtype)
+        self._maxima = room_for_maxima(k, dtype)
 
     def add(self, scores: NDArray[Any], first: int = 0, *, last: bool = True) -> None:
         """Offer a block of scores (overwritten) whose first column is column `first`; the last one ends the lists."""

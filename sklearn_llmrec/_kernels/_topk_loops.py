@@ -191,7 +191,7 @@ def dense_topk(
 
 @kernel(
     "n n r:uint64 r:uint32 r:x r:p r:p r:x r:uint64 r:uint32 r:uint64 r:uint64 r:uint64 flag "
-    "r:uint32 rr:x flag r:x r:x x x x n n w:uint32 w:int64 w:x"
+    "r:uint32 rr:x flag r:x r:x x x x n n w:uint32 w:x w:int64 w:x"
 )
 def product_topk(
     start,
@@ -219,6 +219,7 @@ def product_topk(
     n_columns,
     k,
     touched,
+    maxima,
     items,
     values,
 ):
@@ -292,7 +293,9 @@ def product_topk(
         base, found, low = row * k, _ZERO, low_at_start
         n_offered = Cq[row] - Cp[row] if restricted else (n_columns if full else n)
         if full and not restricted and not scaled and low > zero:
-            # Columns without a product are passed over at once.
+            # Columns without a product, or below what k others reach, are passed over at once.
+            if n_columns >= np.uint64(4 * len(maxima)):
+                low = _bound(sums, _ZERO, n_columns, k, low, maxima)
             found = _scan(sums, _ZERO, n_columns, _ZERO, low, items, values, base, k, found)
             n_offered = _ZERO
         for t in range(np.int64(n_offered)):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec._kernels import rounding_share
+from sklearn_llmrec._kernels import EQUAL_SHARE
 from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender
 from sklearn_llmrec.decomposition import ALSRecommender, BPRRecommender, PureSVD
 from sklearn_llmrec.linear_model import EASE
@@ -300,7 +300,7 @@ def _ranked(graph: _Graph, model: Any, scores: str, k: int) -> tuple[str, str]:
     )
     # As `equal_but_for_rounding` decides it.
     size = graph.node("Max", graph.node("Abs", lowest), graph.node("Abs", highest))
-    limit = graph.node("Mul", size, graph.constant(rounding_share(graph.dtype)))
+    limit = graph.node("Mul", size, graph.constant(EQUAL_SHARE))
     near = graph.node("LessOrEqual", graph.node("Sub", highest, lowest), limit)
     flat = graph.node("Or", near, no_history)
     if model._tags_.zero_is_unknown:
