@@ -4,11 +4,15 @@
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python benchmarks/one_row.py --generated
 
 Medians over 300 rows that are not among those fitted, validation included, on MovieLens-1M or on 200,000 users and
-100,000 generated items. Rows are float64 where --cast is given, while models are float32.
+100,000 generated items. Rows are float64 where --cast is given, while models are float32. With --mmap, every model is
+saved as a bundle and opened memory-mapped, so that its arrays are read-only. SASRec is trained for one epoch on 500
+users, because its answers cost the same after any training.
 """
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,9 +20,19 @@ from _data import add_data_option, movielens_1m, random_split
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import CosineRecommender
 
-from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN
-from sklearn_llmrec.linear_model import EASE
-from sklearn_llmrec.sequence import SequenceKNN
+from sklearn_llmrec import (
+    EASE,
+    ALSRecommender,
+    BPRRecommender,
+    ItemKNN,
+    PopularityRecommender,
+    RP3beta,
+    SASRec,
+    SequenceKNN,
+    UserKNN,
+    VotingRecommender,
+)
+from sklearn_llmrec.persistence import load, save
 
 N_ROWS = 300
 
@@ -53,6 +67,7 @@ def main():
     add_data_option(parser)
     parser.add_argument("--generated", action="store_true", help="200,000 users x 100,000 items")
     parser.add_argument("--cast", action="store_true", help="float64 rows on float32 models")
+    parser.add_argument("--mmap", action="store_true", help="models opened memory-mapped")
     args = parser.parse_args()
     if args.generated:
         X = generated()
@@ -62,16 +77,25 @@ def main():
     fitted, new = X[:-N_ROWS], X[-N_ROWS:].astype(np.float64 if args.cast else np.float32)
     new.sort_indices()
     rows = [new[[row]] for row in range(N_ROWS)]
-    models = [ItemKNN(), ALSRecommender(random_state=0)]
+    als = ALSRecommender(random_state=0)
+    members = [("items", ItemKNN()), ("factors", als), ("walks", RP3beta())]
+    models = [ItemKNN(), als, RP3beta(), BPRRecommender(random_state=0), PopularityRecommender()]
+    models += [UserKNN(), VotingRecommender(members)]
     if not args.generated:
-        models += [EASE(), UserKNN()]
+        models += [EASE()]
     print(f"| model, {fitted.shape[0]} x {fitted.shape[1]} | CPU ms |\n|---|---|")
     for model in models:
-        model.fit(fitted)
+        model = _opened(model.fit(fitted), args.mmap)
         print(f"| {type(model).__name__} | {milliseconds(model.recommend, rows):.2f} |", flush=True)
-    model = SequenceKNN(order="values").fit(_numbered(fitted))
     asked = [_numbered(row) for row in rows]
-    print(f"| SequenceKNN | {milliseconds(model.recommend, asked):.2f} |", flush=True)
+    for model, taught in (
+        (SequenceKNN(order="values"), fitted),
+        (SASRec(order="values", max_iter=1, random_state=0), fitted[:500]),
+    ):
+        model = _opened(model.fit(_numbered(taught)), args.mmap)
+        print(
+            f"| {type(model).__name__} | {milliseconds(model.recommend, asked):.2f} |", flush=True
+        )
     given, *matrices = (_for_implicit(matrix) for matrix in [fitted, *rows])
     for name, peer, more in (
         ("implicit, cosine", CosineRecommender(K=200, num_threads=1), {}),
@@ -87,6 +111,14 @@ def main():
             return peer.recommend(0, row, N=10, **more)
 
         print(f"| {name} | {milliseconds(ask, matrices):.2f} |", flush=True)
+
+
+def _opened(model, mmap):
+    """Return the model, or its bundle's memory-mapped copy; the folder is removed while it stays mapped."""
+    if not mmap:
+        return model
+    with tempfile.TemporaryDirectory() as folder:
+        return load(save(Path(folder) / "bundle", model), mmap=True).estimator
 
 
 def _for_implicit(X):
