@@ -308,7 +308,9 @@ def test_a_week_of_updates_while_clients_run(tmp_path, model, n_events):
     if isinstance(model, ItemKNN):
         assert_array_equal(ours[0], theirs[0])
         row = X.user_rows([events[-1].user])
-        assert last["items"] == X.item_ids[theirs[0][row[0]]].tolist()
+        columns = theirs[0][row[0]]
+        # A user who has nearly everything gets a shorter list.
+        assert last["items"] == X.item_ids[columns[columns >= 0]].tolist()
     else:
         figures = [ndcg_at_k(X, lists, k=10) for lists in (ours[0], theirs[0])]
         assert abs(figures[0] - figures[1]) < 0.002
