@@ -1,0 +1,6 @@
+"""Knowledge graphs: facts about items as features, with reasons in words."""
+
+from sklearn_llmrec.graph._encoder import KnowledgeGraphEncoder
+from sklearn_llmrec.graph._knowledge_graph import Facts, KnowledgeGraph, LinkCheck
+
+__all__ = ["Facts", "KnowledgeGraph", "KnowledgeGraphEncoder", "LinkCheck"]
