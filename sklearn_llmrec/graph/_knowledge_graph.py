@@ -328,6 +328,10 @@ class KnowledgeGraph:
         )
         return other
 
+    def __sklearn_clone__(self) -> KnowledgeGraph:
+        """Return the graph itself: it never changes, and copies of an encoder may share it."""
+        return self
+
     # -- reading it ----------------------------------------------------------------------------------------------------
 
     def facts(
@@ -472,8 +476,8 @@ class KnowledgeGraph:
         elif check.z < _LEAST_Z:
             warn(
                 f"Items that share facts do not share more users than by chance (z = {check.z:.1f} over "
-                f"{check.n_pairs} pairs; 3 is needed): the links from items to entities may be wrong. Compare the facts "
-                "of some items that you know."
+                f"{check.n_pairs} pairs; 3 is needed): the links from items to entities may be wrong. Compare the "
+                "facts of some items that you know."
             )
         return check
 
