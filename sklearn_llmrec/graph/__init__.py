@@ -2,5 +2,14 @@
 
 from sklearn_llmrec.graph._encoder import KnowledgeGraphEncoder
 from sklearn_llmrec.graph._knowledge_graph import Facts, KnowledgeGraph, LinkCheck
+from sklearn_llmrec.graph._paths import Path, explain_paths, in_words
 
-__all__ = ["Facts", "KnowledgeGraph", "KnowledgeGraphEncoder", "LinkCheck"]
+__all__ = [
+    "Facts",
+    "KnowledgeGraph",
+    "KnowledgeGraphEncoder",
+    "LinkCheck",
+    "Path",
+    "explain_paths",
+    "in_words",
+]

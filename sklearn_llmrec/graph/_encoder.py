@@ -172,10 +172,6 @@ class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
         # A fact of all items tells them not apart; where that is the only one, it counts all the same.
         if not self.weights_.any():
             self.weights_ = np.ones(len(chosen))
-        self._place = {
-            key: place
-            for place, key in enumerate(zip(self.relations_, self.entities_, strict=True))
-        }
         self._decomposition: TruncatedSVD | None = None
         features = self._weighted(facts.matrix[:, chosen], facts)
         if self.n_components is not None:
@@ -202,13 +198,17 @@ class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         facts = self._facts(_column(X))
+        place_of = {
+            key: place
+            for place, key in enumerate(zip(self.relations_, self.entities_, strict=True))
+        }
         places = np.array(
-            [self._place.get(key, -1) for key in zip(facts.relations, facts.entities, strict=True)],
+            [place_of.get(key, -1) for key in zip(facts.relations, facts.entities, strict=True)],
             dtype=np.int64,
         )
         there = np.flatnonzero(places >= 0)
         known = sp.csr_array(
-            (np.ones(len(there)), (there, places[there])), shape=(len(places), len(self._place))
+            (np.ones(len(there)), (there, places[there])), shape=(len(places), len(place_of))
         )
         features = self._weighted(sp.csr_array(facts.matrix @ known), facts)
         if self._decomposition is not None:

@@ -152,6 +152,46 @@ class ContentColdStart(ContentMixin, BaseRecommender):
             scores[:, self.new_items_] = targets @ self._to_new_.astype(X.dtype, copy=False)
         return scores
 
+    def _content_terms(
+        self, X: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> tuple[sp.csr_array, NDArray[Any], Any]:
+        """Split the scores of pairs of a row and a new item into a term per feature and a rest.
+
+        Returns the terms, sparse, of shape (n_pairs, n_features), the rests, and the features of all columns. The ridge
+        score is linear in the features of the new item, so that every feature has a term.
+        """
+        if not np.isin(columns, self.new_items_).all():
+            raise ValueError(
+                "ContentColdStart scores only new items by content, and one of these was known at fit: explain items "
+                "of new_items_, and the others by the estimator's own explain."
+            )
+        F = unit_features(self._features_of_columns(X))
+        known = self._known_items_
+        weights = self.item_popularity_[known] ** self.popularity_exponent
+        weights = weights / weights.mean()
+        asked, inverse = np.unique(rows, return_inverse=True)
+        model, some = self.estimator_, X[asked]
+        if isinstance(model, BaseRecommender):
+            scores, is_known = model._scored(model._prepared(some))
+            targets = np.where(is_known, scores, 0)[:, known].astype(np.float64)
+        else:
+            targets = np.asarray(model.predict(some), dtype=np.float64)[:, known]
+        if F.shape[1] > len(known):
+            S, mean = dual_solver(F[known], weights, self.regularization)
+            alpha = targets @ S
+            coefficients = alpha @ F[known] - np.outer(alpha.sum(axis=1), mean)
+        else:
+            dense = F[known].toarray() if sp.issparse(F) else F[known]
+            mean = weights @ dense / weights.sum()
+            centred = (dense - mean) * weights[:, None]
+            gram = centred.T @ (dense - mean)
+            gram[np.diag_indices_from(gram)] += self.regularization
+            coefficients = np.linalg.solve(gram, centred.T @ targets.T).T
+        rest = targets @ weights / weights.sum() - coefficients @ mean
+        own = sp.csr_array(F[columns])
+        own.data = own.data * coefficients[np.repeat(inverse, np.diff(own.indptr)), own.indices]
+        return own, rest[inverse], F
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = get_tags(self.estimator).input_tags.positive_only

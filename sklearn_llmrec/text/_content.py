@@ -92,6 +92,21 @@ class ContentMixin:
             vectors = embedded(self.encoder_, content, X)
         return as_vectors(vectors, X.shape[1], sparse=sparse)
 
+    def _features_of_columns(self, X: Any) -> Any:
+        """Return what the fitted encoder makes of the columns of X, sparse or dense; None without an encoder.
+
+        Raises
+        ------
+        ValueError
+            If X brings neither texts nor ids of its columns and the model has none.
+        """
+        content = item_content(self, X)
+        if content is None:
+            return None
+        encoder = self.encoder_
+        vectors = content if encoder is None else encoder.transform(content)
+        return as_vectors(vectors, X.shape[1], sparse=True)
+
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.recommender_tags.keeps_input = True
