@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from sklearn_llmrec.decomposition import *  # noqa: F403
     from sklearn_llmrec.dummy import *  # noqa: F403
     from sklearn_llmrec.ensemble import *  # noqa: F403
+    from sklearn_llmrec.graph import (
+        KnowledgeGraph as KnowledgeGraph,
+        KnowledgeGraphEncoder as KnowledgeGraphEncoder,
+        explain_paths as explain_paths,
+    )
     from sklearn_llmrec.interactions import Interactions as Interactions
     from sklearn_llmrec.linear_model import *  # noqa: F403
     from sklearn_llmrec.neighbors import *  # noqa: F403
@@ -44,6 +49,7 @@ _NAMES_IN = {
         "MMRReranker RuleReranker StackingRecommender SwitchRecommender TrendReranker "
         "VotingRecommender boost cap_per_category reserve_slots"
     ),
+    "graph": "KnowledgeGraph KnowledgeGraphEncoder explain_paths",
     "interactions": "Interactions",
     "linear_model": "EASE SLIM BaselineRecommender NaiveBayesRecommender SparseEASE",
     "neighbors": "IndexedRecommender ItemKNN P3alpha RP3beta UserKNN",
@@ -70,6 +76,7 @@ _SUBPACKAGES = (
     "decomposition",
     "dummy",
     "ensemble",
+    "graph",
     "inspection",
     "interactions",
     "linear_model",

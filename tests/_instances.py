@@ -10,6 +10,7 @@ from typing import Any
 
 from sklearn_llmrec.base._discovery import all_estimators
 from sklearn_llmrec.decomposition import LightGCN, MultVAERecommender, PureSVD
+from sklearn_llmrec.graph import KnowledgeGraph
 from sklearn_llmrec.neighbors import IndexedRecommender
 from sklearn_llmrec.sequence import LMRecommender
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
@@ -79,6 +80,8 @@ def _required(name: str) -> dict[str, Any]:
 
     if name == "ContentColdStart":
         return {"estimator": ItemKNN()}
+    if name == "KnowledgeGraphEncoder":
+        return {"graph": KnowledgeGraph([("a", "by", "x"), ("b", "by", "x"), ("b", "in", "y")])}
     if name == "IndexedRecommender":
         return {"estimator": PureSVD(5, random_state=0), "index": "ivf", "min_items": 0}
     if name == "FallbackRecommender":

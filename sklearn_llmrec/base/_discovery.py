@@ -7,6 +7,7 @@ _PLACES = (
     "decomposition",
     "dummy",
     "ensemble",
+    "graph",
     "linear_model",
     "neighbors",
     "preprocessing",

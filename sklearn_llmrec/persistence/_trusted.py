@@ -16,6 +16,7 @@ decomposition._als._Past
 decomposition._known_rows.KnownRows
 ensemble._item_data.FeatureCosine
 ensemble._item_data.SparseCosine
+graph._knowledge_graph.KnowledgeGraph
 interactions._sequences.Sequences
 metrics._measures.auc
 metrics._measures.average_precision

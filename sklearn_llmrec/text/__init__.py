@@ -2,7 +2,11 @@
 
 from sklearn_llmrec.text._bilinear import BilinearContentRecommender
 from sklearn_llmrec.text._cleaner import TextCleaner
-from sklearn_llmrec.text._cold_start import ContentColdStart
+from sklearn_llmrec.text._cold_start import (
+    ContentColdStart,
+    ridge_maps as ridge_maps,
+    ridge_maps_dual as ridge_maps_dual,
+)
 from sklearn_llmrec.text._content import (
     CONTENT_CONSTRAINTS as CONTENT_CONSTRAINTS,
     as_vectors as as_vectors,

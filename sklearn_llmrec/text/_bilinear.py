@@ -15,6 +15,7 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.base import InnerProductMixin, Tags
@@ -137,6 +138,14 @@ class BilinearContentRecommender(ContentMixin, InnerProductMixin):
     def _retrieval_vectors(self, X: Any) -> tuple[NDArray[Any], NDArray[Any], None]:
         V = self.item_embeddings_
         return (canonical(X).astype(V.dtype, copy=False) @ V) @ self.map_, V, None
+
+    def _content_terms(
+        self, X: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> tuple[sp.csr_array, NDArray[Any], Any]:
+        """Split the scores of pairs of a row and an item into a term per feature; nothing is left."""
+        queries, V, _ = self._retrieval_vectors(X[rows])
+        terms = sp.csr_array(queries.astype(np.float64) * V[columns])
+        return terms, np.zeros(len(rows)), self._features_of_columns(X)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import Tags, get_tags
@@ -12,7 +13,7 @@ from sklearn.utils import Tags, get_tags
 from sklearn_llmrec._kernels import unit_rows
 from sklearn_llmrec.base import BaseRecommender
 from sklearn_llmrec.text._content import CONTENT_CONSTRAINTS, ContentMixin
-from sklearn_llmrec.utils import HasMethods, Interval
+from sklearn_llmrec.utils import HasMethods, Interval, require_memory
 
 
 class ContentColdStart(ContentMixin, BaseRecommender):
@@ -68,7 +69,8 @@ class ContentColdStart(ContentMixin, BaseRecommender):
     Notes
     -----
     On top of the estimator, fit is O(n_items d^2 + d^3) and scoring O(n_items d) a row, with d
-    dimensions of content.
+    dimensions of content. Where d is larger than the number n of known items, the same regression is solved by a system
+    of n equations instead, in O(n^3), and sparse features stay sparse.
 
     References
     ----------
@@ -118,17 +120,19 @@ class ContentColdStart(ContentMixin, BaseRecommender):
     def _fit(self, X: Any) -> None:
         self.estimator_ = clone(self.estimator).fit(X)
         self.new_items_ = np.zeros(0, dtype=np.int64)
-        vectors = self._item_vectors(X, instead="leaves new items to its estimator")
+        vectors = self._item_vectors(X, instead="leaves new items to its estimator", sparse=True)
         if vectors is None:
             return
-        described, enough = vectors.any(axis=1), self.item_popularity_ >= self.min_interactions
+        described = np.diff(vectors.indptr) > 0 if sp.issparse(vectors) else vectors.any(axis=1)
+        enough = self.item_popularity_ >= self.min_interactions
         known = np.flatnonzero(described & enough)
         new = np.flatnonzero(described & ~enough)
         if not len(known) or not len(new):
             return
-        vectors = unit_rows(vectors.astype(np.float64, copy=False))
+        vectors = unit_features(vectors)
         weights = self.item_popularity_[known] ** self.popularity_exponent
-        from_known, to_new = ridge_maps(vectors[known], vectors[new], weights, self.regularization)
+        maps = ridge_maps_dual if vectors.shape[1] > len(known) else ridge_maps
+        from_known, to_new = maps(vectors[known], vectors[new], weights, self.regularization)
         self.new_items_, self._known_items_ = new, known
         self._from_known_ = from_known.astype(X.dtype, copy=False)
         self._to_new_ = to_new.astype(X.dtype, copy=False)
@@ -148,21 +152,110 @@ class ContentColdStart(ContentMixin, BaseRecommender):
             scores[:, self.new_items_] = targets @ self._to_new_.astype(X.dtype, copy=False)
         return scores
 
+    def _content_terms(
+        self, X: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> tuple[sp.csr_array, NDArray[Any], Any]:
+        """Split the scores of pairs of a row and a new item into a term per feature and a rest.
+
+        Returns the terms, sparse, of shape (n_pairs, n_features), the rests, and the features of all columns. The ridge
+        score is linear in the features of the new item, so that every feature has a term.
+        """
+        if not np.isin(columns, self.new_items_).all():
+            raise ValueError(
+                "ContentColdStart scores only new items by content, and one of these was known at fit: explain items "
+                "of new_items_, and the others by the estimator's own explain."
+            )
+        F = unit_features(self._features_of_columns(X))
+        known = self._known_items_
+        weights = self.item_popularity_[known] ** self.popularity_exponent
+        weights = weights / weights.mean()
+        asked, inverse = np.unique(rows, return_inverse=True)
+        model, some = self.estimator_, X[asked]
+        if isinstance(model, BaseRecommender):
+            scores, is_known = model._scored(model._prepared(some))
+            targets = np.where(is_known, scores, 0)[:, known].astype(np.float64)
+        else:
+            targets = np.asarray(model.predict(some), dtype=np.float64)[:, known]
+        if F.shape[1] > len(known):
+            S, mean = dual_solver(F[known], weights, self.regularization)
+            alpha = targets @ S
+            coefficients = alpha @ F[known] - np.outer(alpha.sum(axis=1), mean)
+        else:
+            dense = F[known].toarray() if sp.issparse(F) else F[known]
+            mean = weights @ dense / weights.sum()
+            centred = (dense - mean) * weights[:, None]
+            gram = centred.T @ (dense - mean)
+            gram[np.diag_indices_from(gram)] += self.regularization
+            coefficients = np.linalg.solve(gram, centred.T @ targets.T).T
+        rest = targets @ weights / weights.sum() - coefficients @ mean
+        own = sp.csr_array(F[columns])
+        own.data = own.data * coefficients[np.repeat(inverse, np.diff(own.indptr)), own.indices]
+        return own, rest[inverse], F
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = get_tags(self.estimator).input_tags.positive_only
         return tags
 
 
-def ridge_maps(
-    F: NDArray[Any], F_new: NDArray[Any], weights: NDArray[Any], regularization: float
+def unit_features(vectors: Any) -> Any:
+    """Return sparse or dense features as float64 rows of unit length."""
+    if not sp.issparse(vectors):
+        return unit_rows(vectors.astype(np.float64, copy=False))
+    vectors = vectors.astype(np.float64)
+    lengths = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())
+    return sp.csr_array(sp.diags_array(1 / np.where(lengths > 0, lengths, 1)) @ vectors)
+
+
+def centred_products(F: Any, G: Any, mean: NDArray[Any]) -> NDArray[Any]:
+    """Return ``(F - mean) @ (G - mean).T`` as a dense array; F and G may be sparse and stay so."""
+    product = F @ G.T
+    product = product.toarray() if sp.issparse(product) else product
+    result: NDArray[Any] = product - (F @ mean)[:, None] - (G @ mean)[None] + mean @ mean
+    return result
+
+
+def dual_solver(
+    F: Any, weights: NDArray[Any], regularization: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Two thin matrices whose product takes targets of known items to predictions for new ones.
+    """Return the matrix S that takes targets to the coefficients of known items, and the weighted mean of F.
+
+    With A the centred rows of F, each times the root of its weight, S is ``W^1/2 (A A' + regularization I)^-1 W^1/2``:
+    ``targets @ S @ (F - mean)`` are the ridge coefficients of the features.
+    """
+    weights = weights / weights.mean()
+    mean = np.asarray(weights @ F).ravel() / weights.sum()
+    roots = np.sqrt(weights)
+    K = centred_products(F, F, mean) * np.outer(roots, roots)
+    K[np.diag_indices_from(K)] += regularization
+    return np.linalg.inv(K) * np.outer(roots, roots), mean
+
+
+def ridge_maps_dual(
+    F: Any, F_new: Any, weights: NDArray[Any], regularization: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the maps of `ridge_maps` for more features than items: one system of n_items instead of n_features."""
+    require_memory(
+        4 * 8 * F.shape[0] ** 2,
+        f"The ridge regression of {F.shape[0]} items with more features than items",
+        "End the encoder with a TruncatedSVD, or raise min_interactions.",
+    )
+    S, mean = dual_solver(F, weights, regularization)
+    left = np.column_stack([S, weights / weights.sum()])
+    right = np.vstack([centred_products(F, F_new, mean), np.ones(F_new.shape[0])])
+    return left, right
+
+
+def ridge_maps(
+    F: Any, F_new: Any, weights: NDArray[Any], regularization: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return two thin matrices whose product takes targets of known items to predictions for new ones.
 
     Ridge regression with an intercept is linear in its targets: with `targets` one per known item,
     ``targets @ left @ right`` are the predictions for the rows of `F_new`. The last of the d + 1
     inner dimensions is the intercept.
     """
+    F, F_new = (part.toarray() if sp.issparse(part) else part for part in (F, F_new))
     weights = weights / weights.mean()
     mean = weights @ F / weights.sum()
     centered = F - mean

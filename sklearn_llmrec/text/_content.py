@@ -64,8 +64,10 @@ class ContentMixin:
     item_texts: Any
     encoder: Any
 
-    def _item_vectors(self, X: Any, *, instead: str) -> NDArray[Any] | None:
-        """Vectors of the columns of X; None, with a warning, where nothing is known of them.
+    def _item_vectors(self, X: Any, *, instead: str, sparse: bool = False) -> Any:
+        """Return vectors of the columns of X; None, with a warning, where nothing is known of them.
+
+        With `sparse`, vectors that the encoder returned sparse stay so.
 
         Sets `encoder_` (fitted, or None for ready vectors) and `item_texts_` (a list, or None for a
         table).
@@ -73,21 +75,37 @@ class ContentMixin:
         self.encoder_: Any = None
         self.item_texts_: list[str] | None = None
         content = item_content(self, X)
-        if content is None or (isinstance(content, list) and not any(content)):
+        reads_ids = _reads_ids(self.encoder)
+        if content is None or (isinstance(content, list) and not reads_ids and not any(content)):
             name = type(self).__name__
             warn(
                 f"{name} knows no text of any item, and {instead}. Pass item_texts, or an "
                 "Interactions with item_features, or a dataframe whose column names are texts."
             )
             return None
-        if isinstance(content, list):
+        if isinstance(content, list) and not reads_ids:
             self.item_texts_ = content
         if isinstance(self.encoder, str) and self.encoder == "passthrough":
             vectors = content
         else:
             self.encoder_ = unfitted(self.encoder)
             vectors = embedded(self.encoder_, content, X)
-        return as_vectors(vectors, X.shape[1])
+        return as_vectors(vectors, X.shape[1], sparse=sparse)
+
+    def _features_of_columns(self, X: Any) -> Any:
+        """Return what the fitted encoder makes of the columns of X, sparse or dense; None without an encoder.
+
+        Raises
+        ------
+        ValueError
+            If X brings neither texts nor ids of its columns and the model has none.
+        """
+        content = item_content(self, X)
+        if content is None:
+            return None
+        encoder = self.encoder_
+        vectors = content if encoder is None else encoder.transform(content)
+        return as_vectors(vectors, X.shape[1], sparse=True)
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()  # type: ignore[misc]
@@ -126,14 +144,20 @@ def unfitted(encoder: Any) -> Any:
     return clone(encoder)
 
 
-def as_vectors(vectors: Any, n_rows: int) -> NDArray[Any]:
-    """What an encoder returned as a finite dense floating array of `n_rows` rows.
+def as_vectors(vectors: Any, n_rows: int, *, sparse: bool = False) -> Any:
+    """Return what an encoder returned as a finite floating array of `n_rows` rows; sparse only where `sparse`.
 
     Raises
     ------
     ValueError
         If it is none.
     """
+    if sp.issparse(vectors) and sparse:
+        vectors = sp.csr_array(vectors)
+        if not np.issubdtype(vectors.dtype, np.floating):
+            vectors = vectors.astype(np.float64)
+        _check_vectors(vectors.shape, vectors.data, n_rows)
+        return vectors
     if sp.issparse(vectors):
         require_memory(
             vectors.shape[0] * vectors.shape[1] * 8,
@@ -150,17 +174,20 @@ def as_vectors(vectors: Any, n_rows: int) -> NDArray[Any]:
             f"Vectors of items must be numbers ({error}): pass an encoder that makes numbers of "
             f"them."
         ) from error
-    if vectors.ndim != 2 or len(vectors) != n_rows:
-        raise ValueError(
-            f"The encoder returned an array of shape {vectors.shape}, and one vector for each of "
-            f"{n_rows} items is needed."
-        )
-    if not np.isfinite(vectors).all():
-        raise ValueError(
-            "The encoder returned NaN or infinite values: add an imputer where features are "
-            "missing."
-        )
+    _check_vectors(vectors.shape, vectors, n_rows)
     return vectors
+
+
+def _check_vectors(shape: tuple[int, ...], values: NDArray[Any], n_rows: int) -> None:
+    """Refuse vectors of another number of items, and values that are not finite."""
+    if len(shape) != 2 or shape[0] != n_rows:
+        raise ValueError(
+            f"The encoder returned an array of shape {shape}, and one vector for each of {n_rows} items is needed."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "The encoder returned NaN or infinite values: add an imputer where features are missing."
+        )
 
 
 def item_content(model: Any, X: Any) -> Any:
@@ -172,6 +199,8 @@ def item_content(model: Any, X: Any) -> Any:
         If a template names what is not there, or there is not one text per column.
     """
     given, features = model.item_texts, getattr(X, "item_features", None)
+    if _reads_ids(model.encoder):
+        return _ids_of_columns(given, X, model)
     if isinstance(given, str):
         return texts_from_features(given, features)
     if given is not None:
@@ -202,6 +231,33 @@ def item_content(model: Any, X: Any) -> Any:
             return texts
     names = getattr(model, "feature_names_in_", None)
     return None if names is None else as_texts(names)
+
+
+def _ids_of_columns(given: Any, X: Any, model: Any) -> Any:
+    """Return the item ids that an encoder of ids reads: those of X, or `item_texts`.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or not one per column.
+    """
+    ids = getattr(X, "item_ids", None) if given is None else given
+    if ids is None or isinstance(ids, str):
+        raise ValueError(
+            f"encoder={model.encoder!r} reads item ids, and X has none: pass Interactions with item_ids, or the ids as "
+            "item_texts."
+        )
+    if len(ids) != X.shape[1]:
+        raise ValueError(
+            f"item_texts has {len(ids)} ids and X has {X.shape[1]} columns: one id per item is needed."
+        )
+    return ids
+
+
+def _reads_ids(encoder: Any) -> bool:
+    while isinstance(encoder, Pipeline):
+        encoder = encoder.steps[0][1]
+    return bool(getattr(encoder, "_reads_item_ids", False))
 
 
 def _reads_tables(encoder: Any) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn_llmrec._kernels import normalize_columns
 from sklearn_llmrec.base import ItemToItemRecommender
 from sklearn_llmrec.text._content_neighbors import ContentNeighbors, mixed_nearest
+from sklearn_llmrec.text._space import Space
 from sklearn_llmrec.utils import canonical
 
 
@@ -93,3 +94,23 @@ class ContentItemKNN(ContentNeighbors, ItemToItemRecommender):
         candidates: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
         return super()._topk_rows(canonical(X), k, seen, candidates)
+
+    def _content_terms(
+        self, X: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> tuple[sp.csr_array, NDArray[Any], Any]:
+        """Split the scores of pairs of a row and an item into a term per feature and what behaviour adds."""
+        features = self._features_of_columns(X)
+        dense = features.toarray() if sp.issparse(features) else features
+        unit = Space(self.center, None, False).fit(dense).transform(dense).astype(np.float64)
+        X = canonical(X)
+        terms = np.zeros((len(rows), unit.shape[1]))
+        totals = np.zeros(len(rows))
+        for place, (row, column) in enumerate(zip(rows, columns, strict=True)):
+            history = slice(X.indptr[row], X.indptr[row + 1])
+            weights = self.weights_[X.indices[history], [column]]
+            weights = np.asarray(weights.todense() if sp.issparse(weights) else weights).ravel()
+            values = X.data[history].astype(np.float64)
+            neighbours = values * (weights != 0)
+            terms[place] = self.text_weight * (neighbours @ unit[X.indices[history]]) * unit[column]
+            totals[place] = values @ weights
+        return sp.csr_array(terms), totals - terms.sum(axis=1), features

@@ -26,11 +26,17 @@ from sklearn_llmrec.utils import Interval, canonical, require_memory
 
 
 def semantic_weights(V: NDArray[Any], regularization: float, dtype: Any) -> NDArray[Any]:
-    """EASE between items by their vectors (the rows of `V`), by the d x d inverse of Woodbury's identity.
+    """Return the weights of EASE between items by their vectors, the rows of `V`.
 
-    Items without a vector have rows and columns of zeros.
+    With d dimensions the inverse is d x d, by Woodbury's identity, or n_items x n_items where that is smaller. Items
+    without a vector have rows and columns of zeros.
     """
     d = V.shape[1]
+    if d > len(V):
+        P = np.linalg.inv(V @ V.T + regularization * np.eye(len(V)))
+        S = (-P / P.diagonal()).astype(dtype)
+        S[np.diag_indices(len(S))] = 0
+        return S
     inner = np.linalg.inv(V.T @ V + regularization * np.eye(d))
     # L P_F = I - V inner V', whose factor L cancels between P_F and its diagonal.
     right = (V @ inner).astype(dtype)

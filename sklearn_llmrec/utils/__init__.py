@@ -39,6 +39,7 @@ from sklearn_llmrec.utils._ids import (
     ids_of_column as ids_of_column,
     is_missing as is_missing,
     joined_ids as joined_ids,
+    kind_of_ids as kind_of_ids,
 )
 from sklearn_llmrec.utils._input_errors import validated as validated
 from sklearn_llmrec.utils._last_step import last_step as last_step
