@@ -78,6 +78,7 @@ _SUBPACKAGES = (
     "neighbors",
     "persistence",
     "preprocessing",
+    "privacy",
     "sequence",
     "serving",
     "text",

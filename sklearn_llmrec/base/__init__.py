@@ -21,6 +21,12 @@ from sklearn_llmrec.base._item_to_item import (
 from sklearn_llmrec.base._last_step import needs_order as needs_order
 from sklearn_llmrec.base._named import named as named
 from sklearn_llmrec.base._partial_fit import KeepsRowsMixin as KeepsRowsMixin, PartialFitMixin
+from sklearn_llmrec.base._private import (
+    check_public_settings as check_public_settings,
+    noisy_counts as noisy_counts,
+    noisy_gram as noisy_gram,
+    presence as presence,
+)
 from sklearn_llmrec.base._ratings import RatingMixin
 from sklearn_llmrec.base._recommend import recommend
 from sklearn_llmrec.base._recommend_ids import recommend_ids
