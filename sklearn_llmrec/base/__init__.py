@@ -13,6 +13,7 @@ from sklearn_llmrec.base._explain import (
     check_lists_to_explain as check_lists_to_explain,
     columns_of as columns_of,
 )
+from sklearn_llmrec.base._forget import forget
 from sklearn_llmrec.base._inner_product import InnerProductMixin
 from sklearn_llmrec.base._item_to_item import (
     ITEM_TO_ITEM_TEXTS as ITEM_TO_ITEM_TEXTS,
@@ -60,6 +61,7 @@ __all__ = [
     "Scores",
     "SimilarItemsMixin",
     "Tags",
+    "forget",
     "recommend",
     "recommend_ids",
     "refit_on",

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec.base._forget import without_rows
 from sklearn_llmrec.base._recommender import BaseRecommender
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.utils import (
@@ -172,3 +173,7 @@ class KeepsRowsMixin(PartialFitMixin):
 
     def _partial_fit(self, X: sp.csr_array) -> None:
         self._fit(sp.csr_array(sp.vstack([self._rows_, X], format="csr")))
+
+    def _forget(self, X: sp.csr_array) -> None:
+        """Fit on the kept rows without those of X."""
+        self._fit(without_rows(self._rows_, X))

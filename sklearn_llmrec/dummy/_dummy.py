@@ -155,6 +155,13 @@ class PopularityRecommender(PartialFitMixin):
         self.item_scores_ = self.item_scores_ + sums
         self.reference_ = reference
 
+    def _forget(self, X: Any) -> None:
+        if self.reference_ is not None:
+            raise ValueError(
+                "A popularity that decays (half_life) cannot forget rows: the newest event may be theirs. Fit it again."
+            )
+        self.item_scores_ = self.item_scores_ - self._sums(X, None)[0]
+
     def _score_rows(self, X: Any) -> NDArray[Any]:
         return np.tile(self.item_scores_.astype(X.dtype), (X.shape[0], 1))
 

@@ -339,6 +339,15 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         G += self._gram_of_weights() if self._gram_ is None else self._gram_
         self._solve_and_keep(G)
 
+    def _forget(self, X: sp.csr_array) -> None:
+        sums = self._sum_of_squares_, self._n_active_users_
+        removed = self._added_gram(X)
+        self._sum_of_squares_ = 2 * sums[0] - self._sum_of_squares_
+        self._n_active_users_ = 2 * sums[1] - self._n_active_users_
+        self._solve_and_keep(
+            (self._gram_of_weights() if self._gram_ is None else self._gram_) - removed
+        )
+
     def _solve_and_keep(self, G: NDArray[Any]) -> None:
         """Solve, and keep the Gram matrix for the next part."""
         self._gram_ = G
