@@ -2,7 +2,7 @@
 
     python benchmarks/shilling.py
 
-A hundredth as many profiles as users (60) promote five items of the less popular half. Fits per model: without
+Fake profiles, 5 for 100 users (302), promote five items of the less popular half. Fits per model: without
 profiles, under three attacks, and under the bandwagon attack with two defences. Rows of the table are averages over
 `--seeds` draws of targets, profiles and hidden interactions.
 """
@@ -38,10 +38,10 @@ MODELS = {
     "EASE": EASE,
     "EASE, private (epsilon 2)": lambda: EASE(privacy=GaussianMechanism(2.0, 1e-5)),
     "SparseEASE": SparseEASE,
-    "SLIM": SLIM,
     "ALSRecommender": lambda: ALSRecommender(random_state=0),
     "PureSVD": lambda: PureSVD(random_state=0),
     "BPRRecommender": lambda: BPRRecommender(random_state=0),
+    "SLIM": SLIM,
     "MultVAERecommender": lambda: MultVAERecommender(random_state=0, device="cpu"),
 }
 CASES = [
@@ -58,7 +58,7 @@ def main():
     add_data_option(parser)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--profiles", type=float, default=0.01, help="share of the users")
+    parser.add_argument("--profiles", type=float, default=0.05, help="share of the users")
     args = parser.parse_args()
     X = movielens_1m(args.data)
     X = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape)

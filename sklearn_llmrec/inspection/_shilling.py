@@ -18,7 +18,7 @@ from sklearn_llmrec.utils import row_chunks
 
 _ATTACKS = ("random", "average", "bandwagon")
 # Rows with this Jaccard similarity to another row are near duplicates.
-_DUPLICATE = 0.6
+_DUPLICATE = 0.35
 
 
 class ShillingAudit(NamedTuple):
@@ -86,7 +86,7 @@ def shilling_audit(
         Length of the lists.
     defence : {"row_weights", "near_duplicates"}, callable or None, default=None
         Applied to the rows of both fits. "row_weights" divides every row by its norm. "near_duplicates" removes rows of
-        which at least .6 of all items are shared with another row (Jaccard). A callable takes the rows and returns
+        which at least .35 of all items are shared with another row (Jaccard). A callable takes the rows and returns
         ``(rows, kept)``, with a mask of the rows that it kept.
     random_state : int, default=0
         Seed of the hidden part, the target items and the profiles.
