@@ -24,9 +24,10 @@ from sklearn_llmrec.base._named import named as named
 from sklearn_llmrec.base._partial_fit import KeepsRowsMixin as KeepsRowsMixin, PartialFitMixin
 from sklearn_llmrec.base._private import (
     check_public_settings as check_public_settings,
-    noisy_counts as noisy_counts,
+    count_vector as count_vector,
     noisy_gram as noisy_gram,
     presence as presence,
+    released_counts as released_counts,
 )
 from sklearn_llmrec.base._ratings import RatingMixin
 from sklearn_llmrec.base._recommend import recommend

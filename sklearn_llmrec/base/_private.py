@@ -65,14 +65,14 @@ class NoisyGram(NamedTuple):
 
 
 def count_vector(X: sp.csr_array) -> NDArray[np.float64]:
-    """Return what is released by `noisy_counts`: the sum over rows of vectors of norm 1 (0 for an empty row)."""
+    """Return what `released_counts` releases: the sum over rows of vectors of norm 1 (0 for an empty row)."""
     sums = np.bincount(X.indices, unit_rows(X).data, minlength=X.shape[1])
     n_active = np.count_nonzero(np.diff(X.indptr))
     return np.append(math.sqrt(1 - _USERS_WEIGHT**2) * sums, _USERS_WEIGHT * n_active)
 
 
 def gram_vector(X: sp.csr_array, *, n_threads: int = 1) -> NDArray[np.float64]:
-    """Return what is released by `noisy_gram`: the upper triangle row by row, times sqrt(2) above the diagonal."""
+    """Return what `released_gram` releases: the upper triangle row by row, times sqrt(2) above the diagonal."""
     rows = unit_rows(X)
     G = gram(rows, np.float64, n_threads=n_threads)
     n_items = len(G)
@@ -99,11 +99,11 @@ def _unpacked(packed: NDArray[np.float64], n_items: int) -> NDArray[np.float64]:
     return G
 
 
-def noisy_counts(
-    X: sp.csr_array, mechanism: GaussianMechanism, *, share: float = 1.0
+def released_counts(
+    count_sums: NDArray[np.float64], mechanism: GaussianMechanism, *, share: float = 1.0
 ) -> NoisyCounts:
-    """Release the counts of a matrix of canonical rows, with sensitivity 1."""
-    noisy = mechanism.release(count_vector(X), 1.0, share=share, label="counts of items and users")
+    """Release sums of `count_vector`, with sensitivity 1."""
+    noisy = mechanism.release(count_sums, 1.0, share=share, label="counts of items and users")
     return NoisyCounts(noisy[:-1] / math.sqrt(1 - _USERS_WEIGHT**2), noisy[-1] / _USERS_WEIGHT)
 
 
@@ -119,6 +119,46 @@ def denoised(G: NDArray[np.float64], deviation: float) -> tuple[NDArray[np.float
     values, vectors = eigh(G, subset_by_value=(edge, np.inf), overwrite_a=True)
     scaled = vectors * np.sqrt(np.sqrt(np.maximum(values**2 - edge**2, 0)))
     return np.asfortranarray(scaled @ scaled.T), edge
+
+
+class ChosenItems(NamedTuple):
+    """Items that noisy counts choose, with what the counts tell."""
+
+    items: NDArray[np.int64]
+    popularity: NDArray[np.float64]
+    n_users: int
+
+
+def choose_items(count_sums: NDArray[np.float64], mechanism: GaussianMechanism) -> ChosenItems:
+    """Release sums of `count_vector`, and choose the items whose Gram matrix is worth releasing."""
+    counts = released_counts(count_sums, mechanism, share=COUNTS_SHARE)
+    n_users = max(1, round(counts.n_users))
+    n_kept = int(_ITEMS_PER_ROOT * math.sqrt(n_users / _deviation(mechanism)))
+    n_kept = min(max(n_kept, _LEAST_ITEMS), len(counts.per_item))
+    items = np.sort(np.argsort(-counts.per_item, kind="stable")[:n_kept])
+    require_memory(
+        3 * n_kept**2 * 8,
+        f"The noisy Gram matrix of {n_kept} items (three times, while it is denoised)",
+        "Keep fewer items, or pass a smaller epsilon, which keeps fewer by itself.",
+    )
+    return ChosenItems(items, np.maximum(counts.per_item, 0), n_users)
+
+
+def released_gram(
+    gram_sums: NDArray[np.float64], chosen: ChosenItems, mechanism: GaussianMechanism
+) -> NoisyGram:
+    """Release sums of `gram_vector` over the chosen items, and denoise them."""
+    n_kept = len(chosen.items)
+    packed = mechanism.release(
+        gram_sums, 1.0, share=1 - COUNTS_SHARE, label=f"Gram matrix of {n_kept} items"
+    )
+    matrix, edge = denoised(_unpacked(packed, n_kept), _deviation(mechanism))
+    return NoisyGram(chosen.items, matrix, edge, chosen.popularity, chosen.n_users)
+
+
+def _deviation(mechanism: GaussianMechanism) -> float:
+    """Return the standard deviation of the noise above the diagonal of a released Gram matrix."""
+    return mechanism.noise_scale(1.0, share=1 - COUNTS_SHARE) / math.sqrt(2)
 
 
 def noisy_gram(X: sp.csr_array, mechanism: GaussianMechanism, *, n_threads: int = 1) -> NoisyGram:
@@ -138,26 +178,9 @@ def noisy_gram(X: sp.csr_array, mechanism: GaussianMechanism, *, n_threads: int 
     PrivacyBudgetError
         If the ledger has too little left. Where it has enough for the counts only, these are spent.
     """
-    counts = noisy_counts(X, mechanism, share=COUNTS_SHARE)
-    n_items = X.shape[1]
-    n_users = max(1, round(counts.n_users))
-    scale = mechanism.noise_scale(1.0, share=1 - COUNTS_SHARE)
-    deviation = scale / math.sqrt(2)
-    n_kept = int(_ITEMS_PER_ROOT * math.sqrt(n_users / deviation))
-    n_kept = min(max(n_kept, _LEAST_ITEMS), n_items)
-    items = np.sort(np.argsort(-counts.per_item, kind="stable")[:n_kept])
-    require_memory(
-        3 * n_kept**2 * 8,
-        f"The noisy Gram matrix of {n_kept} items (three times, while it is denoised)",
-        "Keep fewer items, or pass a smaller epsilon, which keeps fewer by itself.",
-    )
-    packed = gram_vector(sp.csr_array(X[:, items]), n_threads=n_threads)
-    packed = mechanism.release(
-        packed, 1.0, share=1 - COUNTS_SHARE, label=f"Gram matrix of {n_kept} items"
-    )
-    matrix, edge = denoised(_unpacked(packed, n_kept), deviation)
-    popularity = np.maximum(counts.per_item, 0)
-    return NoisyGram(items, matrix, edge, popularity, n_users)
+    chosen = choose_items(count_vector(X), mechanism)
+    sums = gram_vector(sp.csr_array(X[:, chosen.items]), n_threads=n_threads)
+    return released_gram(sums, chosen, mechanism)
 
 
 def check_public_settings(estimator: Any, **wanted: Any) -> None:

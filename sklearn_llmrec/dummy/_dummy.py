@@ -14,7 +14,8 @@ from sklearn_llmrec.base import (
     PartialFitMixin,
     Tags,
     check_public_settings,
-    noisy_counts,
+    count_vector,
+    released_counts,
 )
 from sklearn_llmrec.interactions import decayed_popularity
 from sklearn_llmrec.privacy import GaussianMechanism
@@ -130,7 +131,7 @@ class PopularityRecommender(PartialFitMixin):
     def _fit(self, X: Any) -> None:
         if self.privacy is not None:
             check_public_settings(self, weighting="users", half_life=None)
-            counts = noisy_counts(X, self.privacy)
+            counts = released_counts(count_vector(X), self.privacy)
             self.privacy_spent_ = self.privacy.spent()
             self.n_users_fit_ = max(1, round(counts.n_users))
             self.item_scores_, self.reference_ = counts.per_item, None
