@@ -2,7 +2,8 @@
 
     python benchmarks/shilling.py
 
-Fake profiles, 5 for 100 users (302), promote five items of the less popular half. Fits per model: without
+Fake profiles, 5 for 100 users (302), promote five items of the less popular half, with 10 filler items
+each: short profiles tie the targets closest to the fillers. Fits per model: without
 profiles, under three attacks, and under the bandwagon attack with two defences. Rows of the table are averages over
 `--seeds` draws of targets, profiles and hidden interactions.
 """
@@ -59,6 +60,7 @@ def main():
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--profiles", type=float, default=0.05, help="share of the users")
+    parser.add_argument("--filler", type=int, default=10, help="filler items of a profile")
     args = parser.parse_args()
     X = movielens_1m(args.data)
     X = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
@@ -75,6 +77,7 @@ def main():
                     case[0],
                     defence=case[1],
                     n_profiles=args.profiles,
+                    n_filler=args.filler,
                     random_state=seed,
                 )
                 for seed in range(args.seeds)
