@@ -85,6 +85,7 @@ _SUBPACKAGES = (
     "neighbors",
     "persistence",
     "preprocessing",
+    "privacy",
     "sequence",
     "serving",
     "text",

@@ -13,6 +13,7 @@ from sklearn_llmrec.base._explain import (
     check_lists_to_explain as check_lists_to_explain,
     columns_of as columns_of,
 )
+from sklearn_llmrec.base._forget import forget
 from sklearn_llmrec.base._inner_product import InnerProductMixin
 from sklearn_llmrec.base._item_to_item import (
     ITEM_TO_ITEM_TEXTS as ITEM_TO_ITEM_TEXTS,
@@ -21,6 +22,13 @@ from sklearn_llmrec.base._item_to_item import (
 from sklearn_llmrec.base._last_step import needs_order as needs_order
 from sklearn_llmrec.base._named import named as named
 from sklearn_llmrec.base._partial_fit import KeepsRowsMixin as KeepsRowsMixin, PartialFitMixin
+from sklearn_llmrec.base._private import (
+    check_public_settings as check_public_settings,
+    count_vector as count_vector,
+    noisy_gram as noisy_gram,
+    presence as presence,
+    released_counts as released_counts,
+)
 from sklearn_llmrec.base._ratings import RatingMixin
 from sklearn_llmrec.base._recommend import recommend
 from sklearn_llmrec.base._recommend_ids import recommend_ids
@@ -54,6 +62,7 @@ __all__ = [
     "Scores",
     "SimilarItemsMixin",
     "Tags",
+    "forget",
     "recommend",
     "recommend_ids",
     "refit_on",

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sklearn_llmrec.base._forget import without_rows
 from sklearn_llmrec.base._recommender import BaseRecommender
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.utils import (
@@ -88,8 +89,8 @@ class PartialFitMixin(BaseRecommender):
         ------
         ValueError
             If the first part holds no interaction, a later one has another number of columns without ids to match them
-            by, ids of another kind, an id twice, or values too large for the dtype of the model; or if `compact`
-            dropped what further training needs. The estimator then is as it was before.
+            by, ids of another kind, an id twice, or values too large for the dtype of the model; if `compact`
+            dropped what further training needs; or with ``privacy=``. The estimator then is as it was before.
         """
         with built_aside(self) as changed:
             changed._learn_part(X, y)
@@ -97,6 +98,11 @@ class PartialFitMixin(BaseRecommender):
 
     def _learn_part(self, X: Any, y: Any) -> None:
         self._validate_params()
+        if getattr(self, "privacy", None) is not None:
+            raise ValueError(
+                f"{type(self).__name__}(privacy=...) has no partial_fit: every part would add its own noise. Fit it "
+                "once on all rows, and charge each fit to one PrivacyLedger."
+            )
         first = not hasattr(self, "n_users_fit_")
         if not first:
             self._check_not_compacted()
@@ -167,3 +173,7 @@ class KeepsRowsMixin(PartialFitMixin):
 
     def _partial_fit(self, X: sp.csr_array) -> None:
         self._fit(sp.csr_array(sp.vstack([self._rows_, X], format="csr")))
+
+    def _forget(self, X: sp.csr_array) -> None:
+        """Fit on the kept rows without those of X."""
+        self._fit(without_rows(self._rows_, X))

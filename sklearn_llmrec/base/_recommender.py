@@ -161,8 +161,11 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         begin_fit(self, X, y)
         with restored_on_error(self):
             self._validate_params()
+            if getattr(self, "privacy", None) is not None:
+                self._drop_fitted()
             X = self._check_X(X, reset=True)
             check_targets(y, X.shape)
+            # A private fit replaces both counts by released ones.
             self.n_users_fit_ = X.shape[0]
             self.item_popularity_ = np.bincount(canonical(X).indices, minlength=X.shape[1]).astype(
                 np.float64
@@ -327,6 +330,11 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         # scikit-learn's check makes all tags anew, which takes longer than scoring a row.
         if "n_users_fit_" not in vars(self):
             check_is_fitted(self)
+
+    def _drop_fitted(self) -> None:
+        """Remove what an earlier fit set: it may hold exact statistics of the same users."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            del self.__dict__[name]
 
     def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
         """Validate X; at fit also keep the tags that later calls go by."""

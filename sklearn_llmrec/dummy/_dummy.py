@@ -9,8 +9,16 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec.base import BaseRecommender, PartialFitMixin, Tags
+from sklearn_llmrec.base import (
+    BaseRecommender,
+    PartialFitMixin,
+    Tags,
+    check_public_settings,
+    count_vector,
+    released_counts,
+)
 from sklearn_llmrec.interactions import decayed_popularity
+from sklearn_llmrec.privacy import GaussianMechanism
 from sklearn_llmrec.utils import Interval, StrOptions
 
 
@@ -26,6 +34,8 @@ class PopularityRecommender(PartialFitMixin):
         ``7 * 86_400`` is a week): an interaction of age a, measured from the newest event of the fit, has the weight
         :math:`2^{-a/h}`. A user counts once per item, at the latest event; with ``weighting="values"`` every event has
         the weight of its own time. None weights all alike and needs no times.
+    privacy : GaussianMechanism, default=None
+        Fit with user-level differential privacy: see :class:`~sklearn_llmrec.privacy.GaussianMechanism`, and Notes.
 
     Attributes
     ----------
@@ -35,13 +45,16 @@ class PopularityRecommender(PartialFitMixin):
         Time of the newest event of the fit, from which ages are measured; None without `half_life`.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`, not weighted by time.
+    privacy_spent_ : tuple (epsilon, delta)
+        What the fit spent; only with `privacy`.
     n_features_in_ : int
         Number of items.
 
     Raises
     ------
     ValueError
-        At fit with `half_life`, if X has no timestamps.
+        At fit with `half_life`, if X has no timestamps; with `privacy`, if `half_life` is given or `weighting` is not
+        "users".
 
     See Also
     --------
@@ -55,6 +68,11 @@ class PopularityRecommender(PartialFitMixin):
     values of X are ignored, only which items a row holds counts: a negative value (a dislike) is an interaction like
     any other. `partial_fit` of later parts gives the scores of one fit on all parts, also where a part holds the newest
     event: the earlier scores are then multiplied by the decay since the last reference time.
+
+    With `privacy`, neighbouring data sets differ by one user, and the catalogue is public. A user of n items counts
+    :math:`1 / \sqrt n` for each, a vector of norm 1 whatever n is, so the sensitivity is 1; a hundredth of the squared
+    norm counts the users. `item_scores_` are the noisy sums, `item_popularity_` the same cut at 0. `partial_fit` is
+    refused.
 
     Examples
     --------
@@ -80,13 +98,21 @@ class PopularityRecommender(PartialFitMixin):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "weighting": [StrOptions({"users", "values"})],
         "half_life": [Interval(Real, 0, None, closed="neither"), None],
+        "privacy": [GaussianMechanism, None],
     }
 
     item_scores_: NDArray[np.float64]
 
-    def __init__(self, weighting: str = "users", *, half_life: float | None = None) -> None:
+    def __init__(
+        self,
+        weighting: str = "users",
+        *,
+        half_life: float | None = None,
+        privacy: GaussianMechanism | None = None,
+    ) -> None:
         self.weighting = weighting
         self.half_life = half_life
+        self.privacy = privacy
 
     def _sums(self, X: Any, reference: Any) -> tuple[NDArray[np.float64], Any]:
         """Return what the rows of X add to the scores, and the reference time."""
@@ -103,6 +129,14 @@ class PopularityRecommender(PartialFitMixin):
         return np.bincount(X.indices, weights, minlength=X.shape[1]).astype(np.float64), None
 
     def _fit(self, X: Any) -> None:
+        if self.privacy is not None:
+            check_public_settings(self, weighting="users", half_life=None)
+            counts = released_counts(count_vector(X), self.privacy)
+            self.privacy_spent_ = self.privacy.spent()
+            self.n_users_fit_ = max(1, round(counts.n_users))
+            self.item_scores_, self.reference_ = counts.per_item, None
+            self.item_popularity_ = np.maximum(counts.per_item, 0)
+            return
         self.item_scores_, self.reference_ = self._sums(X, None)
 
     def _extend_items(self, X: sp.csr_array) -> None:
@@ -121,6 +155,13 @@ class PopularityRecommender(PartialFitMixin):
             self.item_scores_ = self.item_scores_ * decay
         self.item_scores_ = self.item_scores_ + sums
         self.reference_ = reference
+
+    def _forget(self, X: Any) -> None:
+        if self.reference_ is not None:
+            raise ValueError(
+                "A popularity that decays (half_life) cannot forget rows: the newest event may be theirs. Fit it again."
+            )
+        self.item_scores_ = self.item_scores_ - self._sums(X, None)[0]
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         return np.tile(self.item_scores_.astype(X.dtype), (X.shape[0], 1))

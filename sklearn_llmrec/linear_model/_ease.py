@@ -22,8 +22,19 @@ from sklearn_llmrec._kernels import (
     gram,
     with_data,
 )
-from sklearn_llmrec.base import ExplainMixin, PartialFitMixin, SimilarItemsMixin, columns_of
+from sklearn_llmrec.base import (
+    ExplainMixin,
+    PartialFitMixin,
+    SimilarItemsMixin,
+    columns_of,
+    noisy_gram,
+    presence,
+)
+from sklearn_llmrec.privacy import GaussianMechanism
 from sklearn_llmrec.utils import Interval, StrOptions, require_memory, threads_for
+
+# Share of the largest eigenvalue of the noise that a private fit adds to the penalty.
+_NOISE_PENALTY = 0.5
 
 
 def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
@@ -175,6 +186,8 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
     n_jobs : int, default=None
         Threads of the Gram matrix and of ranking (BLAS takes its own). None means 1 unless in a joblib context, -1 all
         cores.
+    privacy : GaussianMechanism, default=None
+        Fit with user-level differential privacy: see :class:`~sklearn_llmrec.privacy.GaussianMechanism`, and Notes.
 
     Attributes
     ----------
@@ -184,6 +197,8 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         The penalty :math:`\lambda` used.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`.
+    privacy_spent_ : tuple (epsilon, delta)
+        What the fit spent; only with `privacy`.
     n_features_in_ : int
         Number of items.
 
@@ -207,6 +222,16 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
     with s the sum of the squared values, :math:`n_U` users and :math:`n_I` items that have interactions: the
     largest eigenvalue that the Gram matrix would have if the entries of X were independent. The defaults were chosen
     together on validation parts of four data sets (two of films, a shop, and reviews of games).
+
+    With `privacy`, neighbouring data sets differ by one user, and the catalogue is public. Rows are read as ones and
+    divided by their norm, so that a user adds a matrix :math:`x^\top x / n` of Frobenius norm 1: `user_exponent` and
+    `value_exponent` have no effect. The triangle with the diagonal has sensitivity 1, the part above it
+    :math:`1/\sqrt 2`, since a row of n items adds :math:`\sqrt{(n - 1) / (2n)}` there. A tenth of the budget releases
+    noisy counts (sensitivity 1), by which items are chosen; the rest releases their Gram matrix with noise. Its
+    eigenvalues are shrunk by what noise adds, so it is positive semi-definite; items that are not chosen score 0.
+    `regularization` is in the unit of this matrix; "auto" is :math:`(1 + \sqrt{n_U / n_I})^2` plus half the largest
+    eigenvalue of the noise, both from released numbers. `item_popularity_` and the number of users are released
+    values too. A fit takes O(n_kept^3) time for the eigenvalues. `partial_fit` is refused.
 
     References
     ----------
@@ -236,6 +261,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         "user_exponent": [Interval(Real, 0, None, closed="left")],
         "value_exponent": [Interval(Real, 0, None, closed="left")],
         "n_jobs": [None, Integral],
+        "privacy": [GaussianMechanism, None],
     }
 
     _training_only = ("_gram_", "_inverse_diagonal_")
@@ -251,6 +277,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         user_exponent: float = 0.6,
         value_exponent: float = 0.25,
         n_jobs: int | None = None,
+        privacy: GaussianMechanism | None = None,
     ) -> None:
         self.regularization = regularization
         self.dropout = dropout
@@ -259,12 +286,40 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         self.user_exponent = user_exponent
         self.value_exponent = value_exponent
         self.n_jobs = n_jobs
+        self.privacy = privacy
 
     def _fit(self, X: sp.csr_array) -> None:
+        if self.privacy is not None:
+            self._fit_privately(X, self.privacy)
+            return
         self._sum_of_squares_, self._n_active_users_ = 0.0, 0
         # partial_fit would need the Gram matrix, which is as large as the weights: recovered if ever asked for.
         self._gram_ = None
         self._solve(self._added_gram(X))
+
+    def _fit_privately(self, X: sp.csr_array, privacy: GaussianMechanism) -> None:
+        """Solve for the weights of the items that noisy counts choose, from their noisy Gram matrix."""
+        require_gram_memory(X.shape[1], X.dtype)
+        released = noisy_gram(X, privacy, n_threads=effective_n_jobs(self.n_jobs))
+        # From here on nothing reads X but its shape and dtype.
+        items = released.items
+        self.n_users_fit_, self.item_popularity_ = released.n_users, released.popularity
+        self.privacy_spent_ = privacy.spent()
+        self.regularization_ = (
+            (1 + (released.n_users / len(items)) ** 0.5) ** 2
+            + _NOISE_PENALTY * released.noise_level
+            if self.regularization == "auto"
+            else float(self.regularization)
+        )
+        weights = weights_of_gram(
+            released.matrix,
+            self.regularization_,
+            dropout=self.dropout,
+            max_self_weight=self.max_self_weight,
+            factors=popularity_factors(released.popularity[items], self.popularity_exponent),
+        )
+        self.coef_ = np.zeros((X.shape[1], X.shape[1]), dtype=X.dtype)
+        self.coef_[np.ix_(items, items)] = weights.coef
 
     def _fit_first_part(self, X: sp.csr_array) -> None:
         self._sum_of_squares_, self._n_active_users_ = 0.0, 0
@@ -283,6 +338,15 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         G = self._added_gram(X)
         G += self._gram_of_weights() if self._gram_ is None else self._gram_
         self._solve_and_keep(G)
+
+    def _forget(self, X: sp.csr_array) -> None:
+        sums = self._sum_of_squares_, self._n_active_users_
+        removed = self._added_gram(X)
+        self._sum_of_squares_ = 2 * sums[0] - self._sum_of_squares_
+        self._n_active_users_ = 2 * sums[1] - self._n_active_users_
+        self._solve_and_keep(
+            (self._gram_of_weights() if self._gram_ is None else self._gram_) - removed
+        )
 
     def _solve_and_keep(self, G: NDArray[Any]) -> None:
         """Solve, and keep the Gram matrix for the next part."""
@@ -326,7 +390,9 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         self.coef_, self._penalties_, self._inverse_diagonal_, self._scales_ = weights
 
     def _history(self, X: sp.csr_array) -> sp.csr_array:
-        """Return X with its values raised to `value_exponent`, signs kept."""
+        """Return X with its values raised to `value_exponent`, signs kept; as ones with `privacy`."""
+        if self.privacy is not None:
+            return presence(X)
         if self.value_exponent == 1:
             return X
         values = np.sign(X.data) * np.abs(X.data) ** self.value_exponent

@@ -85,6 +85,11 @@ class NaiveBayesRecommender(PartialFitMixin):
     def _partial_fit(self, X: sp.csr_array) -> None:
         self._set_counts(sp.csr_array(self.counts_ + _pair_counts(X)))
 
+    def _forget(self, X: sp.csr_array) -> None:
+        counts = sp.csr_array(self.counts_ - _pair_counts(X))
+        counts.eliminate_zeros()
+        self._set_counts(counts)
+
     def _set_counts(self, counts: sp.csr_array) -> None:
         """Derive the weights from how many users have each pair of items."""
         counts.sort_indices()

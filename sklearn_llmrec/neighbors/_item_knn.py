@@ -7,14 +7,17 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import entry_rows, means_of_nearest, with_data
+from sklearn_llmrec._kernels import entry_rows, means_of_nearest, topk_dense, with_data
 from sklearn_llmrec.base import (
     Biases,
     ItemToItemRecommender,
     KeepsRowsMixin,
     RatingMixin,
     Tags,
+    check_public_settings,
     columns_of,
+    noisy_gram,
+    presence,
 )
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
@@ -30,7 +33,11 @@ from sklearn_llmrec.neighbors._similarity import (
     without_diagonal,
 )
 from sklearn_llmrec.neighbors._votes import weighted_means
+from sklearn_llmrec.privacy import GaussianMechanism
 from sklearn_llmrec.utils import documented
+
+# Share of the largest eigenvalue of the noise that is added to the squared norms of a private fit.
+_NOISE_FLOOR = 0.1
 
 
 @documented(
@@ -60,11 +67,15 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
     n_neighbors : int, default=200
         How many neighbours an item keeps.
     {metric, metric_params, shrinkage, weighting, center, max_neighbors, regularization, n_jobs}
+    privacy : GaussianMechanism, default=None
+        Fit with user-level differential privacy: see :class:`~sklearn_llmrec.privacy.GaussianMechanism`, and Notes.
 
     Attributes
     ----------
     weights_ : csr_array of shape (n_items, n_items)
         Entry (i, j) is the similarity of i to the candidate j if i is a neighbour of j.
+    privacy_spent_ : tuple (epsilon, delta)
+        What the fit spent; only with `privacy`.
     {item_popularity_, n_features_in_}
 
     See Also
@@ -78,6 +89,14 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
     Fit is one sparse product, O(sum of squared row lengths) time and O(n_items n_neighbors) memory, twice that
     with `max_neighbors`; correlations take six products, in blocks of full rows. Ranking is a sparse
     product too, with seen items masked inside it; with `center`, scores are made dense in chunks.
+
+    With `privacy`, neighbouring data sets differ by one user, and the catalogue is public. Rows are read as ones and
+    divided by their norm, so that a user adds a matrix :math:`x^\top x / n` of Frobenius norm 1; a tenth of the budget
+    releases noisy counts (sensitivity 1) by which items are chosen, the rest their Gram matrix G with noise, whose
+    eigenvalues are then shrunk as for :class:`~sklearn_llmrec.linear_model.EASE`. The similarity is
+    :math:`G_{ij} / \sqrt{(G_{ii} + \nu)(G_{jj} + \nu)}`, with :math:`\nu` a tenth of the largest eigenvalue of the
+    noise. `metric`, `center` and `max_neighbors` must have their defaults; `shrinkage` and `weighting` have no effect.
+    `partial_fit` is refused.
 
     References
     ----------
@@ -105,7 +124,10 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
     array([2.5, 3.1])
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = NEIGHBOR_CONSTRAINTS
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **NEIGHBOR_CONSTRAINTS,
+        "privacy": [GaussianMechanism, None],
+    }
 
     def __init__(
         self,
@@ -119,6 +141,7 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
         max_neighbors: int | None = None,
         regularization: float = 1.0,
         n_jobs: int | None = None,
+        privacy: GaussianMechanism | None = None,
     ) -> None:
         self.n_neighbors = n_neighbors
         self.metric = metric
@@ -129,8 +152,13 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
         self.max_neighbors = max_neighbors
         self.regularization = regularization
         self.n_jobs = n_jobs
+        self.privacy = privacy
 
     def _fit(self, X: sp.csr_array) -> None:
+        if self.privacy is not None:
+            check_public_settings(self, metric="cosine", center=None, max_neighbors=None)
+            self._fit_privately(X, self.privacy)
+            return
         self._keep_rows(X)
         check_max_neighbors(self.max_neighbors, self.center)
         weighting = weighting_of(X, self.weighting, self.metric, self.center)
@@ -149,6 +177,32 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
         # Best first, where the order is asked for; a row per candidate.
         self._nearest_ = None if self.max_neighbors is None else nearest
         self._biases_ = None if self.center is None else Biases(X, self.center)
+
+    def _fit_privately(self, X: sp.csr_array, privacy: GaussianMechanism) -> None:
+        """Compare the items that noisy counts choose, by their noisy Gram matrix."""
+        released = noisy_gram(X, privacy, n_threads=effective_n_jobs(self.n_jobs))
+        # From here on nothing reads X but its shape and dtype.
+        items, n_items = released.items, X.shape[1]
+        self.n_users_fit_, self.item_popularity_ = released.n_users, released.popularity
+        self.privacy_spent_ = privacy.spent()
+        norms = np.sqrt(released.matrix.diagonal() + _NOISE_FLOOR * released.noise_level)
+        similarity = released.matrix / norms / norms[:, None]
+        np.fill_diagonal(similarity, 0)
+        # A row per candidate: its nearest are those of the largest similarities, as in a fit without noise.
+        nearest, values = topk_dense(similarity, min(self.n_neighbors, len(items)))
+        kept = values > 0
+        rows = np.broadcast_to(np.arange(len(items))[:, None], nearest.shape)
+        self._set_weights(
+            sp.csr_array(
+                (values[kept].astype(X.dtype), (items[nearest[kept]], items[rows[kept]])),
+                shape=(n_items, n_items),
+            )
+        )
+        self._nearest_ = self._biases_ = None
+
+    def _prepared(self, X: sp.csr_array) -> sp.csr_array:
+        X = super()._prepared(X)
+        return X if self.privacy is None else presence(X)
 
     def _baseline(self, X: sp.csr_array) -> NDArray[np.float64]:
         assert self._biases_ is not None

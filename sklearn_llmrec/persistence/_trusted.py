@@ -37,6 +37,8 @@ persistence._tree.ArrayRef
 persistence._tree.FieldsRef
 persistence._tree.SparseRef
 persistence._tree.TableRef
+privacy._gaussian.GaussianMechanism
+privacy._ledger.PrivacyLedger
 sequence._trie.Trie
 text._content._LatentWords
 text._space.Space
