@@ -10,26 +10,12 @@ from sklearn.utils import check_random_state
 
 from sklearn_llmrec._networks._parameters import (
     NETWORK_CONSTRAINTS,
-    NETWORK_TEXTS,
     STOPPING_CONSTRAINTS,
     warn_without_validation,
 )
 from sklearn_llmrec._networks._row_holdout import RowHoldout
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.utils import iterations, require
-
-#: For `documented`.
-ROW_NETWORK_TEXTS = {
-    **NETWORK_TEXTS,
-    "early_stopping": """bool
-Whether to hide a fifth of the items of some rows, stop when their ranking gets no better, and keep the best
-epoch.""",
-    "validation_fraction": "float\nThe share of rows whose items are hidden for that.",
-    "device": """str
-Where to train: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one. Scores need no torch.""",
-    "validation_scores_": """list of float
-nDCG@10 of the hidden items after every epoch; empty without early stopping.""",
-}
 
 
 class RowNetworkRecommender(BaseRecommender):

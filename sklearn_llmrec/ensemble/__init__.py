@@ -6,7 +6,6 @@ from sklearn_llmrec.ensemble._dpp import DPPReranker
 from sklearn_llmrec.ensemble._fallback import FallbackRecommender
 from sklearn_llmrec.ensemble._mmr import MMRReranker
 from sklearn_llmrec.ensemble._reranker import (
-    RERANKER_TEXTS as RERANKER_TEXTS,
     BaseReranker,
 )
 from sklearn_llmrec.ensemble._rules import RuleReranker, boost, cap_per_category, reserve_slots

@@ -11,13 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.ensemble._mmr import greedy
 from sklearn_llmrec.ensemble._propensities import list_propensities
-from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker
-from sklearn_llmrec.utils import Interval, StrOptions, built_aside, canonical, documented
+from sklearn_llmrec.ensemble._reranker import BaseReranker
+from sklearn_llmrec.utils import Interval, StrOptions, built_aside, canonical
 
 _POLICIES = ("thompson", "epsilon_greedy", "ucb")
 
 
-@documented(RERANKER_TEXTS)
 class BanditReranker(BaseReranker):
     r"""Rerank the first items of a recommender by feedback, and keep exploring.
 
@@ -33,7 +32,8 @@ class BanditReranker(BaseReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     policy : {"thompson", "epsilon_greedy", "ucb"}, default="thompson"
         How items are tried out. Thompson sampling (Beta-Bernoulli) has nothing to tune and stops trying what it knows
         to be worse.
@@ -44,13 +44,17 @@ class BanditReranker(BaseReranker):
         UCB1 is for 1.
     prior_strength : float, default=1.0
         How many showings the opinion of the base is worth.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=20
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
     random_state : int, RandomState instance or None, default=None
         Source of the seed, drawn at `fit`.
 
     Attributes
     ----------
-    {estimator_}
+    estimator_ : estimator
+        The fitted base recommender.
     n_shown_ : ndarray of shape (n_items,)
         Showings of every item fed back so far.
     n_rewards_ : ndarray of shape (n_items,)
@@ -59,7 +63,10 @@ class BanditReranker(BaseReranker):
         Number of calls of `partial_fit`.
     seed_ : int
         The seed drawn at `fit`.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

@@ -8,9 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_llmrec.ensemble._mmr import DIVERSITY_TEXTS, DiversityReranker, greedy
+from sklearn_llmrec.ensemble._mmr import DiversityReranker, greedy
 from sklearn_llmrec.ensemble._reranker import relevance
-from sklearn_llmrec.utils import documented
 
 # Share of the identity in the kernel: what is new in an item that repeats the list. Without it a list longer than the
 # rank of the features would have no volume, and nothing left to choose by.
@@ -21,7 +20,6 @@ _BLOCK_VALUES = 2**22
 _DENSE_VALUES = 2**20
 
 
-@documented(DIVERSITY_TEXTS)
 class DPPReranker(DiversityReranker):
     r"""Diversify the first items of a recommender by a determinantal point process.
 
@@ -36,15 +34,26 @@ class DPPReranker(DiversityReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     diversity : float, default=0.1
         Weight of the volume, from 0 (the order of the base) to 1 (relevance decides ties only).
-    {item_features}
-    {n_candidates, exclude_seen}
+    item_features : {array-like, sparse} of shape (n_items, n_features), default=None
+        What similarity is measured on, by cosine: genres, embeddings. None compares the columns of X: items are alike
+        that the same users had.
+    n_candidates : int, default=100
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
 
     Attributes
     ----------
-    {estimator_, item_popularity_, n_features_in_}
+    estimator_ : estimator
+        The fitted base recommender.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

@@ -15,7 +15,7 @@ from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._members import member_scores
 from sklearn_llmrec.interactions import hide_by_hash, hide_latest
-from sklearn_llmrec.utils import COMMON_TEXTS, Interval, StrOptions, canonical, row_chunks
+from sklearn_llmrec.utils import Interval, StrOptions, canonical, row_chunks
 
 #: What those accept that learn from hidden interactions.
 HIDING_CONSTRAINTS: dict[str, Any] = {
@@ -25,20 +25,6 @@ HIDING_CONSTRAINTS: dict[str, Any] = {
     "max_hidden": [Interval(Integral, 1, None, closed="left"), None],
     "n_hidings": [Interval(Integral, 1, None, closed="left")],
     "exclude_seen": ["boolean"],
-}
-#: For `documented`.
-HIDING_TEXTS = {
-    **COMMON_TEXTS,
-    "test_size": """float
-Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer
-to what they are in the end.""",
-    "max_hidden": """int or None
-How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with long rows
-then lose no more than others, and members that know whole histories are not judged on halves of them. Of the latest
-events whole baskets are hidden, as few as hold so many.""",
-    "n_hidings": """int
-How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
-latest events, a step further back. Everything is learned on all of them together.""",
 }
 
 

@@ -14,19 +14,8 @@ from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import needs_order, recommend
 from sklearn_llmrec.ensemble._members import member_scores, needs_nonnegative
 from sklearn_llmrec.ensemble._routing import RoutesFitMixin
-from sklearn_llmrec.utils import COMMON_TEXTS, HasMethods, Interval, canonical, rows_without_entries
+from sklearn_llmrec.utils import HasMethods, Interval, canonical, rows_without_entries
 
-#: For `documented`.
-RERANKER_TEXTS = {
-    **COMMON_TEXTS,
-    "estimator": """estimator
-The recommender whose first items are reordered, or a Pipeline that ends with one.""",
-    "n_candidates": """int
-How many items of the base are reordered; all others follow in the order of the base.""",
-    "exclude_seen": """bool
-Whether items of the row itself are left out of the candidates; False for where people buy again.""",
-    "estimator_": "estimator\nThe fitted base recommender.",
-}
 # Rows reranked at once: enough for numpy, few enough for three-dimensional intermediate arrays.
 _BLOCK_ROWS = 256
 # Scores of one row closer than this share of its largest are one score to every contract of the

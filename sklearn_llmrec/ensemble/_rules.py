@@ -14,13 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.ensemble._item_data import category_matrix
 from sklearn_llmrec.ensemble._reranker import (
-    RERANKER_TEXTS,
     BaseReranker,
     lifted,
     relevance,
     settled,
 )
-from sklearn_llmrec.utils import canonical, check_candidates, documented
+from sklearn_llmrec.utils import canonical, check_candidates
 
 Rule = Callable[[NDArray[np.int64], NDArray[np.float64], Any], NDArray[np.float64]]
 
@@ -175,7 +174,6 @@ def _reserved(
     return result
 
 
-@documented(RERANKER_TEXTS)
 class RuleReranker(BaseReranker):
     r"""Apply business rules to the first items of a recommender.
 
@@ -187,7 +185,8 @@ class RuleReranker(BaseReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     rules : list of callable, default=None
         Functions as above.
     allowed : array-like of shape (n_items,) or callable, default=None
@@ -196,11 +195,19 @@ class RuleReranker(BaseReranker):
         anything else, filling short lists with -1; `predict` puts it last.
     also_candidates : array-like of int, default=None
         Columns that join the candidates whatever their scores, for example for reserved slots.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=200
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
 
     Attributes
     ----------
-    {estimator_, item_popularity_, n_features_in_}
+    estimator_ : estimator
+        The fitted base recommender.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

@@ -18,7 +18,6 @@ from sklearn_llmrec._kernels import dense
 from sklearn_llmrec.base import Scores
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
-    HIDING_TEXTS,
     Pool,
     hidden_fits,
     pool_rows,
@@ -35,7 +34,6 @@ from sklearn_llmrec.utils import (
     Interval,
     StrOptions,
     canonical,
-    documented,
     rows_without_entries,
 )
 
@@ -46,7 +44,6 @@ def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:
     return result
 
 
-@documented(HIDING_TEXTS)
 class StackingRecommender(BaseMembers):
     r"""Recommenders retrieve candidates, and a classifier, regressor or ranker orders them.
 
@@ -81,7 +78,16 @@ class StackingRecommender(BaseMembers):
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn from: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order.
-    {test_size, max_hidden, n_hidings}
+    test_size : float, default=0.2
+        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer to what
+        they are in the end.
+    max_hidden : int or None, default=None
+        How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with
+        long rows then lose no more than others, and members that know whole histories are not judged on halves of
+        them. Of the latest events whole baskets are hidden, as few as hold so many.
+    n_hidings : int, default=1
+        How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
+        latest events, a step further back. Everything is learned on all of them together.
     exclude_seen : bool, default=True
         Whether items that a row holds already are left out of the candidates. False where people buy again; use
         ``recommend(..., exclude_seen=False)`` then.

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
-    HIDING_TEXTS,
     hidden_fits,
     joined,
     pool_with_targets,
@@ -20,7 +19,7 @@ from sklearn_llmrec.ensemble._hidden import (
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._weights import learn_weights
-from sklearn_llmrec.utils import Interval, StrOptions, canonical, documented
+from sklearn_llmrec.utils import Interval, StrOptions, canonical
 
 # Weights are learned on the union of so many first items of each member.
 _POOL = 50
@@ -28,7 +27,6 @@ _POOL = 50
 _LEAST_USERS = 30
 
 
-@documented(HIDING_TEXTS)
 class VotingRecommender(BaseMembers):
     r"""Weighted mean of the scores of several recommenders.
 
@@ -68,7 +66,16 @@ class VotingRecommender(BaseMembers):
         What is hidden to learn weights: any items of a row, chosen by a hash, or its latest events.
         "auto" hides the latest where a member is a model of order. Choose what is asked for later:
         what comes next, or what else belongs to a history.
-    {test_size, max_hidden, n_hidings}
+    test_size : float, default=0.2
+        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer to what
+        they are in the end.
+    max_hidden : int or None, default=5
+        How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with
+        long rows then lose no more than others, and members that know whole histories are not judged on halves of
+        them. Of the latest events whole baskets are hidden, as few as hold so many.
+    n_hidings : int, default=1
+        How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
+        latest events, a step further back. Everything is learned on all of them together.
     exclude_seen : bool, default=True
         Whether weights are learned for lists without the items that a row holds already. False where people buy again;
         use ``recommend(..., exclude_seen=False)`` then.

@@ -26,7 +26,6 @@ from sklearn_llmrec.interactions._interactions import Interactions
 from sklearn_llmrec.interactions._popularity import decayed_popularity as decayed_popularity
 from sklearn_llmrec.interactions._sequences import (
     ORDER_CONSTRAINTS as ORDER_CONSTRAINTS,
-    ORDER_TEXTS as ORDER_TEXTS,
     ORDERS as ORDERS,
     Sequences as Sequences,
     event_sequences as event_sequences,

@@ -9,18 +9,10 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec.interactions._entries import exact_up_to, is_rounded
 from sklearn_llmrec.interactions._interactions import Interactions
-from sklearn_llmrec.utils import COMMON_TEXTS, StrOptions, canonical
+from sklearn_llmrec.utils import StrOptions, canonical
 
 ORDERS = ("auto", "timestamps", "values")
 ORDER_CONSTRAINTS: dict[str, Any] = {"order": [StrOptions(set(ORDERS))]}
-#: For `documented`.
-ORDER_TEXTS = {
-    **COMMON_TEXTS,
-    "order": """{"auto", "timestamps", "values"}
-Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times: `fit` refuses
-values that are mostly equal in most rows, and float32 values that are too large to be exact.""",
-}
 # A row whose share of neighbouring events with equal values is larger carries no order; so does a matrix with a larger
 # share of such rows.
 _MOST = 0.5

@@ -13,7 +13,6 @@ from sklearn_llmrec.base import Biases, ExplainMixin, KeepsRowsMixin, RatingMixi
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
-    neighbor_texts,
 )
 from sklearn_llmrec.neighbors._similarity import (
     RowIndex,
@@ -26,7 +25,6 @@ from sklearn_llmrec.neighbors._votes import weighted_means
 from sklearn_llmrec.utils import (
     check_arguments,
     check_k,
-    documented,
     on_one_state,
     row_chunks,
     threads_for,
@@ -36,7 +34,6 @@ from sklearn_llmrec.utils import (
 _NEIGHBOR_BYTES = 32
 
 
-@documented(neighbor_texts("user", "item", "rows", "votes are", "users who rated the item"))
 class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     r"""User-based nearest neighbours: an item scores by how similar the users are who had it.
 
@@ -61,13 +58,50 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     ----------
     n_neighbors : int, default=100
         How many users vote.
-    {metric, metric_params, shrinkage, weighting, center, max_neighbors, regularization, n_jobs}
+    metric : str, default="cosine"
+        With x the user, y its neighbour, and A and B the items they have, one of
+
+        - "cosine": :math:`x^\top y / (\|x\| \|y\|)`.
+        - "asymmetric_cosine": :math:`x^\top y / (\|x\|^{2\alpha} \|y\|^{2 - 2\alpha})`. At 1/2 it is the cosine; a
+          smaller :math:`\alpha` prefers neighbours with few items.
+        - "adjusted_cosine": the cosine once every value is less the mean of its item.
+        - "pearson": the correlation over the items that both have, about their means there.
+        - "pearson_baseline": the same about the baseline that ``center="baseline"`` names, for ratings.
+        - "jaccard": :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`, of binary values
+          :math:`|A \cap B| / |A \cup B|`.
+        - "dice": :math:`2 x^\top y / (\|x\|^2 + \|y\|^2)`, of binary values :math:`2 |A \cap B| / (|A| + |B|)`.
+        - "tversky": :math:`|A \cap B| / (|A \cap B| + \alpha |A \setminus B| + \beta |B \setminus A|)`, whatever the
+          values. Both 1 give Jaccard's index, both 1/2 Dice's.
+    metric_params : dict or None, default=None
+        "alpha" and "beta" of "tversky", at least 0, and "alpha" of "asymmetric_cosine", from 0 to 1; 0.5 where they
+        are not given.
+    shrinkage : float, default=0.0
+        A similarity that rests on n items is multiplied by ``n / (n + shrinkage)``; with "pearson_baseline", by ``(n -
+        1) / (n - 1 + shrinkage)``.
+    weighting : {"auto", "tfidf", "bm25"} or None, default="auto"
+        Weights of the values before rows are compared, as :class:`~sklearn_llmrec.preprocessing.TFIDFTransformer` and
+        :class:`~sklearn_llmrec.preprocessing.BM25Transformer` give them; votes are the values of X themselves. "auto"
+        is "tfidf" where items are ranked, else None; "adjusted_cosine", "tversky" and the correlations take none.
+    center : {"user", "item", "baseline"} or None, default=None
+        The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken deviations of
+        both. None ranks, and predicts no ratings.
+    max_neighbors : int or None, default=None
+        How many vote on a rating at most, with `center`: of the `n_neighbors` kept, the most similar users who rated
+        the item. Few of the nearest may be among them, so keep many. None lets all that are kept vote.
+    regularization : float, default=1.0
+        L2 regularization of what the neighbours add to the baseline, with `center`: as if a further neighbour of this
+        similarity voted for the baseline itself.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
     fitted_users_ : csr_array of shape (n_users, n_items)
         What the neighbours vote with: the matrix given to `fit`, less the baseline with `center`.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

@@ -14,12 +14,11 @@ from sklearn.utils import check_random_state
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
-    ORDER_TEXTS,
     Sequences,
     event_sequences,
     fit_sequences,
 )
-from sklearn_llmrec.utils import Interval, documented, iterations, row_chunks
+from sklearn_llmrec.utils import Interval, iterations, row_chunks
 
 # Rounds that every start gets before the one of the highest posterior goes on alone.
 _TRIAL_ROUNDS = 10
@@ -120,7 +119,6 @@ class _Run:
     curve: list[float]
 
 
-@documented(ORDER_TEXTS)
 class HMMRecommender(BaseRecommender):
     r"""Hidden Markov model: the user is in one of a few interests, which change from event to event.
 
@@ -144,7 +142,10 @@ class HMMRecommender(BaseRecommender):
         change and two of interests that follow one another; the best one goes on.
     tol : float, default=1e-3
         A later round that adds less than this to the log-posterior per event is the last.
-    {order}
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
     random_state : int, RandomState instance or None, default=None
         Where the search starts.
 
@@ -160,7 +161,10 @@ class HMMRecommender(BaseRecommender):
         Log-posterior per event, up to a constant, before every round: it never falls.
     n_iter_ : int
         Rounds made.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

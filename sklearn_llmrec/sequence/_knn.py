@@ -13,19 +13,17 @@ from sklearn_llmrec._kernels import model_csr, product_rows, topk_product, with_
 from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
-    ORDER_TEXTS,
     Sequences,
     event_sequences,
     fit_sequences,
     recency_weights,
 )
-from sklearn_llmrec.utils import Interval, documented, threads_for
+from sklearn_llmrec.utils import Interval, threads_for
 
 # How many pairs of events are held at a time.
 _BLOCK_PAIRS = 2**23
 
 
-@documented(ORDER_TEXTS)
 class SequenceKNN(ItemToItemRecommender):
     r"""Nearest neighbours of items in time: what follows what, and how soon.
 
@@ -50,13 +48,21 @@ class SequenceKNN(ItemToItemRecommender):
         How many steps apart two events of a user may be to count as a pair.
     decay : float, default=0.8
         How much less an event of the history weighs for every event after it.
-    {order, n_jobs}
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
     weights_ : csr_array of shape (n_items, n_items)
         Entry (i, j) is the weight of i for the candidate j.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -178,7 +184,6 @@ def _pair_blocks(
         first = last
 
 
-@documented(ORDER_TEXTS)
 class SessionKNN(BaseRecommender):
     r"""Nearest sessions: what was in the sessions most similar to the current one.
 
@@ -196,13 +201,21 @@ class SessionKNN(BaseRecommender):
         The longest piece of a fitted history that counts as one session.
     decay : float, default=0.8
         How much less an event of the current session weighs for every event after it.
-    {order, n_jobs}
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
     sessions_ : csr_array of shape (n_sessions, n_items)
         The fitted sessions; 1 where a session holds the item.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

@@ -11,16 +11,14 @@ from sklearn_llmrec._kernels import normalize_rows
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
-    ORDER_TEXTS,
     event_sequences,
     fit_sequences,
     recency_weights,
 )
 from sklearn_llmrec.neighbors import RowIndex
-from sklearn_llmrec.utils import Interval, documented
+from sklearn_llmrec.utils import Interval
 
 
-@documented(ORDER_TEXTS)
 class RepeatRecommender(BaseRecommender):
     r"""Personal frequency and recency, mixed with that of the nearest users (TIFU-kNN).
 
@@ -42,13 +40,21 @@ class RepeatRecommender(BaseRecommender):
         How many users are mixed in.
     neighbor_weight : float, default=0.3
         Their share, :math:`\beta`. 0 is the user alone.
-    {order, n_jobs}
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
     vectors_ : csr_array of shape (n_users, n_items)
         The vectors of the fitted users.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_llmrec.ensemble import RERANKER_TEXTS
 from sklearn_llmrec.text._llm_answers import read_gains
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import ChatFailed, Count, Session, asked, model_name
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
-from sklearn_llmrec.utils import Interval, documented, require
+from sklearn_llmrec.utils import Interval, require
 
 
-@documented(RERANKER_TEXTS)
 class LikelihoodReranker(LanguageModelReranker):
     r"""Rerank the first items of a recommender by the likelihood of their texts.
 
@@ -38,7 +36,8 @@ class LikelihoodReranker(LanguageModelReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     model : str, path, model, callable or None, default=None
         A causal model of transformers: a folder or a name, loaded as float32, or a model object, used as it
         is and where it is, with its `tokenizer`. Or a function that takes the prompt and a list of texts
@@ -67,17 +66,24 @@ class LikelihoodReranker(LanguageModelReranker):
         stored. A model object is known by its weights, its make-up and its tokenizer. A function is known by its
         attribute `cache_key` (a text), else by its code and the values it reads; one that holds what has no content,
         such as an open connection, is not cached, with a warning. None keeps nothing.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=20
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
 
     Attributes
     ----------
-    {estimator_}
+    estimator_ : estimator
+        The fitted base recommender.
     item_texts_ : list of str
         The texts in use.
     report_ : RerankReport
         What the model did since `fit`, in this process: `lists`, `reranked`, `from_cache`, `fallen_back` by cause,
         `requests`, `prompt_tokens` (tokens that a model, not a function, read) and `seconds`.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

@@ -14,16 +14,14 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.base import check_lists_to_explain
-from sklearn_llmrec.ensemble import RERANKER_TEXTS
 from sklearn_llmrec.text._http import chat_url
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import Count, Endpoint, Session, asked, model_name
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
-from sklearn_llmrec.utils import Interval, check_arguments, documented
+from sklearn_llmrec.utils import Interval, check_arguments
 
 
-@documented(RERANKER_TEXTS)
 class LLMReranker(LanguageModelReranker):
     r"""Rerank the first items of a recommender with a language model.
 
@@ -38,7 +36,8 @@ class LLMReranker(LanguageModelReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     model : str, callable or None, default=None
         Name of the model at the endpoint, or a function that takes the messages (a list of
         dictionaries with "role" and "content") and returns the answer as a text; one that raises
@@ -79,19 +78,26 @@ class LLMReranker(LanguageModelReranker):
     api_key_env : str, default="OPENAI_API_KEY"
         Name of the environment variable that holds the key. It is read for every request; a key is
         never a parameter, so it is never printed or pickled.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=20
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
     n_jobs : int, default=None
         Number of requests under way at once. None means 1.
 
     Attributes
     ----------
-    {estimator_}
+    estimator_ : estimator
+        The fitted base recommender.
     item_texts_ : list of str
         The texts in use.
     report_ : RerankReport
         What the model did since `fit`, in this process: `lists`, `reranked`, `from_cache`, `fallen_back` by cause,
         `requests`, `retries`, `prompt_tokens`, `completion_tokens` and `seconds`.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

@@ -28,7 +28,6 @@ from sklearn_llmrec.utils._content_hash import (
     UnstableContentError as UnstableContentError,
     content_hash as content_hash,
 )
-from sklearn_llmrec.utils._documented import COMMON_TEXTS as COMMON_TEXTS, documented as documented
 from sklearn_llmrec.utils._html import html_table as html_table
 from sklearn_llmrec.utils._ids import (
     as_ids as as_ids,
