@@ -45,7 +45,7 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 def choose_device(device: str) -> torch.device:
-    """The device by name; "auto" is a GPU where there is one."""
+    """Return the torch device of this name; "auto" is a GPU where there is one, else the CPU."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
@@ -71,7 +71,7 @@ def kept_network(estimator: Any, key: Any, build: Callable[[], torch.nn.Module])
 
 
 def to_numpy(network: torch.nn.Module) -> Weights:
-    """Copies of all weights as arrays."""
+    """Return copies of all weights as arrays."""
     return {name: t.detach().cpu().numpy().copy() for name, t in network.state_dict().items()}
 
 
@@ -157,7 +157,7 @@ class Progress:
 
 
 def _running_mean(averaged: Any, current: Any, n_averaged: Any) -> None:
-    """Polynomial-decay averaging: no horizon to choose, it grows with the training."""
+    """Update a mean of the weights by polynomial-decay averaging, whose horizon grows with the training."""
     share = (_AVERAGING + 1) / (float(n_averaged) + 1 + _AVERAGING)
     torch._foreach_lerp_(averaged, current, share)
 
@@ -198,11 +198,11 @@ class Training:
     checkpoint: Path | None = None
 
     def loss_of(self, batch: Any, rng: np.random.Generator) -> tuple[torch.Tensor, int]:
-        """The loss of a batch, and of how many targets it is the mean."""
+        """Return the loss of a batch and the number of targets that it averages."""
         raise NotImplementedError
 
     def validate(self, network: Any) -> float | None:
-        """A score of the network, the higher the better; None trains for all epochs."""
+        """Return a validation score, higher is better; None trains for all epochs."""
         return None
 
     def run(self, progress: Progress, max_iter: int) -> Progress:
@@ -230,7 +230,7 @@ class Training:
         return progress
 
     def _so_far(self, progress: Progress, average: AveragedModel) -> dict[str, Any]:
-        """Attributes of an estimator that stopped now."""
+        """Return the fitted attributes that an estimator has if training stops now."""
         return {
             "weights_": to_numpy(average.module),
             "loss_curve_": progress.losses,
@@ -278,7 +278,7 @@ class Training:
 
 
 def print_epoch(estimator: Any, progress: Progress) -> None:
-    """A line per epoch, where the estimator is verbose."""
+    """Print a line per epoch if the estimator is verbose."""
     score = f", validation score {progress.scores[-1]:.4f}" if progress.scores else ""
     tell(estimator, f"epoch {progress.epoch}: loss {progress.losses[-1]:.4f}{score}")
 

@@ -112,7 +112,7 @@ class Loss:
         intercepts: Tensor | None,
         rng: np.random.Generator,
     ) -> Tensor:
-        """Mean loss of outputs (N, d) for target items (N,), given the scoring vectors of all items."""
+        """Return the mean loss of outputs (N, d) for target items (N,), given the scoring vectors of all items."""
         positive = (hidden * torch.nn.functional.embedding(targets, vectors)).sum(dim=1)
         if intercepts is not None:
             positive = positive + intercepts[targets]

@@ -35,7 +35,7 @@ class RowNetworkRecommender(BaseRecommender):
     verbose: bool | int
 
     def _split(self, X: sp.csr_array) -> tuple[int, sp.csr_array, RowHoldout | None]:
-        """The seed of a training, what it learns from, and what it is stopped by."""
+        """Return the seed of a training, the rows that it learns from, and the rows that decide when it stops."""
         require("torch", extra="deep")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         fraction = self.validation_fraction if self.early_stopping else 0.0
@@ -55,7 +55,7 @@ class RowNetworkRecommender(BaseRecommender):
         go_on: bool = False,
         **options: Any,
     ) -> dict[str, Any]:
-        """Weights of the network after a training of this kind."""
+        """Train the network and return its weights and training curves as fitted attributes."""
         from sklearn_llmrec._networks import _loop
 
         progress = kind(

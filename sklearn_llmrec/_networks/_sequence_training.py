@@ -18,7 +18,7 @@ _ENCODE_ROWS = 256
 def encode(
     network: Any, sequences: Sequences, max_length: int, *, mask: bool, dtype: Any
 ) -> NDArray[Any]:
-    """Output of the network after the last event of every row; zeros for empty rows."""
+    """Return the output of the network after the last event of every row; zeros for empty rows."""
     device = next(network.parameters()).device
     vectors = np.zeros((len(sequences), network.item_vectors().shape[1]), dtype=dtype)
     if network.training:
@@ -79,7 +79,7 @@ class Trainer(Training):
         return float(self.holdout.score(network, self.max_length, self.mask))
 
     def loss_of(self, batch: Batch, rng: np.random.Generator) -> tuple[torch.Tensor, int]:
-        """The mean loss over the targets of a batch, and their number."""
+        """Return the mean loss over the targets of a batch and their number."""
         device = next(self.network.parameters()).device
         targets = torch.from_numpy(batch.targets).to(device)
         lengths = torch.from_numpy(batch.lengths).to(device)

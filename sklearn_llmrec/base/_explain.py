@@ -61,13 +61,13 @@ class ExplainMixin:
     """Adds `explain` to a recommender that implements `_contributions(X, items)`."""
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-        """What each item of each row adds to the score of the row's item."""
+        """Return the contribution of each item of each row to the score of the row's item."""
         raise NotImplementedError
 
     @on_one_state
     @check_arguments
     def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
-        """What each item of the history adds to the score of a recommended item.
+        """Return the contribution of each item of a history to the score of a recommended item.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class ExplainMixin:
 
 
 def columns_of(W: Any, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-    """``W[i, items[u]]`` at every stored entry (u, i) of X, for sparse or dense W."""
+    """Return ``W[i, items[u]]`` at every stored entry (u, i) of X, for sparse or dense W."""
     asked = np.repeat(items, np.diff(X.indptr))
     if sp.issparse(W):
         values = np.asarray(W[X.indices, asked]).ravel() if X.nnz else np.empty(0, dtype=W.dtype)

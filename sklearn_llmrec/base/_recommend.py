@@ -112,7 +112,7 @@ def recommend(
     seen: Any = None,
     ids: bool = False,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The k best items for every row, from any fitted estimator that scores items.
+    """Recommend the k best items for every row, with any fitted estimator that scores items.
 
     A `Pipeline` hides every method that scikit-learn does not know, and so does a fitted search:
     ``pipeline.recommend(X)`` and ``search.recommend(X)`` raise an AttributeError. Write ``recommend(pipeline, X)`` and

@@ -122,16 +122,16 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
 
     @abstractmethod
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array | Scores:
-        """Scores of all items for a chunk of rows."""
+        """Return the scores of all items for a chunk of rows."""
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        """Exact top-k of a chunk by a faster way than dense scores, where the structure has one."""
+        """Return the exact top-k of a chunk where the model has a faster way than dense scores, else None."""
         return None
 
     def _fallback_scores(self) -> NDArray[Any]:
-        """Scores of a row without evidence."""
+        """Return the scores of a row without evidence."""
         return self.item_popularity_
 
     # -- the public face --------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
     @on_one_state
     @check_arguments
     def predict(self, X: Any) -> NDArray[Any]:
-        """Scores of all items for every row, seen items included.
+        """Score all items for every row, seen items included.
 
         Parameters
         ----------
@@ -197,7 +197,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         return self._predict(self._check_X(X, reset=False))
 
     def _predict(self, X: sp.csr_array) -> NDArray[Any]:
-        """`predict` for validated X."""
+        """Return `predict` of a validated X."""
         require_memory(
             X.shape[0] * X.shape[1] * X.dtype.itemsize,
             f"A dense score matrix of shape {X.shape}",
@@ -221,7 +221,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         seen: Any = None,
         ids: bool = False,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The k best items for every row.
+        """Recommend the k best items for every row.
 
         Parameters
         ----------
@@ -265,7 +265,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
 
     @on_one_state
     def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
-        """Mean nDCG@10 with binary relevance, seen items excluded.
+        """Return the mean nDCG@10 with binary relevance, seen items excluded.
 
         Parameters
         ----------
@@ -343,7 +343,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         )
 
     def _prepared(self, X: sp.csr_array) -> sp.csr_array:
-        """Validated X as `_score_rows` wants it."""
+        """Return the validated X in the form that `_score_rows` expects."""
         return canonical(X) if self._is_canonical_input() else X
 
     def _is_canonical_input(self) -> bool:
@@ -382,7 +382,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
     def _best(
         self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
     ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """Lists of a chunk from its scores."""
+        """Return the ranking lists of a chunk from its scores."""
         scores = self._score_rows(X)
         if candidates is not None or isinstance(scores, Scores) or not sp.issparse(scores):
             filled = self._filled(scores, X).values
@@ -407,7 +407,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
     def _recommend(
         self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
     ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """`recommend` for validated X; `seen` may be another matrix than X (a Pipeline's own input)."""
+        """Return `recommend` of a validated X; `seen` may be another matrix than X, such as the input of a Pipeline."""
         k = check_k(k, X.shape[1])
         candidates = check_candidates(candidates, X.shape)
         same, X = seen is X, self._prepared(X)

@@ -83,7 +83,7 @@ def _failure(url: str, reason: str, part: Path) -> str:
 
 
 def _published_md5(url: str) -> str:
-    """The checksum in an md5 file, written "MD5 (name) = digest" or "digest  name"."""
+    """Return the checksum from an md5 file, written "MD5 (name) = digest" or "digest name"."""
     with urlopen(Request(url, headers=_AGENT), timeout=_TIMEOUT) as response:
         text = response.read(4096).decode("ascii", errors="replace")
     found = re.search(r"\b[0-9a-fA-F]{32}\b", text)

@@ -172,7 +172,7 @@ class _Layout:
 
 
 def _find(layout: _Layout, home: Path, archive: Path) -> _Place | None:
-    """Where the data set lies: in the folder itself, in its subfolder, or in its archive."""
+    """Find the data set in the folder itself, in its subfolder or in its archive; None if it is in none."""
     for folder in (home, home / layout.folder):
         if (folder / layout.ratings).is_file():
             return _Place(folder)

@@ -186,7 +186,7 @@ def _frame(lines: dict[str, NDArray[Any]]) -> Any:
 
 
 def _lines() -> dict[str, NDArray[Any]]:
-    """The invoice lines in log order: what tools/build_online_retail.py encoded, decoded."""
+    """Decode the invoice lines, in log order, from the files that tools/build_online_retail.py writes."""
     path = files("sklearn_llmrec.datasets") / "data" / "online_retail.npz"
     with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         packed = {name: stored[name] for name in stored.files}
@@ -215,11 +215,11 @@ def _lines() -> dict[str, NDArray[Any]]:
 
 
 def _texts(packed: NDArray[np.uint8]) -> NDArray[Any]:
-    """Strings from their UTF-8 bytes, a line each."""
+    """Decode strings from UTF-8 bytes with one string per line."""
     return np.array(packed.tobytes().decode().split("\n"))
 
 
 def _from_planes(planes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Integers from their bytes, all low bytes first."""
+    """Decode integers whose bytes are stored in planes: all low bytes first."""
     powers = 256 ** np.arange(len(planes), dtype=np.int64)
     return powers @ planes.astype(np.int64)

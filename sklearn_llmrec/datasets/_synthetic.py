@@ -186,7 +186,7 @@ def make_interactions(
 
 
 def _topics(n_items: int, n_topics: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-    """Topics of items, each as often as any other, in random order."""
+    """Assign a topic to every item, all topics equally often, in random order."""
     return rng.permutation(np.arange(n_items) % n_topics)
 
 
@@ -197,7 +197,7 @@ def _weights(
     exponent: float,
     rng: np.random.RandomState,
 ) -> NDArray[np.float64]:
-    """Zipf-Mandelbrot popularity in random order, normalised within each topic over the warm items."""
+    """Draw Zipf-Mandelbrot popularity in random order, normalised within each topic over the warm items."""
     n_items = len(topics)
     raw = (1 + rng.permutation(n_items) + n_items / 100) ** -float(exponent)
     total = np.bincount(topics[:n_warm], raw[:n_warm], minlength=n_topics)
@@ -206,7 +206,7 @@ def _weights(
 
 
 def _activity(n_users: int, total: int, most: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-    """Lognormal numbers of items per user, between 1 and `most`, that sum to about `total`."""
+    """Draw lognormal numbers of items per user, between 1 and `most`, with a sum of about `total`."""
     raw = rng.lognormal(0.0, 0.8, n_users)
     scale = total / raw.sum()
     for _ in range(20):  # clipping changes the sum, so the scale has to follow
@@ -231,7 +231,7 @@ class _Rounds:
     def draw(
         self, topics: NDArray[np.int64], uniform: NDArray[np.float64], steps: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """The item `steps` places after one drawn from the topic by popularity."""
+        """Return the item that is `steps` places after one drawn from the topic by popularity."""
         place = np.searchsorted(self.cdf, topics + uniform, side="right")
         place = np.minimum(place, self.start[topics] + self.size[topics] - 1)
         start, size = self.start[topics], self.size[topics]
@@ -276,7 +276,7 @@ def _distinct_events(
     order: float,
     rng: np.random.RandomState,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and items of a chunk's events, in the order they happen, every pair once."""
+    """Return rows and items of a chunk's events in the order in which they happen, every pair once."""
     n_rows, n_topics = tastes.shape
     # Repeats are dropped, so more events are drawn than wanted, and those after the wanted number are dropped too.
     drawn = 2 * wanted + 5
@@ -304,7 +304,10 @@ def _distinct_events(
 
 
 def _times(row: NDArray[np.int64], n_rows: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-    """Strictly rising times within each row: a start in 300 days, then a day between two events on average."""
+    """Draw strictly rising times within each row.
+
+    The first is within 300 days; the mean gap between two events is a day.
+    """
     gaps = 1 + rng.exponential(_DAY, len(row)).astype(np.int64)
     passed = np.cumsum(gaps)
     first = np.searchsorted(row, np.arange(n_rows))
@@ -320,7 +323,7 @@ def _ratings(
     indices: NDArray[np.int64],
     rng: np.random.RandomState,
 ) -> NDArray[np.float64]:
-    """Ratings from 1 to 5: taste, the item's quality, the user's mood, and noise."""
+    """Draw ratings from 1 to 5: the sum of taste, the item's quality, the user's mood and noise."""
     rows = np.repeat(np.arange(len(tastes)), np.diff(indptr))
     quality = rng.normal(0.0, 0.5, len(topics))
     mood = rng.normal(0.0, 0.5, len(tastes))
@@ -330,7 +333,7 @@ def _ratings(
 
 
 def _texts(topics: NDArray[np.int64], rng: np.random.RandomState) -> NDArray[Any]:
-    """A text per item: words of its topic, and one that any item may have."""
+    """Make a text per item from words of its topic and one word that any item may have."""
     n_topics = int(topics.max()) + 1
     words = np.array([_WORDS[t] if t < len(_WORDS) else _made_up(t) for t in range(n_topics)])
     picked = rng.random_sample((len(topics), words.shape[1])).argsort(axis=1)[:, :_WORDS_PER_TEXT]
@@ -340,7 +343,7 @@ def _texts(topics: NDArray[np.int64], rng: np.random.RandomState) -> NDArray[Any
 
 
 def _made_up(topic: int) -> list[str]:
-    """Ten words of three syllables, the first two the topic's own."""
+    """Make ten words of three syllables; the topic determines the first two."""
     syllables = [c + v for c in "bdfgklmnprst" for v in "aeiou"]
     n = len(syllables)
     return [

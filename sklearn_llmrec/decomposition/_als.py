@@ -190,7 +190,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         self.verbose = verbose
 
     def _systems(self, X: sp.csr_array, mean: float | None) -> tuple[RowSystems, float]:
-        """The regressions of the rows of X, and the mean frequency that their penalties are scaled by."""
+        """Return the regressions of the rows of X and the mean frequency that scales their penalties."""
         added = (self.confidence * X.data).astype(X.dtype, copy=False)
         right = added + X.dtype.type(self.unobserved_weight)
         frequencies = self._frequencies(X)
@@ -240,7 +240,9 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         self._past_ = past if first else self._past_ + past
 
     def _item_systems(self, X: sp.csr_array, Q: NDArray[Any]) -> tuple[RowSystems, NDArray[Any]]:
-        """The regressions of items on new rows and on what earlier ones say, and what is added to their right sides.
+        """Return the regressions of items on new rows plus earlier rows, and the additions to their right sides.
+
+        Each item has one entry of weight zero; its column has the additions as factors.
 
         The right sides come in by an entry of weight zero for each item, whose column has them for factors.
         """
@@ -312,7 +314,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         return systems.solve_fully(self.components_.T, self._common_part_)
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-        """The factors of a row are linear in its weighted preferences: one solve per item to explain."""
+        """Return contributions: factors are linear in the weighted preferences of a row, so an item needs one solve."""
         Q = self.components_.T.astype(np.float64)
         C = self.unobserved_weight + self.confidence * X.data.astype(np.float64)
         penalties = np.broadcast_to(

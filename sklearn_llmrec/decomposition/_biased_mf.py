@@ -132,12 +132,12 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
         """Learn what there is beside the factors, which were just solved for; `users` as given to the items."""
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-        """The factors and the bias of a row are linear in its ratings: one solve per item to explain."""
+        """Return contributions: factors and bias are linear in the ratings of a row, so each item needs one solve."""
         left = X.data.astype(np.float64) - self.mean_ - self.item_bias_[X.indices]
         return with_data(X, left * self._leverages(X, items))
 
     def _leverages(self, X: sp.csr_array, items: NDArray[np.int64]) -> NDArray[np.float64]:
-        """What a unit of every rating adds, through the regression of its row, to the row's item."""
+        """Return the change of the score of a row's item per unit of each rating, through the row's regression."""
         F = np.column_stack([self.components_.T, np.ones(X.shape[1])])
         values = np.empty(X.nnz)
         for row, (start, stop) in enumerate(pairwise(X.indptr)):
@@ -155,7 +155,7 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
         biases: NDArray[np.float64],
         explained: NDArray[np.float64] | float = 0.0,
     ) -> NDArray[np.float64]:
-        """Factors and bias of every row, given those of the columns, for what is left of the ratings."""
+        """Return factors and bias of every row by ridge regression of its residuals, given those of the columns."""
         features = np.column_stack([factors, np.ones(len(factors))])
         targets = X.data.astype(np.float64) - self.mean_ - biases[X.indices] - explained
         return ridge_rows(X, features, targets, self.regularization * np.diff(X.indptr))

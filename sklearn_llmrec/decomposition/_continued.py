@@ -105,7 +105,7 @@ class ContinuedFitMixin(PartialFitMixin):
 
 
 def held(new: NDArray[Any], old: NDArray[Any], kept: NDArray[np.int64] | None) -> NDArray[Any]:
-    """`new` with the rows `kept` of `old`; None keeps none."""
+    """Return `new` with its rows `kept` replaced by those of `old`; None replaces none."""
     if kept is not None:
         new[kept] = old[kept]
     return new

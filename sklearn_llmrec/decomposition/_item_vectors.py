@@ -18,7 +18,7 @@ from sklearn_llmrec.utils import Interval, canonical
 
 
 def cooccurrences(X: Any, window: int | None) -> sp.csr_array:
-    """How often two items stand together: in one row, or at most `window` steps apart in the order of time.
+    """Count pairs of items within a row, or at most `window` steps apart in the order of time.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._users(X), self.item_embeddings_, None
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """Unit vectors of the rows; zeros for a row without a known item.
+        """Return unit vectors of the rows; zeros for a row without a known item.
 
         Parameters
         ----------
@@ -195,7 +195,7 @@ class Item2Vec(_ItemVectorRecommender):
 
 
 def _left_singular(M: sp.csr_array, n_components: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Left singular vectors, signs fixed, and singular values, largest first; fewer where the rank is lower."""
+    """Return left singular vectors with fixed signs and singular values, largest first; fewer if the rank is lower."""
     n_items = M.shape[0]
     if n_components > n_items:
         raise ValueError(f"n_components={n_components} is more than the {n_items} items.")
@@ -340,7 +340,7 @@ def _solve_side(
     targets: NDArray[Any],
     regularization: float,
 ) -> None:
-    """The best vectors and biases of one side, in place, given the other; biases are not penalised but slightly."""
+    """Solve the vectors and biases of one side in place, given the other side; biases have a tiny penalty only."""
     d = U.shape[1] - 1
     penalty = np.diag(np.append(np.full(d, regularization), 1e-6))
     for i in range(counts.shape[0]):

@@ -197,7 +197,7 @@ class BanditReranker(BaseReranker):
             )
 
     def _rates(self, items: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Both parameters of the distribution of every candidate's rate."""
+        """Return both parameters of the Beta distribution of every candidate's rate."""
         safe = np.maximum(items, 0)
         m = (items >= 0).sum(axis=1, keepdims=True)
         mean = np.clip((m - np.arange(items.shape[1])) / (m + 1), 1e-3, 1)
@@ -285,7 +285,7 @@ class BanditReranker(BaseReranker):
         return list_propensities(self, pool, self._rates(pool), items, (seen, candidates), n_draws)
 
     def _drawn(self, X: Any, draw: Any) -> NDArray[np.float64]:
-        """Random numbers of every row, from its items: alone and in a batch the same."""
+        """Draw random numbers for every row that depend only on its items: the same alone and in a batch."""
         held = canonical(X)
         rows = []
         for row in range(held.shape[0]):
@@ -296,7 +296,7 @@ class BanditReranker(BaseReranker):
 
 
 def ordered(items: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Candidates by falling value, equal ones as they came, -1 at the end."""
+    """Sort candidates by falling value; equal ones keep their order, -1 comes last."""
     rounded = np.where(items < 0, -np.inf, np.round(values, 9))
     order = np.argsort(-rounded, axis=1, kind="stable")
     return np.take_along_axis(items, order, axis=1)

@@ -114,7 +114,7 @@ class CalibratedReranker(BaseReranker):
         super()._fit(X)
 
     def _profile(self, X: Any) -> NDArray[np.float64]:
-        """Shares of the categories in the histories; zeros where there are none."""
+        """Return the shares of the categories in the histories; zeros where there are none."""
         held = canonical(X).astype(np.float64)
         held.data = np.maximum(held.data, 0)
         profile = (held @ self._weights_).toarray()

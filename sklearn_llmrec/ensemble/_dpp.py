@@ -126,7 +126,7 @@ class DPPReranker(DiversityReranker):
 
 
 def unit_items(matrix: Any) -> Any:
-    """Rows of a dense array or csr_array at length 1; empty ones stay empty."""
+    """Scale the rows of a dense array or csr_array to length 1; empty rows stay empty."""
     norms = np.sqrt(np.asarray((matrix * matrix).sum(axis=1)).ravel())
     scale = np.divide(1.0, norms, out=np.zeros(len(norms)), where=norms > 0)
     if sp.issparse(matrix) and matrix.shape[0] * matrix.shape[1] > _DENSE_VALUES:
@@ -136,7 +136,7 @@ def unit_items(matrix: Any) -> Any:
 
 
 def kernel(unit: Any, items: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Similarities (n, m, m) of the candidates of every row; those of item -1 mean nothing.
+    """Return similarities (n, m, m) of the candidates of every row; those of item -1 are meaningless.
 
     All pairs are exact: with the small ones dropped a similarity matrix may have no volume to speak of, because it is
     not positive definite any more.

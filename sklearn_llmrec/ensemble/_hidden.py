@@ -49,7 +49,7 @@ def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
 
 
 def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_array]]:
-    """Clones of the members fitted on a visible part of X; that part; and the rest; hiding by hiding.
+    """Yield, for every hiding, clones of the members fitted on the visible part of X, that part, and the hidden part.
 
     The parameters `holdout`, `exclude_seen`, `test_size`, `max_hidden` and `n_hidings` of the estimator say what is
     hidden. Every hiding by hash chooses anew; the latest events are hidden step by step, each from what the one before
@@ -85,7 +85,7 @@ def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_
 
 
 def sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray[np.int64]:
-    """Rows that have targets, at most `n_rows` of them, drawn at random."""
+    """Return the rows that have targets, at most `n_rows` of them, drawn at random."""
     rows = np.flatnonzero(np.diff(hidden.indptr))
     if n_rows is None or len(rows) <= n_rows:
         return rows
@@ -95,7 +95,7 @@ def sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray
 def union_of_tops(
     scores: list[NDArray[Any]], held: sp.csr_array | None, n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Items among the n best of any member that are not held, -1 at the end of short rows; as a mask too."""
+    """Return the unseen items among the n best of any member, -1 at the end of short rows, and their mask."""
     chosen = np.zeros(scores[0].shape, dtype=bool)
     for one in scores:
         if held is not None:
@@ -113,7 +113,7 @@ def union_of_tops(
 def pool_rows(
     members: list[Any], X: Any, normalize: Any, n: int, exclude_seen: bool
 ) -> tuple[Pool, list[NDArray[Any]]]:
-    """The pool of a chunk of rows without targets, and the normalised scores of all columns."""
+    """Return the pool of a chunk of rows without targets, and the normalised scores of all columns."""
     held = canonical(X)
     scores = [normalize(member_scores(member, X).astype(np.float64)) for member in members]
     items, _ = union_of_tops(scores, held if exclude_seen else None, n)
@@ -131,7 +131,7 @@ def pool_with_targets(
     n: int,
     exclude_seen: bool,
 ) -> Pool:
-    """The pool of all rows of X, in chunks, with what was hidden of them."""
+    """Return the pool of all rows of X, built in chunks, with the hidden items as targets."""
     parts, hits = [], []
     for rows in row_chunks(X.shape[0], 8 * X.shape[1] * (len(members) + 2)):
         part, _ = pool_rows(members, X[rows], normalize, n, exclude_seen)
@@ -150,7 +150,7 @@ def pool_with_targets(
 
 
 def joined(parts: list[Pool]) -> Pool:
-    """One pool of the rows of several, short rows padded."""
+    """Concatenate several pools into one; short rows are padded."""
     width = max(part.items.shape[1] for part in parts)
 
     def stacked(name: str, value: Any) -> Any:

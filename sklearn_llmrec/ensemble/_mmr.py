@@ -142,7 +142,7 @@ class MMRReranker(DiversityReranker):
 
 
 def greedy(items: NDArray[np.int64], objective: Any, depth: int) -> NDArray[np.int64]:
-    """Lists built one item at a time; what is left after `depth` places follows as it came.
+    """Build lists greedily, one item at a time; candidates after `depth` places keep their order.
 
     ``objective(chosen)`` gives the value of every candidate once the candidates at the positions
     `chosen` (one per row; None at first) have joined the lists.

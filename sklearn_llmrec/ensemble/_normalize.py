@@ -17,7 +17,7 @@ BORDA_DEPTH = 100
 
 
 def normalizer(name: str | None, rrf_k: float = 60) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """A function that brings the scores of every row to one scale, over all items."""
+    """Return a function that brings the scores of every row to one scale, over all items."""
     if name == "minmax":
         return _minmax
     if name == "zscore":
@@ -47,7 +47,7 @@ def _zscore(scores: NDArray[Any]) -> NDArray[Any]:
 
 
 def _ranks(scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Ranks within each row from 1, the best; equal scores share the mean of their ranks."""
+    """Return ranks within each row from 1 (best); equal scores share the mean of their ranks."""
     step = np.abs(scores).max(axis=1, keepdims=True) * SAME_SCORE
     step[step == 0] = 1
     ranks: NDArray[np.float64] = rankdata(-np.rint(scores / step), axis=1)

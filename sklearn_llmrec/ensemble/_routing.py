@@ -16,7 +16,7 @@ class RoutesFitMixin(BaseRecommender):
     """
 
     def _routed_members(self) -> dict[str, Any]:
-        """Members by name; nobody has checked them yet."""
+        """Return the members by name, not validated yet."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
@@ -55,13 +55,13 @@ class RoutesFitMixin(BaseRecommender):
             del self._routed_params
 
     def _params_for(self, name: str, X: Any, rows: Any = None) -> dict[str, Any]:
-        """What member `name` gets beside X in its `fit`; `rows` where it gets some of them only."""
+        """Return the parameters of `fit` routed to member `name`, for some `rows` only where given."""
         params = self._routed_params.get(name, {}).get("fit", {})
         checked: dict[str, Any] = check_method_params(X, params, indices=rows)
         return checked
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Who asks for what.
+        """Return which metadata every member requests.
 
         Returns
         -------

@@ -25,7 +25,7 @@ Rule = Callable[[NDArray[np.int64], NDArray[np.float64], Any], NDArray[np.float6
 
 
 def boost(amounts: ArrayLike) -> Rule:
-    """A rule that adds an amount to the score of every item.
+    """Return a rule that adds an amount to the score of every item.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def _check_items(rule: str, n_items: int, X: Any) -> None:
 
 
 def cap_per_category(categories: ArrayLike, n: int) -> Rule:
-    """A rule that lets at most n items of every category stand before the capped ones.
+    """Return a rule that places at most n items of each category before the items above the limit.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def _capped(
 
 
 def reserve_slots(columns: ArrayLike, places: Sequence[int]) -> Rule:
-    """A rule that keeps places of the list for certain items.
+    """Return a rule that reserves places of the list for certain items.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ class RuleReranker(BaseReranker):
         super()._fit(X)
 
     def _allowed_mask(self, X: Any) -> NDArray[np.bool_] | sp.csr_array | None:
-        """What may be recommended, one row for all or one per row; None for everything.
+        """Return the mask of allowed items, one row for all or one per row; None allows everything.
 
         Raises
         ------
@@ -297,7 +297,7 @@ class RuleReranker(BaseReranker):
         return mask.astype(bool) if sp.issparse(mask) else np.atleast_2d(mask.astype(bool))
 
     def _allowed_block(self, X: Any) -> NDArray[np.bool_] | None:
-        """The same for a chunk of rows, as a block of its shape."""
+        """Return the mask of allowed items for a chunk of rows, as a block of its shape."""
         mask: Any = self._allowed_mask(X)
         if mask is None:
             return None

@@ -39,7 +39,7 @@ from sklearn_llmrec.utils import (
 
 
 def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:
-    """Popularities on a scale that is the same for a part of the interactions and for all."""
+    """Return log popularities on a scale that does not depend on how many interactions were counted."""
     result: NDArray[np.float64] = np.log1p(counts) - np.log1p(counts.mean())
     return result
 
@@ -224,7 +224,7 @@ class StackingRecommender(BaseMembers):
     def _learning_part(
         self, fitted: list[Any], visible: Any, hidden: sp.csr_array, seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-        """Features of the candidates of one hiding, which were hidden, and how many each row has."""
+        """Return the features of the candidates of one hiding, which of them were hidden, and their number per row."""
         # Of the visible part: how often an item was hidden would tell which candidates were.
         self._log_popularity_ = _log_share(
             np.bincount(canonical(visible).indices, minlength=visible.shape[1])
@@ -267,7 +267,7 @@ class StackingRecommender(BaseMembers):
         return np.column_stack(list(columns.values())).astype(float)
 
     def _features(self, pool: Pool, X: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Features of all candidates, row after row, and where in the pool they stand."""
+        """Return the features of all candidates, row after row, and their places in the pool."""
         valid = pool.items >= 0
         rows, _ = np.nonzero(valid)
         items = pool.items[valid]

@@ -186,7 +186,7 @@ class SwitchRecommender(BaseMembers):
         return self._default_route()
 
     def _routes(self, X: Any) -> NDArray[np.int64]:
-        """Position of the member in charge of every row."""
+        """Return the position of the responsible member for every row."""
         values = self._values(X)
         if self.thresholds_ is None:
             where = {name: i for i, name in enumerate(self._names_)}

@@ -187,7 +187,7 @@ class VotingRecommender(BaseMembers):
         self.weights_ = given
 
     def _checked_bounds(self, X: Any) -> NDArray[np.float64] | None:
-        """Bounds between groups of history lengths."""
+        """Validate and return the bounds between groups of history lengths."""
         if self.activity_bins is None:
             return None
         if isinstance(self.activity_bins, Integral):
@@ -203,7 +203,7 @@ class VotingRecommender(BaseMembers):
         return bounds
 
     def _checked_weights(self) -> NDArray[np.float64]:
-        """Weights of the members that are not dropped, summing to 1, one row per activity group."""
+        """Return the weights of the members that are not dropped, which sum to 1, one row per activity group."""
         members = self._checked_members()[1]
         weights = np.ones(len(members))
         if self.weights is not None:
@@ -229,7 +229,7 @@ class VotingRecommender(BaseMembers):
         return weights / weights.sum(axis=-1, keepdims=True)
 
     def _learned(self, X: Any) -> NDArray[np.float64]:
-        """Weights, one row per activity group where there are groups, learned on hidden interactions."""
+        """Learn weights on hidden interactions, one row per activity group where there are groups."""
         parts = []
         for turn, (fitted, visible, hidden) in enumerate(hidden_fits(self, X)):
             rows = sampled_rows(hidden, self.learn_users, turn)
@@ -257,7 +257,7 @@ class VotingRecommender(BaseMembers):
         return learned
 
     def _row_weights(self, X: Any) -> NDArray[np.float64]:
-        """Weights of every member for every row, or for all rows."""
+        """Return the weights of every member, for every row or once for all rows."""
         if self.weights_.ndim == 1:
             return self.weights_[None, :]
         assert self.activity_bounds_ is not None

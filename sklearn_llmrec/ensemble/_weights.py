@@ -21,7 +21,7 @@ _K = 10
 def pool_ndcg(
     pool: Pool, weights: NDArray[np.float64], rows: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
-    """nDCG@10 of the weighted vote over the candidates of a pool, row by row."""
+    """Return the nDCG@10 of the weighted vote over the candidates of a pool, row by row."""
     assert pool.hits is not None
     assert pool.n_targets is not None
     items, votes, hits, n = pool.items, pool.votes, pool.hits, pool.n_targets
@@ -44,7 +44,7 @@ def pool_ndcg(
 def likeliest_weights(
     pool: Pool, rows: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64] | None:
-    """Weights >= 0 under which hidden candidates are likeliest to be drawn; None if there are none.
+    """Return the non-negative maximum-likelihood weights of the members, or None without hidden candidates.
 
     A candidate is drawn with probability softmax of its weighted vote; every user counts alike. The
     logarithm of the likelihood is concave: one optimum, reached from anywhere. It looks at all

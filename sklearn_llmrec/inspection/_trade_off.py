@@ -256,7 +256,7 @@ class TradeOffDisplay:
         return self
 
     def _names(self) -> dict[str, Any]:
-        """Every name beside its point, where no other name or point is, if there is such a place."""
+        """Place every name beside its point, where no other name or point is, if there is such a place."""
         at = {name: (x[0], y[0]) for name, (x, y) in self.points.items()}
         self.figure_.canvas.draw()
         pixels = self.ax_.transData.transform(list(at.values()))

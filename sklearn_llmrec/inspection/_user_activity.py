@@ -234,7 +234,7 @@ class UserActivityDisplay:
 def equal_groups(
     activity: NDArray[Any], counted: NDArray[np.bool_], n_groups: int
 ) -> list[NDArray[np.intp]]:
-    """Rows of users in groups of about equal size, ascending; equal activity is never parted.
+    """Divide users into groups of about equal size by ascending activity; equal activity stays in one group.
 
     Users without a visible interaction are the first group, whatever their number.
     """

@@ -161,7 +161,7 @@ class AnnotatedArray(sp.csr_array):
         rows: NDArray[np.int64] | None = None,
         columns: NDArray[np.int64] | None = None,
     ) -> Self:
-        """The given entries as a new matrix of the given rows or columns, with all that is known of them."""
+        """Return a new matrix of the given entries and rows or columns, with their ids, features and timestamps."""
         n_rows, n_columns = self.shape
         shape = (
             n_rows if rows is None else len(rows),
@@ -197,7 +197,7 @@ class AnnotatedArray(sp.csr_array):
         return result
 
     def astype(self, dtype: Any, casting: Any = "unsafe", copy: bool = True) -> Self:
-        """The matrix with values of another type; duplicate entries stay."""
+        """Return the matrix with values of another type; duplicate entries stay."""
         if self.dtype == np.dtype(dtype):
             return self.copy() if copy else self
         return self._with_data(self.data.astype(dtype, casting=casting))
@@ -296,14 +296,14 @@ def frozen(ids: NDArray[Any] | None) -> NDArray[Any] | None:
 
 
 def _fitting(values: Any, shape: tuple[int, ...], axis: int) -> Any:
-    """Values of an axis, or None where the matrix was resized away from them."""
+    """Return values of an axis, or None if the matrix was resized and they no longer fit."""
     if values is None or len(shape) != 2 or n_table_rows(values) != shape[axis]:
         return None
     return values
 
 
 def _reading(name: str) -> Any:
-    """A method of csr_array that reads, made to leave duplicate entries of its object alone."""
+    """Wrap a reading method of csr_array so that it does not sum the duplicate entries of its object."""
     inherited = getattr(sp.csr_array, name)
 
     @wraps(inherited)

@@ -75,7 +75,7 @@ def build(
     item_features: Any,
     dtype: Any,
 ) -> Parts:
-    """The parts of the matrix; parameters as in `Interactions.from_frame`."""
+    """Build the parts of the matrix; the parameters are those of `Interactions.from_frame`."""
     _check_choice("repeats", repeats, ("sum", "mean", "count", "last", "keep"))
     if nonpositive == "net" and repeats != "sum":
         raise ValueError(
@@ -132,7 +132,7 @@ def _events(
     nonpositive: str,
     missing: str,
 ) -> _Log:
-    """The events of the log that count, with what they are worth and their times."""
+    """Return the events of the log that count, with their values and times."""
     _check_choice("nonpositive", nonpositive, ("drop", "keep", "net"))
     _check_choice("missing", missing, ("drop", "keep", "raise"))
     if (event is None) != (event_weights is None):
@@ -153,7 +153,7 @@ def _events(
 def _axis(
     log: _Log, name: str, given: ArrayLike | None, reason: str
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Row or column of every event, -1 where the given ids lack its id, and the ids."""
+    """Return the row or column of every event, -1 where the given ids lack its id, and the ids."""
     codes, ids = factorize(log.frame[name], name)
     if given is None:
         return codes, ids
@@ -171,7 +171,7 @@ def _axis(
 def _known_only(
     log: _Log, rows: NDArray[Any], columns: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The events whose user and item both have a place."""
+    """Return the events whose user and item are both known."""
     known = (rows >= 0) & (columns >= 0)
     log.values = None if log.values is None else log.values[known]
     log.times = None if log.times is None else log.times[known]
@@ -187,7 +187,7 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) -> _Log:
-    """The columns needed, without the events that lack one of them."""
+    """Read the columns needed, without the events in which one of them is missing."""
     log = nw.from_native(frame, pass_through=True)
     if isinstance(log, nw.LazyFrame):
         raise TypeError("The log is lazy: collect it first, frame.collect().")
@@ -229,7 +229,7 @@ def _how_to_read(log: Any) -> str:
 
 
 def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
-    """A column of times as numbers; time zones become UTC."""
+    """Return a column of times as numbers; time zones become UTC."""
     try:
         return as_times(series)
     except TypeError as error:
@@ -303,7 +303,7 @@ class Entries:
     n_columns: int
 
     def first_of_pair(self) -> NDArray[np.bool_]:
-        """Whether an entry is the first of its row and column."""
+        """Return whether an entry is the first of its row and column."""
         first = np.empty(len(self.indices), dtype=bool)
         np.not_equal(self.indices[1:], self.indices[:-1], out=first[1:])
         first[self.indptr[:-1][np.diff(self.indptr) > 0]] = True
@@ -318,7 +318,7 @@ def merged_entries(
     shape: tuple[int, int],
     repeats: str,
 ) -> Entries:
-    """Entries sorted by row, column, time and place in the log, merged as `repeats` says."""
+    """Sort entries by row, column, time and place in the log, and merge them as `repeats` defines."""
     order, indices, indptr = sorted_by_row_and_column(rows, columns, shape)
     entries = Entries(np.empty(0), indices, indptr, None, order, shape[1])
     first = entries.first_of_pair()
@@ -384,7 +384,7 @@ def _drop_weak(
 
 
 def _supported(entries: Entries, min_user: int, min_item: int) -> NDArray[np.bool_] | None:
-    """Entries whose user has `min_user` items and whose item `min_item` users, counted among themselves."""
+    """Return entries whose user has `min_user` items and whose item has `min_item` users among these entries."""
     if min_user <= 1 and min_item <= 1:
         return None
     rows = np.repeat(np.arange(len(entries.indptr) - 1, dtype=np.int32), np.diff(entries.indptr))

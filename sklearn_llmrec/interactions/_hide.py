@@ -19,7 +19,7 @@ __all__ = ["hide_by_hash", "hide_latest"]
 
 
 def _mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of splitmix64: every bit of the input reaches every bit of the output."""
+    """Mix 64-bit integers by the finaliser of splitmix64: every input bit affects every output bit."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -16,7 +16,7 @@ from sklearn_llmrec.interactions import (
 
 
 def n_of(size: float, counts: NDArray[Any], name: str) -> NDArray[np.int64]:
-    """How many of `counts` a size is: a number, or a rounded share, at least 1.
+    """Return how many of `counts` a size selects: a number, or a rounded share, at least 1.
 
     Raises
     ------

@@ -297,7 +297,7 @@ class Interactions(BuiltById):
         return X
 
     def event_order(self) -> NDArray[np.int64]:
-        """Positions of the stored entries row by row in the order of time.
+        """Return the positions of the stored entries, row by row in the order of time.
 
         Returns
         -------
@@ -317,7 +317,7 @@ class Interactions(BuiltById):
         return order_in_rows(rows, times, self._log_order)
 
     def user_rows(self, ids: ArrayLike) -> NDArray[np.int64]:
-        """Row numbers of the given user ids.
+        """Return the row numbers of the given user ids.
 
         Parameters
         ----------
@@ -336,7 +336,7 @@ class Interactions(BuiltById):
         return known_positions("user", self.user_ids, ids)
 
     def item_columns(self, ids: ArrayLike) -> NDArray[np.int64]:
-        """Column numbers of the given item ids.
+        """Return the column numbers of the given item ids.
 
         Parameters
         ----------
@@ -363,7 +363,7 @@ class Interactions(BuiltById):
         item_columns: str | list[str] | None = None,
         library: str | None = None,
     ) -> Any:
-        """Recommendations as a table with the caller's own ids.
+        """Return recommendations as a table with the caller's own ids.
 
         Parameters
         ----------

@@ -61,12 +61,12 @@ class Sequences:
         return len(np.unique(self.rows * self.n_items + self.items)) < len(self.items)
 
     def select(self, keep: NDArray[np.bool_]) -> "Sequences":
-        """The events of a mask, in the same rows."""
+        """Return the events of a mask in the same rows."""
         bounds = np.append(0, np.cumsum(keep))[self.bounds]
         return Sequences(self.items[keep], bounds, self.n_items)
 
     def tail(self, length: int) -> "Sequences":
-        """The last `length` events of every row."""
+        """Return the last `length` events of every row."""
         return (
             self
             if not len(self) or self.lengths.max() <= length
@@ -74,14 +74,14 @@ class Sequences:
         )
 
     def without_last(self, rows: NDArray[np.bool_]) -> tuple["Sequences", NDArray[np.int64]]:
-        """All events but the last of the rows of a mask (none of them empty), and those last items."""
+        """Remove the last event of the rows of a mask (none of them empty); return the rest and these items."""
         last = self.bounds[1:][rows] - 1
         keep = np.ones(len(self.items), dtype=bool)
         keep[last] = False
         return self.select(keep), self.items[last]
 
     def take(self, rows: NDArray[np.int64]) -> "Sequences":
-        """Some rows, in the order given."""
+        """Return some rows in the order given."""
         lengths = self.lengths[rows]
         bounds = np.append(0, np.cumsum(lengths))
         positions = np.repeat(self.bounds[rows] - bounds[:-1], lengths) + np.arange(bounds[-1])
@@ -94,7 +94,7 @@ class Sequences:
         return cls(items, first.bounds + second.bounds, first.n_items)
 
     def padded(self, fill: int, width: int | None = None) -> NDArray[np.int64]:
-        """Rows as an array, events first, filled on the right."""
+        """Return the rows as an array, events first, padded on the right."""
         lengths = self.lengths
         width = int(lengths.max(initial=0)) if width is None else width
         block = np.full((len(self), width), fill, dtype=np.int64)
@@ -102,7 +102,7 @@ class Sequences:
         return block
 
     def counts(self, dtype: Any, weights: NDArray[Any] | None = None) -> sp.csr_array:
-        """User-by-item matrix of the number (or summed weight) of events."""
+        """Return the user-by-item matrix of the number (or summed weight) of events."""
         data = (
             np.ones(len(self.items), dtype)
             if weights is None
@@ -135,7 +135,7 @@ def windows(
 
 
 def _times(X: sp.csr_array, order: str) -> tuple[sp.csr_array, NDArray[Any], NDArray[np.int64]]:
-    """The matrix whose entries are events, their times, and their positions in order."""
+    """Return the matrix whose entries are events, their times, and their positions in order."""
     timed = isinstance(X, Interactions) and X.timestamps is not None and order != "values"
     if timed:
         return X, X.timestamps, X.event_order()
@@ -146,7 +146,7 @@ def _times(X: sp.csr_array, order: str) -> tuple[sp.csr_array, NDArray[Any], NDA
 
 
 def event_sequences(X: sp.csr_array, order: str = "auto") -> Sequences:
-    """Events of every row in order; entries of value zero are none.
+    """Return the events of every row in order; entries of value zero are no events.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def _tied_pairs(X: sp.csr_array, order: str) -> tuple[NDArray[np.int64], NDArray
 
 
 def recency_weights(sequences: Sequences, decay: float, dtype: Any) -> sp.csr_array:
-    """User-by-item matrix in which an event that `a` others follow weighs ``decay ** a``; repeats add up.
+    """Return a user-by-item matrix in which an event followed by `a` others weighs ``decay ** a``; repeats add up.
 
     Events whose weight is below 1e-8 are dropped.
     """

@@ -17,13 +17,13 @@ from sklearn_llmrec.utils import (
 
 
 def n_table_rows(table: Any) -> int:
-    """Number of rows of a dataframe, array or sparse matrix."""
+    """Return the number of rows of a dataframe, array or sparse matrix."""
     shape = getattr(table, "shape", None)
     return int(shape[0]) if shape else len(table)
 
 
 def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
-    """The given rows of a dataframe, array or sparse matrix; None stays None."""
+    """Return the given rows of a dataframe, array or sparse matrix; None stays None."""
     if table is None:
         return None
     if isinstance(table, np.ndarray):
@@ -121,7 +121,7 @@ def for_library(values: NDArray[Any], library: Any) -> Any:
 
 
 def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
-    """The numbers of a dataframe that is a matrix itself, with its labels of rows and columns; others as they are.
+    """Return the numbers of a dataframe that is itself a matrix, with row and column labels; other input unchanged.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
 
 
 def column_names(table: Any) -> list[str]:
-    """Names of the columns of a dataframe, or of the fields of a structured array; others have none."""
+    """Return the names of the columns of a dataframe or of the fields of a structured array; other input has none."""
     frame = nw.from_native(table, eager_only=True, pass_through=True)
     if isinstance(frame, nw.DataFrame):
         return list(frame.columns)
@@ -166,7 +166,7 @@ def column_names(table: Any) -> list[str]:
 
 
 def table_column(table: Any, what: str, name: str) -> NDArray[Any]:
-    """A column of the item or user features that a matrix carries.
+    """Return a column of the item or user features that a matrix carries.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def long_table(
     features: dict[str, NDArray[Any]],
     library: Any,
 ) -> Any:
-    """Recommendation lists as a table with one row per recommendation.
+    """Return recommendation lists as a table with one row per recommendation.
 
     Raises
     ------

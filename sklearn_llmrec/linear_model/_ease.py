@@ -27,7 +27,7 @@ from sklearn_llmrec.utils import Interval, StrOptions, require_memory, threads_f
 
 
 def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
-    """Inverse of a symmetric positive definite matrix in Fortran order, in place, both triangles filled.
+    """Invert a symmetric positive definite matrix in Fortran order, in place, with both triangles filled.
 
     Raises
     ------

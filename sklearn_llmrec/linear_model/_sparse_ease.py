@@ -94,7 +94,7 @@ class SparseEASE(KeepsRowsMixin, ItemToItemRecommender):
         self._set_weights(regress_on_nearest(X, self.n_neighbors, self._solve, n_threads=threads))
 
     def _solve(self, S: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
-        """Weights of some items from the Gram matrices of their neighbours, which are overwritten."""
+        """Solve the weights of some items from the Gram matrices of their neighbours, which are overwritten."""
         diagonal = np.arange(S.shape[1])
         S[:, diagonal, diagonal] += S.dtype.type(self.regularization)
         posv = get_lapack_funcs("posv", dtype=S.dtype)

@@ -26,7 +26,7 @@ def regress_on_nearest(
     *,
     n_threads: int = 1,
 ) -> sp.csr_array:
-    """Item-to-item weights of which column j is a regression of item j on the items of the highest cosine with it.
+    """Return item-to-item weights: column j is the regression of item j on the items of the highest cosine with it.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def regress_on_nearest(
 
 
 def nearest_items(X: sp.csr_array, n_neighbors: int, *, n_threads: int = 1) -> NDArray[np.int32]:
-    """The items of the highest cosine with each, best first; all others, if there are no more.
+    """Return the items of the highest cosine with each item, best first; all others if there are no more.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class SupportGrams:
         self._columns = model_csr(X.T)
 
     def blocks(self) -> list[NDArray[np.int64]]:
-        """Items that have columns, in parts of about as many columns whose Gram matrices fit in a block."""
+        """Return items in parts of about equally many columns, so that their Gram matrices fit in a block."""
         counts = (self.places >= 0).sum(axis=1)
         order = np.argsort(counts, kind="stable")[(counts == 0).sum() :]
         blocks, stop = [], len(order)
@@ -128,7 +128,7 @@ class SupportGrams:
         return blocks
 
     def __call__(self, items: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Gram matrices (n, k, k) of some items' columns, and the products (n, k) of these with the item's own.
+        """Return the Gram matrices (n, k, k) of columns of some items and the products (n, k) with the item's own.
 
         Here k is the most columns that one of these items has; rows with fewer are filled with zeros.
         """

@@ -118,7 +118,7 @@ def ab_test(control: Any, treatment: Any, *, confidence: float = 0.95) -> ABTest
 def ab_sample_size(
     difference: float, deviation: float, *, power: float = 0.8, level: float = 0.05
 ) -> int:
-    r"""Users that each arm needs to find a difference.
+    r"""Return the number of users that each arm needs to detect a difference.
 
     .. math:: n = \frac{2 \sigma^2 (z_{1 - level / 2} + z_{power})^2}{\delta^2}
 

@@ -44,7 +44,7 @@ def _result(values: Floats, per_user: Any) -> Any:
 
 
 def diversity_at_k(items: Any, item_features: Any, *, k: int = 10, per_user: bool = False) -> Any:
-    """Intra-list diversity: mean cosine distance of the pairs of items in a list.
+    """Compute intra-list diversity: the mean cosine distance of the pairs of items in a list.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def novelty_at_k(
     k: int = 10,
     per_user: bool = False,
 ) -> Any:
-    """Mean self-information of the recommended items, in bits: ``-log2(popularity / n_users)``.
+    """Compute novelty: the mean self-information of the recommended items, ``-log2(popularity / n_users)`` in bits.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ def miscalibration_at_k(
     alpha: float = 0.01,
     per_user: bool = False,
 ) -> Any:
-    r"""How far the mix of groups in a list is from the mix in the user's own profile.
+    r"""Measure how far the mix of groups in a list is from the mix in the user's own profile.
 
     .. math:: \mathrm{KL}(p \,\|\, \tilde q) = \sum_g p(g) \ln \frac{p(g)}{(1 - \alpha) q(g) + \alpha p(g)}
 

@@ -56,7 +56,7 @@ def user_coverage_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
 
 
 def gini_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Gini index of exposure: how unevenly places go to the items of the catalogue.
+    """Compute the Gini index of exposure: how unevenly places are distributed over the items of the catalogue.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def gini_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
 
 
 def entropy_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Shannon entropy of exposure, in bits.
+    """Compute the Shannon entropy of exposure, in bits.
 
     Parameters
     ----------

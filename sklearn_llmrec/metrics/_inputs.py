@@ -10,7 +10,7 @@ from sklearn_llmrec.utils import as_csr, as_numeric, canonical
 
 
 def check_matrix(M: Any, name: str) -> sp.csr_array:
-    """`M` as canonical `csr_array` of finite numbers.
+    """Return `M` as canonical `csr_array` of finite numbers.
 
     Raises
     ------
@@ -32,12 +32,12 @@ def check_matrix(M: Any, name: str) -> sp.csr_array:
 
 
 def _entry(M: sp.csr_array, position: int) -> tuple[int, int]:
-    """Row and column of the stored entry at `position`."""
+    """Return the row and column of the stored entry at `position`."""
     return int(np.searchsorted(M.indptr, position, side="right") - 1), int(M.indices[position])
 
 
 def as_lists(items: Any) -> NDArray[Any]:
-    """Lists or scores as an array.
+    """Return lists or scores as an array.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def as_lists(items: Any) -> NDArray[Any]:
 
 
 def check_lists(items: Any, n_items: int) -> NDArray[np.signedinteger[Any]]:
-    """Lists of item numbers, checked but for repeats (the lookup finds those on its way).
+    """Check lists of item numbers, except for repeats, which the lookup finds later.
 
     Raises
     ------

@@ -20,13 +20,13 @@ _RESAMPLES = Interval(Integral, 1, None, closed="left")
 
 
 def _generator(random_state: Any) -> np.random.Generator:
-    """A generator that a `random_state` of any kind determines; it draws faster than a RandomState."""
+    """Return a generator that any kind of `random_state` determines; it is faster than a RandomState."""
     seed = check_random_state(random_state).randint(2**31 - 1)
     return np.random.default_rng(seed)
 
 
 def resampled_means(columns: Floats, n_resamples: int, rng: np.random.Generator) -> Floats:
-    """Means of every column in resamples of the rows that all columns share, NaN left out.
+    """Return the means of every column in resamples of the rows that all columns share, NaN left out.
 
     The counts of a resample are a multinomial draw; a block of them times the columns gives all means at once, in
     O(n_resamples * n_rows) draws whatever the number of columns.
@@ -71,7 +71,7 @@ def intervals(
 def bootstrap_interval(
     values: Any, *, confidence: float = 0.95, n_resamples: int = 1000, random_state: Any = 0
 ) -> tuple[Any, Any]:
-    """Percentile bootstrap interval of the mean over users.
+    """Return the percentile bootstrap interval of the mean over users.
 
     Users are drawn with replacement, so the interval tells how far the mean of another sample of such users might be;
     it does not tell of another fit, split or season.
@@ -156,7 +156,7 @@ class PairedTest(NamedTuple):
 
 
 def t_test(differences: Floats) -> float:
-    """p-value of Student's t over the differences."""
+    """Return the p-value of Student's t over the differences."""
     n = len(differences)
     if n < 2:
         return float("nan")
@@ -168,7 +168,7 @@ def t_test(differences: Floats) -> float:
 
 
 def sign_flip_test(differences: Floats, n_resamples: int, rng: np.random.Generator) -> float:
-    """p-value of the mean difference among those with random signs."""
+    """Return the p-value of the mean difference among the means with random signs."""
     n = len(differences)
     if not n:
         return float("nan")
@@ -187,7 +187,7 @@ def sign_flip_test(differences: Floats, n_resamples: int, rng: np.random.Generat
 def paired_test(
     a: Any, b: Any, *, method: str = "t", n_resamples: int = 10_000, random_state: Any = 0
 ) -> PairedTest:
-    """Whether two models differ in their mean over the same users.
+    """Test whether two models differ in their mean over the same users.
 
     Parameters
     ----------

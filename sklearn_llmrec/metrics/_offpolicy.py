@@ -59,7 +59,7 @@ def _column(values: Any, name: str, length: int | None = None) -> Floats:
 def _weights(
     rewards: Any, propensities: Any, target: Any, clip: float | None
 ) -> tuple[Floats, Floats]:
-    """Rewards, and how much more often the target policy shows what was shown."""
+    """Return the rewards, and the ratio of target probability to propensity of every event."""
     validate_parameter_constraints(
         {"clip": [Interval(Real, 0, None, closed="neither"), None]},
         {"clip": clip},
@@ -79,7 +79,7 @@ def _weights(
 def _estimate(
     numerator: Floats, denominator: Floats, weights: Floats, settings: dict[str, Any]
 ) -> OffPolicyEstimate:
-    """Ratio of sums, with an interval over events or groups of events."""
+    """Return a ratio of sums with an interval over events or groups of events."""
     validate_parameter_constraints(
         {
             "confidence": [Interval(Real, 0, 1, closed="neither")],
@@ -123,7 +123,9 @@ def ips_value(
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> OffPolicyEstimate:
-    """Inverse propensity score: mean of ``w * reward`` with ``w = target probability / propensity`` [1]_.
+    """Estimate a policy's value by inverse propensity scores: the mean of ``w * reward`` [1]_.
+
+    The weight is ``w = target probability / propensity``.
 
     Unbiased where the propensities are right and everything that the target policy shows had a chance to be logged;
     its variance grows with the weights.
@@ -187,7 +189,7 @@ def snips_value(
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> OffPolicyEstimate:
-    """Self-normalised inverse propensity score: ``sum w * reward / sum w`` [1]_.
+    """Estimate a policy's value by self-normalised inverse propensity: ``sum w * reward / sum w`` [1]_.
 
     A little bias, much less variance than `ips_value`, and never outside the range of the rewards.
 
@@ -228,7 +230,9 @@ def doubly_robust_value(
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> OffPolicyEstimate:
-    """Doubly robust: a model's expectation, corrected by the weighted errors that it makes on the log [1]_.
+    """Estimate a policy's value doubly robustly [1]_.
+
+    It is a model's expectation, corrected by the weighted errors of the model on the log.
 
     Unbiased where either the propensities or the model are right. Predict with a model that was not fitted on the same
     events (`cross_val_predict`).

@@ -87,7 +87,7 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
 
 
 def _extrapolated(common: Any, shorter: Any, longer: Any, p: float) -> Any:
-    """The formula, for every row, from the common items at every depth."""
+    """Apply the formula to every row, from the number of common items at every depth."""
     d = np.arange(1, common.shape[1] + 1)
     at_shorter = np.where(
         shorter > 0,

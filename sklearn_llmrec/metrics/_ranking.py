@@ -59,7 +59,7 @@ def ndcg_at_k(
     gains: str = "binary",
     per_user: bool = False,
 ) -> Any:
-    r"""Normalised discounted cumulative gain of the first k places.
+    r"""Compute the normalised discounted cumulative gain of the first k places.
 
     .. math:: \mathrm{nDCG} = \sum_{i=1}^{k} \frac{g_i}{\log_2(i + 1)} \Big/
               \sum_{i=1}^{k} \frac{g^*_i}{\log_2(i + 1)}
@@ -188,7 +188,7 @@ def recall_at_k(
 def f1_at_k(
     y_true: Any, y_pred: Any, *, k: int = 10, seen: Any = None, per_user: bool = False
 ) -> Any:
-    """Harmonic mean of a user's precision and recall at k: ``2 hits / (k + n)``.
+    """Compute the harmonic mean of a user's precision and recall at k: ``2 hits / (k + n)``.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def hit_rate_at_k(
 def mrr_at_k(
     y_true: Any, y_pred: Any, *, k: int = 10, seen: Any = None, per_user: bool = False
 ) -> Any:
-    """Mean reciprocal rank: one over the place of the first hit, 0 without one in k places.
+    """Compute the mean reciprocal rank: one over the place of the first hit, 0 without one in k places.
 
     Parameters
     ----------
@@ -272,7 +272,9 @@ def map_at_k(
     denominator: str = "min(k,n)",
     per_user: bool = False,
 ) -> Any:
-    """Mean average precision: the precision at the place of every hit, summed over the first k places and divided.
+    """Compute the mean average precision.
+
+    It is the precision at the place of every hit, summed over the first k places and divided.
 
     Parameters
     ----------
@@ -301,7 +303,7 @@ def map_at_k(
 
 
 def r_precision(y_true: Any, y_pred: Any, *, seen: Any = None, per_user: bool = False) -> Any:
-    """Precision at n, where n is the number of targets of the user: there it equals recall.
+    """Compute the precision at n, the number of targets of the user; there it equals recall.
 
     Parameters
     ----------
@@ -325,7 +327,7 @@ def r_precision(y_true: Any, y_pred: Any, *, seen: Any = None, per_user: bool = 
 
 
 def auc_score(y_true: Any, scores: Any, *, seen: Any = None, per_user: bool = False) -> Any:
-    """Probability that a target scores above another item that is not seen, ties counting half.
+    """Compute the probability that a target scores above an unseen item that is no target; ties count half.
 
     Parameters
     ----------

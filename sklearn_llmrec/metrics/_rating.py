@@ -21,7 +21,7 @@ RATING_METRICS: dict[str, Callable[[Floats], float]] = {
 
 
 def _errors(y_true: Any, y_pred: Any) -> tuple[Floats, sp.csr_array]:
-    """Error of every observed entry, and the observed matrix."""
+    """Return the error of every observed entry, and the observed matrix."""
     y_true = check_matrix(y_true, "y_true")
     if sp.issparse(y_pred):
         raise TypeError("y_pred is sparse: pass a dense prediction for every user and item.")
@@ -55,7 +55,7 @@ def _per_user(values: Floats, y_true: sp.csr_array) -> Floats:
 
 
 def rmse(y_true: Any, y_pred: Any, *, per_user: bool = False) -> Any:
-    """Root mean squared error over the observed (non-zero) entries of `y_true`.
+    """Compute the root mean squared error over the observed (non-zero) entries of `y_true`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def rmse(y_true: Any, y_pred: Any, *, per_user: bool = False) -> Any:
 
 
 def mae(y_true: Any, y_pred: Any, *, per_user: bool = False) -> Any:
-    """Mean absolute error over the observed (non-zero) entries of `y_true`.
+    """Compute the mean absolute error over the observed (non-zero) entries of `y_true`.
 
     Parameters
     ----------

@@ -73,14 +73,14 @@ class Asked:
     k: int
 
     def values(self, ranking: Ranking) -> Any:
-        """The metric of every row (NaN where it is not defined), or of the whole ranking."""
+        """Return the metric of every row (NaN where it is not defined), or of the whole ranking."""
         for needed in self.metric.needs:
             if getattr(ranking, needed) is None:
                 raise ValueError(f"{self.label!r} needs {_WORDS[needed]}.")
         return self.metric.compute(ranking, self.k)
 
     def value(self, ranking: Ranking) -> float:
-        """The mean over the rows where the metric is defined, or the one number."""
+        """Return the mean over the rows where the metric is defined, or the one number."""
         return mean(self.values(ranking)) if self.metric.per_user else float(self.values(ranking))
 
 
@@ -95,13 +95,13 @@ _WORDS = {
 
 
 def mean(values: NDArray[np.float64]) -> float:
-    """The mean of what is not NaN; NaN if nothing is left."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
 
 
 def metric_names() -> list[str]:
-    """All names, those with a cut-off written as ``name@k``."""
+    """Return all names; those with a cut-off are written as ``name@k``."""
     return sorted(m.name + ("@k" if m.cutoff else "") for m in METRICS.values())
 
 

@@ -84,7 +84,7 @@ class _RankingScorer(Scorer):
         return scores
 
     def per_user(self, estimator: Any, X: Any, y: Any = None) -> dict[str, NDArray[np.float64]]:
-        """The values of every row of X, NaN where a metric is not defined; none is negated.
+        """Return the values of every row of X, NaN where a metric is not defined; none is negated.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class _RankingScorer(Scorer):
         return any(what in one.metric.needs for one in self.asked)
 
     def rank(self, estimator: Any, X: Any, y: Any) -> tuple[Ranking, Any, NDArray[np.intp]]:
-        """The lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
+        """Return the lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
         visible, targets = self.hide(X, y, [estimator])
         profile = check_matrix(visible, "X")
         if self.exclude_seen:
@@ -171,7 +171,7 @@ class _RankingScorer(Scorer):
     def _groups(
         self, X: Any, visible: Any, rows: NDArray[np.intp]
     ) -> Iterator[tuple[Any, NDArray[np.intp]]]:
-        """Labels and members (positions in the ranking) of every group of users."""
+        """Yield labels and members (positions in the ranking) of every group of users."""
         if isinstance(self.groups, str) and self.groups == "history":
             known = has_history(check_matrix(visible, "X"))
             yield "with_history", np.flatnonzero(known)
@@ -200,7 +200,7 @@ class _RankingScorer(Scorer):
 
 
 def _user_column(X: Any, name: str) -> NDArray[Any]:
-    """A column of the user features of `X`.
+    """Return a column of the user features of `X`.
 
     Raises
     ------
@@ -306,7 +306,7 @@ def ranking_scorer(
 
 
 def get_ranking_scorer_names() -> list[str]:
-    """Names that `ranking_scorer` and `ranking_metrics` know; k stands for any cut-off.
+    """Return the names that `ranking_scorer` and `ranking_metrics` accept; k is a placeholder for any cut-off.
 
     Returns
     -------

@@ -23,14 +23,14 @@ _USERS = {"all", "with_history", "without_history"}
 
 
 def common_holdout(holdout: str | None, estimators: Iterable[Any]) -> str:
-    """What is hidden for all of several estimators: the latest if one is a model of order, as its `score` does."""
+    """Return what is hidden for all estimators: the latest events if one is sequential, as its `score` does."""
     if holdout is not None:
         return holdout
     return "latest" if any(needs_order(one) for one in estimators) else "hash"
 
 
 def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:
-    """Visible and hidden entries of the rows as given."""
+    """Return the visible and hidden entries of the rows as given."""
     from sklearn_llmrec.interactions import hide_by_hash, hide_latest, holdout_split
 
     if holdout == "latest":
@@ -43,7 +43,7 @@ def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tupl
 
 
 def as_rows(X: Any) -> Any:
-    """`X` as what rows can be taken from; an `Interactions` stays one."""
+    """Return `X` in a type of which rows can be taken; an `Interactions` stays one."""
     return X if sp.issparse(X) and X.format == "csr" else check_matrix(X, "X")
 
 
@@ -76,7 +76,7 @@ class Scorer:
         return f"{self._function}({self.metrics!r}{''.join(options)})"
 
     def hide(self, X: Any, y: Any, estimators: Iterable[Any]) -> tuple[Any, sp.csr_array]:
-        """What the estimators may see of `X` and must predict; without `y`, a part of `X` is hidden."""
+        """Return what the estimators may see of `X` and must predict; without `y`, a part of `X` is hidden."""
         y = check_targets(y, X.shape)
         if y is None:
             holdout = common_holdout(self.holdout, estimators)

@@ -51,7 +51,7 @@ def _run(estimator: Any, X: Any, y: Any, train: Any, test: Any, scorer: Any, kee
 
 
 def _rows(M: Any, rows: NDArray[np.intp]) -> Any:
-    """Some rows; the matrix itself where they are all of them."""
+    """Return some rows; the matrix itself if these are all rows."""
     n_rows = M.shape[0]
     if len(rows) == n_rows and (rows == np.arange(n_rows)).all():
         return M
@@ -59,7 +59,7 @@ def _rows(M: Any, rows: NDArray[np.intp]) -> Any:
 
 
 def _users(X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """The label of every user, and the user of every row."""
+    """Return the label of every user and the user of every row."""
     n_rows = X.shape[0]
     if groups is None:
         groups = getattr(X, "user_ids", None)
@@ -227,7 +227,7 @@ def compare(
 
 
 def _folds(X: Any, y: Any, cv: Any, prefit: bool) -> list[tuple[Any, NDArray[np.intp]]]:
-    """Rows to fit on (None: nothing to fit) and to measure on."""
+    """Return the rows to fit on (None if nothing is fitted) and the rows to measure on, for every fold."""
     everything = np.arange(X.shape[0])
     if cv is None:
         return [(None if prefit else everything, everything)]
@@ -238,7 +238,7 @@ def _folds(X: Any, y: Any, cv: Any, prefit: bool) -> list[tuple[Any, NDArray[np.
 def _all_runs(
     models: dict[str, Any], X: Any, y: Any, folds: Any, scorer: Any, settings: dict[str, Any]
 ) -> dict[str, list[Run]]:
-    """Every model on every fold."""
+    """Run every model on every fold."""
     keep = settings["return_estimator"]
     tasks = (
         delayed(_run)(model, X, y, train, rows, scorer, keep)

@@ -29,7 +29,7 @@ def measure_and_history(
 
 
 def measure_lists(metrics: Any, y_true: Any, y_pred: Any, seen: Any = None) -> Measured:
-    """The same from lists or scores."""
+    """Measure lists or scores with all metrics."""
     asked = parse_all(metrics)
     ranking = make_ranking(y_true, y_pred, max(one.k for one in asked) or None, seen)
     return _values(asked, ranking, np.arange(ranking.n_rows), ranking.n_rows)
@@ -48,7 +48,7 @@ def _values(asked: Any, ranking: Any, rows: NDArray[np.intp], n_rows: int) -> Me
 
 
 def figure(value: NDArray[np.float64] | float) -> float:
-    """The one figure of a metric: the mean over the users where it is defined, as every other route takes it."""
+    """Return the one number of a metric: its mean over the users where it is defined."""
     return mean(value) if isinstance(value, np.ndarray) else value
 
 

@@ -39,7 +39,7 @@ def strong_generalization_split(
     keep_baskets: bool = True,
     random_state: Any = None,
 ) -> tuple[Any, Any, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Users for training, validation and test; the latter two show a part of their history [1]_.
+    """Split users into training, validation and test; the latter two show a part of their history [1]_.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def cold_user_split(
     exclude_seen: bool = True,
     random_state: Any = None,
 ) -> Folds:
-    """Users unseen at fit who show only a few events.
+    """Make folds of users who are unseen at fit and show only a few events.
 
     Parameters
     ----------

@@ -67,7 +67,7 @@ def _check_horizon(horizon: Any) -> None:
 def _window(
     M: sp.csr_array, X: Any, cut: Any, end: Any, order: str, exclude_seen: bool
 ) -> tuple[Any, Any]:
-    """What was before the cut, and what came from the cut until before the end."""
+    """Return the events before the cut, and those from the cut until before the end."""
     times = entry_times(M, order)
     target = times >= cut
     if end is not None:
@@ -149,7 +149,7 @@ def time_split(
 
 
 def _cut_at(M: sp.csr_array, order: str, share: float) -> Any:
-    """The latest time with at most this share of the events before it."""
+    """Return the latest time that has at most this share of the events before it."""
     times = np.sort(entry_times(M, order))
     if not len(times) or times[0] == times[-1]:
         raise ValueError("The events of X share one time: there is nothing to cut.")
@@ -167,7 +167,7 @@ def backtest_folds(
     order: str = "timestamps",
     exclude_seen: bool = True,
 ) -> Folds:
-    """Rolling backtest over cuts in time, for vanilla searches.
+    """Make a rolling backtest over cuts in time for the searches of scikit-learn.
 
     Block k holds all events before cut k; its targets are the events from there to the next cut. Fold k trains and
     tests on block k, so nothing at or after a cut is in its fit.

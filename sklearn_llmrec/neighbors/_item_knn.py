@@ -220,7 +220,7 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
     def _voting(
         self, nearest: sp.csr_array, X: sp.csr_array, items: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        """Which entries of X are among the `max_neighbors` nearest to the row's item."""
+        """Return which entries of X are among the `max_neighbors` nearest to the row's item."""
         rows = entry_rows(X)
         place = np.arange(1, nearest.nnz + 1) - nearest.indptr[entry_rows(nearest)]
         place = np.asarray(with_data(nearest, place)[items[rows], X.indices]).ravel()

@@ -45,7 +45,7 @@ _BLOCK_ENTRIES = 2**21
 def weighting_of(
     X: sp.csr_array, weighting: str | None, metric: str, center: str | None
 ) -> TFIDFTransformer | BM25Transformer | None:
-    """The fitted transformer that `weighting` names, or None.
+    """Return the fitted transformer that `weighting` names, or None.
 
     Raises
     ------
@@ -73,14 +73,14 @@ def weighting_of(
 
 
 def weighted(X: sp.csr_array, weighting: TFIDFTransformer | BM25Transformer | None) -> sp.csr_array:
-    """X with the values that a fitted weighting gives it."""
+    """Return X with the values of a fitted weighting."""
     if weighting is None:
         return X
     return with_data(X, weighting._values(X).astype(X.dtype, copy=False))
 
 
 def metric_params_of(metric: str, params: dict[str, float] | None) -> dict[str, float]:
-    """All parameters of a metric: those given, else their defaults.
+    """Return all parameters of a metric: those given, else their defaults.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def metric_params_of(metric: str, params: dict[str, float] | None) -> dict[str, 
 
 
 def compared_values(X: sp.csr_array, metric: str, weighting: Any) -> sp.csr_array:
-    """X with the values that a metric without means compares: weighted, or ones where it compares sets."""
+    """Return X with the values that a metric without means compares: weighted, or ones for metrics of sets."""
     return with_data(X, np.ones_like(X.data)) if metric == "tversky" else weighted(X, weighting)
 
 
@@ -124,7 +124,7 @@ def _rounding(dtype: Any, n_terms: int = 0) -> float:
 
 
 def row_means(X: sp.csr_array) -> NDArray[np.float64]:
-    """Mean of the stored entries of every row; 0 where there is none."""
+    """Return the mean of the stored entries of every row; 0 where there is none."""
     sums = np.bincount(entry_rows(X), weights=X.data, minlength=X.shape[0])
     return sums / np.maximum(np.diff(X.indptr), 1)
 
@@ -187,7 +187,7 @@ class RowIndex:
         self._right = norms.astype(columns.dtype)
 
     def nearest(self, A: sp.csr_array, k: int, *, n_threads: int = 1) -> sp.csr_array:
-        """The k most similar rows of B for every row of A, best first; zeros are no neighbours."""
+        """Return the k most similar rows of B for every row of A, best first; a similarity of zero is no neighbour."""
         signed = self.signed or bool(A.nnz and A.data.min() < 0)
         if self.cosine:
             A = normalize_rows(A, self.power)
@@ -204,7 +204,7 @@ class RowIndex:
     def shares(
         self, own: NDArray[Any], columns: NDArray[Any], rows: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """How much of its similarity to each of `rows` a row owes to each of its entries.
+        """Return the share of each entry of a row in its similarity to each of `rows`.
 
         Parameters
         ----------
@@ -230,7 +230,7 @@ class RowIndex:
         return products / np.where(total == 0, 1, total)
 
     def _blocks(self, A: sp.csr_array) -> Iterator[slice]:
-        """Slices of rows whose similarities to all of B fit a block."""
+        """Yield slices of rows whose similarities to all of B fit a block."""
         lengths = np.diff(self.columns.indptr)
         cost = np.bincount(entry_rows(A), weights=lengths[A.indices], minlength=A.shape[0])
         block = np.cumsum(np.minimum(cost, self.columns.shape[1])) // _BLOCK_ENTRIES
@@ -262,7 +262,7 @@ class RowIndex:
         return S
 
     def _correlations(self, A: sp.csr_array) -> sp.csr_array:
-        """Correlations over the shared entries, about their means or about zero, from sums over them."""
+        """Return correlations over the shared entries, about their means or about zero, from sums over them."""
         # With all values above zero no sum is zero, so that all products have one pattern (scipy drops
         # zeros) and need no alignment. How far above is measured by the values, which may be of any size.
         sizes = np.abs(np.concatenate([A.data, self.columns.data]).astype(np.float64))
@@ -294,7 +294,7 @@ class RowIndex:
 
 
 def without_diagonal(S: sp.csr_array, k: int, *, first: int = 0) -> sp.csr_array:
-    """Rows sorted by value, less their diagonal entry (of row i in column ``first + i``), cut to k."""
+    """Return rows sorted by value, without the diagonal (of row i in column ``first + i``), cut to k."""
     keep = S.indices != entry_rows(S) + first
     counts = np.bincount(entry_rows(S)[keep], minlength=S.shape[0])
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])

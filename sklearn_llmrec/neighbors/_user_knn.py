@@ -163,7 +163,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         self.fitted_users_ = model_csr(votes, copy=True)
 
     def _compared(self, X: sp.csr_array) -> sp.csr_array:
-        """Rows as they are compared: weighted, or less the means of the items or the baseline."""
+        """Return rows as they are compared: weighted, or minus the means of the items or the baseline."""
         if self._baseline_ is not None:
             return with_data(X, self._baseline_.residuals(X).astype(X.dtype))
         if self._item_means_ is not None:
@@ -171,7 +171,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         return compared_values(X, self.metric, self._weighting_)
 
     def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
-        """Similarities of each row to its nearest fitted users."""
+        """Return the similarities of each row to its nearest fitted users."""
         return self._index_.nearest(
             self._compared(X), self.n_neighbors, n_threads=threads_for(self.n_jobs, X.shape[0])
         )
@@ -217,7 +217,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     @on_one_state
     @check_arguments
     def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """The k fitted users most similar to each row.
+        """Return the k fitted users most similar to each row.
 
         Parameters
         ----------
@@ -248,7 +248,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         return users, similarities
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-        """Each neighbour's vote, shared among the items that make it a neighbour."""
+        """Return contributions: each neighbour's vote is shared among the items that make it a neighbour."""
         compared, neighbors, votes = self._compared(X), self._neighbors(X), self.fitted_users_
         values = np.zeros(X.nnz)
         for row, (start, stop) in enumerate(pairwise(X.indptr)):

@@ -12,7 +12,9 @@ def weighted_means(
     voters: sp.csr_array,
     regularization: float,
 ) -> NDArray[np.float64]:
-    """``(A @ values) / (|weights| @ |voters| + regularization)``, 0 where nothing was summed: votes, averaged.
+    """Return weighted averages of votes; 0 where nothing was summed.
+
+    They are ``(A @ values) / (|weights| @ |voters| + regularization)``.
 
     Parameters
     ----------

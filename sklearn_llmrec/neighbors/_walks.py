@@ -16,7 +16,7 @@ from sklearn_llmrec.utils import Interval
 def walk_weights(
     X: sp.csr_array, alpha: float, beta: float, gamma: float, k: int, *, n_threads: int
 ) -> sp.csr_array:
-    """Weights of walks item, user, candidate; each candidate keeps its k best, itself left out."""
+    """Return the weights of walks item, user, candidate; each candidate keeps its k best items except itself."""
     values = X.data.astype(np.float64)
     users = np.bincount(entry_rows(X), weights=values, minlength=X.shape[0])
     items = np.bincount(X.indices, weights=values, minlength=X.shape[1])

@@ -41,12 +41,12 @@ def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
 
 
 def row_numbers(X: Any) -> NDArray[np.int64]:
-    """The row of every stored entry of a csr matrix."""
+    """Return the row of every stored entry of a csr matrix."""
     return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
 
 
 def row_sums(X: Any, values: NDArray[Any]) -> NDArray[np.float64]:
-    """Sums of `values`, one per stored entry, over every row.
+    """Return the sums of `values`, one per stored entry, over every row.
 
     The additions run in storage order, so a row's sum is the same bits alone and in a batch.
     """
@@ -55,7 +55,7 @@ def row_sums(X: Any, values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def row_extremes(X: Any, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Smallest and largest of `values`, one per stored entry, over every row; 0 in empty rows."""
+    """Return the smallest and largest of `values`, one per stored entry, over every row; 0 in empty rows."""
     low = np.zeros(X.shape[0], dtype=values.dtype)
     high = low.copy()
     filled = np.flatnonzero(np.diff(X.indptr))
@@ -132,7 +132,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
         return dense
 
     def _event_values(self, X: Any) -> NDArray[Any]:
-        """New values of the stored entries of `X`, in its order and dtype, none of them zero."""
+        """Return new values of the stored entries of `X`, in its order and dtype, none of them zero."""
         if self._per_event or X.has_canonical_format:
             values = self._values(X)
         else:
@@ -156,7 +156,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
 
     @abstractmethod
     def _values(self, X: Any) -> NDArray[Any]:
-        """New values of the stored entries of `X`, canonical unless `_per_event`."""
+        """Return new values of the stored entries of `X`, which is canonical unless `_per_event`."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -167,7 +167,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
 
 
 def _sum_repeats(X: Any) -> tuple[sp.csr_array, NDArray[np.int64]]:
-    """`X` in canonical format, zero sums kept, and the new entry of every old one."""
+    """Sum duplicate entries; return the canonical `X` with zero sums kept, and the new entry of every old one."""
     n_rows, n_columns = X.shape
     keys, cell = np.unique(row_numbers(X) * np.int64(n_columns) + X.indices, return_inverse=True)
     sums = np.bincount(cell, weights=X.data, minlength=len(keys))

@@ -240,7 +240,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         return result
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Names of the columns that `transform` returns.
+        """Return the names of the columns that `transform` returns.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         return times
 
     def _quantities(self, X: Any) -> NDArray[np.float64]:
-        """(Recency,) frequency and monetary value, one row per user."""
+        """Return (recency,) frequency and monetary value, one row per user."""
         monetary = row_sums(X, X.data)
         if self.reference_ is None:
             frequency = np.diff(X.indptr).astype(np.float64)
@@ -315,7 +315,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
 
 
 def _n_occasions(X: Any, times: NDArray[Any]) -> NDArray[np.float64]:
-    """Number of distinct times in every row."""
+    """Return the number of distinct times in every row."""
     rows = row_numbers(X)
     order = np.lexsort((times, rows))
     rows, times = rows[order], times[order]

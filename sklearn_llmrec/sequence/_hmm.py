@@ -58,7 +58,7 @@ class _Steps:
         return [slice(b, e) for b, e in zip(self.bounds[:-1].tolist(), self.bounds[1:].tolist())]
 
     def by_item(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sums of a value per event and state, over the events of every item."""
+        """Return the sums of a value per event and state, over the events of every item."""
         n = len(self.items)
         events = sp.csr_array((np.ones(n), self.items, np.arange(n + 1)), shape=(n, self.n_items))
         return np.asarray(events.T @ values)
@@ -75,7 +75,7 @@ class _Chain:
     def forward(
         self, steps: _Steps
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Three values of every event.
+        """Run the forward pass and return three values of every event.
 
         The chances of the states given the events up to it, its chance given those before, and its chance in every
         state.
@@ -249,7 +249,7 @@ class HMMRecommender(BaseRecommender):
         return len(curve) > _TRIAL_ROUNDS and curve[-1] - curve[-2] < self.tol
 
     def _blocks(self, sequences: Sequences) -> Iterator[_Steps]:
-        """Histories with events, the longest first, as many at once as fit into a chunk."""
+        """Yield blocks of non-empty histories, the longest first, as many at once as fit in a chunk."""
         order = np.argsort(-sequences.lengths, kind="stable")
         order = order[: (sequences.lengths > 0).sum()]
         last = np.cumsum(sequences.lengths[order])

@@ -149,7 +149,7 @@ class SequenceKNN(ItemToItemRecommender):
 def _pair_blocks(
     sequences: Sequences, window: int, scale: NDArray[Any]
 ) -> Iterator[tuple[sp.csr_array, sp.csr_array]]:
-    """Pairs of matrices whose products are consecutive rows of the weights, one row per candidate.
+    """Yield pairs of matrices whose products are consecutive rows of the weights, one row per candidate.
 
     The left matrix says which events are of which candidate, the right one holds, for these events, the events at most
     `window` steps before them, weighted. Blocks are cut between candidates, so a row is complete at once.
@@ -279,7 +279,7 @@ class SessionKNN(BaseRecommender):
         self._by_item_ = model_csr(with_data(sessions, weight.astype(X.dtype)).T)
 
     def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
-        """Similarities of each row to its nearest sessions."""
+        """Return the similarities of each row to its nearest sessions."""
         return product_rows(
             recency_weights(event_sequences(X, self.order), self.decay, X.dtype),
             self._by_item_,

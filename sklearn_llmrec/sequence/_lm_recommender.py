@@ -264,7 +264,7 @@ class LMRecommender(TrainedOnSequences):
         )
 
     def _item_tokens(self, X: sp.csr_array, seed: int) -> Sequences:
-        """Tokens of every item."""
+        """Return the tokens of every item."""
         kind = self.tokens
         if kind == "auto":
             kind = "items" if self.item_texts is None else "titles"
@@ -275,7 +275,7 @@ class LMRecommender(TrainedOnSequences):
         return of_titles(texts_of_items(self.item_texts, X), self.n_words, self.max_tokens)
 
     def _vectors(self, X: sp.csr_array) -> NDArray[Any]:
-        """Vectors of the texts of all items."""
+        """Return the vectors of the texts of all items."""
         if self.item_texts is None:
             raise ValueError(
                 "tokens='codes' needs item_texts: the texts that the codes are made of."
@@ -286,7 +286,7 @@ class LMRecommender(TrainedOnSequences):
         return as_vectors(embedded(unfitted(self.encoder), texts, X), X.shape[1])
 
     def _network(self, seed: int) -> Any:
-        """A network with the weights that a seed starts from."""
+        """Return a network with the initial weights of a seed."""
         require("torch", extra="llm")
         from sklearn_llmrec._networks import seeded
         from sklearn_llmrec.sequence._token_network import TokenNetwork, make_config
@@ -305,7 +305,7 @@ class LMRecommender(TrainedOnSequences):
     # -- scores -------------------------------------------------------------------------------------------------------
 
     def _reading_network(self, dtype: Any) -> Any:
-        """The network as it was trained, at the precision of X."""
+        """Return the trained network at the precision of X."""
         from sklearn_llmrec._networks import choose_device, from_numpy, kept_network
 
         device = choose_device(self.device)
@@ -350,7 +350,7 @@ class LMRecommender(TrainedOnSequences):
         seen: sp.csr_array | None,
         candidates: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        """Rows by a search in the tree; those without events are left to the base."""
+        """Search the tree for the top-k of rows with events; the base handles rows without any."""
         if len(self._trie_.forks) == 1:
             return None
         torch = require("torch", extra="llm")

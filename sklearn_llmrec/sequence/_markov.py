@@ -107,7 +107,7 @@ class MarkovRecommender(BaseRecommender):
             self.transitions_.append(sp.csr_array(sp.coo_array(pairs, shape=(len(known), n_items))))
 
     def _context_ids(self, sequences: Sequences, length: int) -> NDArray[np.int64]:
-        """Number of the context of `length` items that ends each row; -1 where it never occurred."""
+        """Return the number of the context of `length` items that ends each row; -1 where it never occurred."""
         ids = np.where(sequences.lengths >= length, 0, -1)
         for step in range(length):
             # From the earliest of the last `length` items to the latest.

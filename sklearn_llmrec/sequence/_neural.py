@@ -61,10 +61,10 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
 
     @abstractmethod
     def _encoder(self) -> Any:
-        """The torch module that reads sequences."""
+        """Return the torch module that reads sequences."""
 
     def _batches(self, sequences: Sequences) -> Callable[[np.random.Generator], Iterator[Batch]]:
-        """One epoch of batches, given a generator."""
+        """Yield one epoch of batches, given a generator."""
         return partial(next_item_batches, sequences, self.max_length, self.batch_size)
 
     def _tied(self) -> bool:
@@ -161,7 +161,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         )
 
     def _start_vectors(self, n_items: int) -> NDArray[np.float32] | None:
-        """The given item vectors at the width of the network."""
+        """Return the given item vectors at the width of the network."""
         if self.item_embeddings is None:
             if self.embedding_training != "tuned":
                 raise ValueError(
@@ -222,7 +222,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         return self._encoded(X), vectors.astype(dtype, copy=False), bias.astype(dtype, copy=False)
 
     def _encoded(self, X: sp.csr_array) -> NDArray[Any]:
-        """Output of the network for the history of every row."""
+        """Return the output of the network for the history of every row."""
         torch = require("torch", extra="deep")
         from sklearn_llmrec._networks import choose_device, encode, from_numpy, kept_network
 

@@ -31,7 +31,7 @@ class Trie:
 
     @classmethod
     def of(cls, catalogue: Sequences) -> "Trie":
-        """The tree of the tokens of every item, none of which may begin with all of another's.
+        """Build the tree of the tokens of every item; no item may be a prefix of another.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class Trie:
         )
 
     def towards(self, items: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which nodes are on the way to one of some items."""
+        """Return which nodes are on the way to one of some items."""
         on_way = np.zeros(len(self.parent), dtype=bool)
         at = self.leaves[items]
         while len(at):
@@ -142,7 +142,7 @@ class Trie:
         return np.array(found), tip[self.forks]
 
     def paths(self, nodes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Tokens from the root to every node, filled up with 0 on the right, and their numbers."""
+        """Return the tokens from the root to every node, padded with 0 on the right, and their numbers."""
         depths = self.depth[nodes]
         tokens = np.zeros((len(nodes), max(1, int(depths.max(initial=0)))), dtype=np.int64)
         at = nodes.copy()

@@ -93,7 +93,7 @@ class Batcher(Generic[Job]):
             self._sweep.cancel()
 
     def submit(self, jobs: Sequence[Job]) -> list[asyncio.Future[Any]]:
-        """Queue jobs, all or none, and return their futures.
+        """Submit jobs to the queue, all or none, and return their futures.
 
         Raises
         ------

@@ -151,7 +151,7 @@ def closed_form_map(
     own: NDArray[Any] | None,
     regularization: float,
 ) -> NDArray[Any]:
-    """The map M of the module's formula; the penalty is relative to the mean eigenvalues.
+    """Solve the map M of the module's formula; the penalty is relative to the mean eigenvalues.
 
     `known` are the items that count, `own` is the diagonal of X'X where it is left out.
     """

@@ -157,7 +157,7 @@ class ContentColdStart(ContentMixin, BaseRecommender):
 def ridge_maps(
     F: NDArray[Any], F_new: NDArray[Any], weights: NDArray[Any], regularization: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Two thin matrices whose product takes targets of known items to predictions for new ones.
+    """Return two thin matrices whose product maps targets of known items to predictions for new ones.
 
     Ridge regression with an intercept is linear in its targets: with `targets` one per known item,
     ``targets @ left @ right`` are the predictions for the rows of `F_new`. The last of the d + 1

@@ -51,7 +51,7 @@ class _LatentWords(TransformerMixin, BaseEstimator):
         return self.directions_.fit_transform(weights)
 
     def transform(self, X: list[str]) -> NDArray[Any]:
-        """Vectors of texts; words that were not there at fit count nothing."""
+        """Return vectors of texts; words that `fit` did not see are ignored."""
         weights = self.words_.transform(X)
         return (
             weights.toarray() if self.directions_ is None else self.directions_.transform(weights)
@@ -65,7 +65,7 @@ class ContentMixin:
     encoder: Any
 
     def _item_vectors(self, X: Any, *, instead: str) -> NDArray[Any] | None:
-        """Vectors of the columns of X; None, with a warning, where nothing is known of them.
+        """Return vectors of the columns of X; None, with a warning, if they have no content.
 
         Sets `encoder_` (fitted, or None for ready vectors) and `item_texts_` (a list, or None for a
         table).
@@ -96,7 +96,7 @@ class ContentMixin:
 
 
 def embedded(encoder: Any, content: Any, X: Any) -> Any:
-    """Vectors of the content of the columns of X; an encoder that learns from histories is shown them.
+    """Return vectors of the content of the columns of X; an encoder that learns from histories gets them too.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def unfitted(encoder: Any) -> Any:
 
 
 def as_vectors(vectors: Any, n_rows: int) -> NDArray[Any]:
-    """What an encoder returned as a finite dense floating array of `n_rows` rows.
+    """Return the output of an encoder as a finite dense floating array of `n_rows` rows.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def as_vectors(vectors: Any, n_rows: int) -> NDArray[Any]:
 
 
 def item_content(model: Any, X: Any) -> Any:
-    """Texts of the columns of X as a list, or a table for an encoder that reads tables, or None.
+    """Return texts of the columns of X as a list, or a table for an encoder that reads tables, or None.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def _reads_texts_only(encoder: Any) -> bool:
 
 
 def _texts_of_table(table: Any, encoder: Any) -> list[str]:
-    """The text columns of a table, joined, for an encoder of texts.
+    """Return the text columns of a table, joined, for an encoder of texts.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def _texts_of_table(table: Any, encoder: Any) -> list[str]:
 
 
 def _all_texts(columns: dict[str, list[Any]]) -> list[str] | None:
-    """The columns that hold texts, joined; None if there is none."""
+    """Return the text columns, joined; None if there are none."""
     textual = [
         values
         for values in columns.values()

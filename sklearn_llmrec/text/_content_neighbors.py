@@ -73,7 +73,7 @@ def mixed_nearest(
     *,
     skip_self: bool = False,
 ) -> sp.csr_array:
-    """Similarities of every row to its nearest rows of `among`, by the mixed similarity, block by block.
+    """Return the mixed similarities of every row to its nearest rows of `among`, block by block.
 
     Both sides are unit rows: of behaviour (sparse) and of texts (dense).
     """

@@ -300,7 +300,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return vectors
 
     def _tuned(self, folder: Path, texts: list[str], y: Any) -> Path:
-        """Folder of the model trained on what is consumed together, from an earlier fit where it is there."""
+        """Return the folder of the model trained on items consumed together, from an earlier fit if it is there."""
         home = self._home()
         if home is None:
             raise ValueError(
@@ -362,14 +362,14 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         )
 
     def _folder(self) -> Path | None:
-        """The folder of the cache."""
+        """Return the folder of the cache."""
         if self.cache is False:
             return None
         folder = _default_folder() if self.cache is True else Path(self.cache)
         return folder.expanduser()
 
     def _home(self) -> Path | None:
-        """Where models are kept that are made of others."""
+        """Return the folder of derived models."""
         folder = self._folder()
         return None if folder is None else folder / "models"
 
@@ -385,7 +385,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return EmbeddingCache(folder / name)
 
     def _progress(self, n_texts: int) -> Any:
-        """A progress bar as a context, or a context of None."""
+        """Return a progress bar as a context, or a context of None."""
         if not self.verbose:
             return nullcontext()
         from tqdm.auto import tqdm

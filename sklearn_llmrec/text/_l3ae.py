@@ -26,7 +26,7 @@ from sklearn_llmrec.utils import Interval, canonical, require_memory
 
 
 def semantic_weights(V: NDArray[Any], regularization: float, dtype: Any) -> NDArray[Any]:
-    """EASE between items by their vectors (the rows of `V`), by the d x d inverse of Woodbury's identity.
+    """Solve EASE between items by their vectors (rows of `V`), with the d x d inverse of Woodbury's identity.
 
     Items without a vector have rows and columns of zeros.
     """

@@ -165,7 +165,7 @@ class LikelihoodReranker(LanguageModelReranker):
         super()._fit(X)
 
     def _scorer(self) -> Any:
-        """What finds the gains of texts.
+        """Return the object that computes the gains of texts.
 
         Raises
         ------

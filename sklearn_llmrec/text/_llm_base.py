@@ -34,13 +34,13 @@ _SESSIONS: ContextVar[dict[int, Session]] = ContextVar("_SESSIONS")
 
 
 def histories_of(X: Any, n: int) -> list[NDArray[np.int64]]:
-    """The n last events of every row by time; without times those of the largest values."""
+    """Return the n last events of every row by time; without times those of the largest values."""
     latest = event_sequences(X).tail(n)
     return np.split(latest.items, latest.bounds[1:-1])
 
 
 def blended(order: Sequence[int], blend: float) -> NDArray[np.int64]:
-    """Positions by the weighted mean of their place in the base and in `order`; ties as in the base."""
+    """Return positions by the weighted mean of their place in the base and in `order`; ties as in the base."""
     places = np.empty(len(order))
     places[order] = np.arange(len(order))
     mean = (1 - blend) * np.arange(len(order)) + blend * places
@@ -87,15 +87,15 @@ class LanguageModelReranker(BaseReranker):
 
     @abstractmethod
     def _new_session(self, deadline: float) -> Session:
-        """Who answers, until when."""
+        """Return a new session: the model client and its deadline."""
 
     @abstractmethod
     def _question(self, history: list[str], candidates: list[str]) -> Any:
-        """What is asked about one row."""
+        """Return the prompt about one row."""
 
     @abstractmethod
     def _read(self, answer: str, n: int) -> tuple[list[int], Counter[str]]:
-        """The n positions in the order of an answer, each once, and what was wrong with it."""
+        """Return the n positions in the order of an answer, each once, and the counts of its faults."""
 
     # -- the call under way -----------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class LanguageModelReranker(BaseReranker):
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        """The session of this estimator's outermost call; it warns at its end of what went wrong."""
+        """Open the session of this estimator's outermost call; at its end, warn of failures."""
         under_way = _SESSIONS.get({})
         if id(self) in under_way:
             yield under_way[id(self)]
@@ -165,7 +165,7 @@ class LanguageModelReranker(BaseReranker):
             )
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Scores of all items for every row, seen items included.
+        """Score all items for every row, seen items included.
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ class LanguageModelReranker(BaseReranker):
     def rerank(
         self, X: Any, k: int = 10, *, exclude_seen: bool = True, ids: bool = False
     ) -> RerankResult:
-        """`recommend`, with what the model did.
+        """Recommend like `recommend`, and report what the model did.
 
         Parameters
         ----------

@@ -36,7 +36,7 @@ def require_text_extra(backend: str = "torch") -> None:
 
 
 def find_folder(name: str) -> Path | None:
-    """Folder of a model given as a folder or by the name of one downloaded before, else None.
+    """Return the folder of a model, given as a folder or by the name of one downloaded before, else None.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def find_folder(name: str) -> Path | None:
 
 
 def download(name: str) -> Path:
-    """Folder of a model of the hub, downloaded.
+    """Download a model of the hub and return its folder.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def keep(target: Path, save: Callable[[Path], object]) -> Path:
 
 
 def with_onnx(folder: Path, home: Path | None, int8: bool) -> Path:
-    """Folder of a model whose ONNX file is there: its own, or an export kept in `home`.
+    """Return the folder of a model with its ONNX file: its own, or an export in `home`.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def with_onnx(folder: Path, home: Path | None, int8: bool) -> Path:
 
 
 def _int8_kind() -> str:
-    """The fastest quantisation that this machine computes without overflow; "avx2" is right on any x86."""
+    """Return the fastest quantisation that this machine computes without overflow; "avx2" is safe on any x86."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "arm64"
     known = Path("/proc/cpuinfo")  # where there is none, what every machine can
@@ -218,7 +218,7 @@ def load(
     model_kwargs: str,
     home: Path | None,
 ) -> Any:
-    """A sentence-transformers model, kept for the next call; a changed `content` reloads it.
+    """Load a sentence-transformers model and cache it for the next call; a changed `content` reloads it.
 
     What has to be made of it first (ONNX files) is kept in `home`.
     """

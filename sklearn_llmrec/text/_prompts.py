@@ -63,7 +63,7 @@ def _filled(template: str, history: Sequence[str], candidates: Sequence[str]) ->
 def rank_messages(
     history: Sequence[str], candidates: Sequence[str], instructions: str | None = None
 ) -> Messages:
-    """The chat that asks for an order of the candidates."""
+    """Return the chat messages that request an order of the candidates."""
     messages = _filled(RANK, history, candidates)
     if instructions:
         messages[0]["content"] += " " + readable(instructions)
@@ -71,17 +71,17 @@ def rank_messages(
 
 
 def explain_messages(history: Sequence[str], items: Sequence[str]) -> Messages:
-    """The chat that asks for a reason for every item."""
+    """Return the chat messages that request a reason for every item."""
     return _filled(EXPLAIN, history, items)
 
 
 def likelihood_prefix(history: Sequence[str]) -> str:
-    """What stands before a candidate whose likelihood is measured."""
+    """Return the text before a candidate whose likelihood is measured."""
     if not history:
         return UNCONDITIONAL
     return CONDITIONAL.format(history="\n".join(one_line(text) for text in history))
 
 
 def likelihood_text(text: str) -> str:
-    """The text of a candidate whose likelihood is measured, to its end, as it would stand in a history."""
+    """Return the text of a candidate whose likelihood is measured, to its end, as it would occur in a history."""
     return one_line(text) + "\n"

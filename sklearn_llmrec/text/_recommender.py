@@ -229,7 +229,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         """Learn nothing more: the popularity is counted already."""
 
     def _users(self, X: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-        """Unit vectors of users; with several each, also where those of each row begin."""
+        """Return unit vectors of users; with several per user, also where those of each row begin."""
         V = self.item_embeddings_.astype(X.dtype, copy=False)
         if self._space_ is None or self.profile == "mean":
             return unit_rows(canonical(X) @ V), None
@@ -244,7 +244,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         ), None
 
     def _encoded(self, texts: list[str], dtype: Any) -> NDArray[Any]:
-        """Unit vectors of texts in the space of the items."""
+        """Return unit vectors of texts in the space of the items."""
         assert self._space_ is not None
         vectors = as_vectors(self.encoder_.transform(texts), len(texts))
         return self._space_.transform(vectors).astype(dtype, copy=False)
@@ -275,7 +275,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         candidates: ArrayLike | None = None,
         ids: bool = False,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The k items nearest to what is asked for in words.
+        """Recommend the k items nearest to a query in words.
 
         Parameters
         ----------
@@ -327,7 +327,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         return ids_of_columns(self, items) if ids else items, scores
 
     def user_interests(self, X: Any, *, n_items: int = 3, n_terms: int = 5) -> list[list[Interest]]:
-        """What each user is interested in, in words.
+        """Describe the interests of each user in words.
 
         The history falls into at most `n_interests` clusters, whatever `profile` is.
 
@@ -367,7 +367,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
     @on_one_state
     @check_arguments
     def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
-        """Which items of a history led to a recommendation.
+        """Return the contributions of the items of a history to a recommendation.
 
         Parameters
         ----------

@@ -140,7 +140,7 @@ class SentimentWeighter(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> Any:
-        """The table with the weights.
+        """Return the table with the weights.
 
         Parameters
         ----------

@@ -145,7 +145,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self
 
     def _learned(self, texts: list[list[str]]) -> NDArray[Any]:
-        """Vectors of words from which words stand near which."""
+        """Learn vectors of words from which words occur near each other."""
         indices = np.array([self.vocabulary_[word] for text in texts for word in text])
         indptr = np.append(0, np.cumsum([len(text) for text in texts]))
         shape = (len(texts), len(self.vocabulary_))
@@ -160,7 +160,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return model.fit(read).item_embeddings_
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Vectors of texts.
+        """Return vectors of texts.
 
         Parameters
         ----------
@@ -202,7 +202,10 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
 
 def _read_vectors(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
-    """Word vectors of a text file: a word and its numbers per line; word2vec's first line of two numbers is skipped."""
+    """Read word vectors from a text file: a word and its numbers per line.
+
+    The first line of word2vec files (two numbers) is skipped.
+    """
     known: dict[str, NDArray[np.float32]] = {}
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:

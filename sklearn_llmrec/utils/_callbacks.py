@@ -48,7 +48,7 @@ def iterations(
     fitted: Callable[[], dict[str, Any]] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[int]:
-    """Numbers 0 to n - 1, each reported to the callbacks as a subtask; ends early if one asks to stop.
+    """Yield numbers 0 to n - 1, each reported to the callbacks as a subtask; end early if one requests it.
 
     Parameters
     ----------

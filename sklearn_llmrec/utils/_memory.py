@@ -4,7 +4,7 @@ import os
 
 
 def available_memory() -> int | None:
-    """Bytes that can be allocated now without swapping, or None where the system does not tell."""
+    """Return the bytes that can be allocated now without swapping, or None if the system does not report it."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             for line in lines:

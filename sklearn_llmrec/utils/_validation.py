@@ -23,7 +23,7 @@ _SMALLEST = 1e-15
 
 
 def rows_without_entries(X: sp.csr_array) -> NDArray[np.bool_]:
-    """Which rows hold no interaction; stored zeros are none."""
+    """Return which rows have no interaction; stored zeros are none."""
     if X.nnz and not X.data.all():
         counted = np.concatenate([[0], np.cumsum(X.data != 0)])
         return np.asarray(np.diff(counted[X.indptr]) == 0)
@@ -120,7 +120,7 @@ def _check_size(X: sp.csr_array, name: str, *, reset: bool) -> None:
 
 
 def names_of_events(names: Any) -> bool:
-    """Whether columns are called as those of a table of events are: one as users, another as items."""
+    """Return whether columns are named like those of a table of events: one like users, another like items."""
     found = [_EVENT_COLUMN.match(str(name)) for name in names]
     return {match.group(1).lower() in _USERS for match in found if match} == {True, False}
 
@@ -142,7 +142,7 @@ def _refuse_events(estimator: Any) -> None:
 
 
 def _item_ids(X: Any) -> NDArray[Any] | None:
-    """The item ids of an `Interactions`; no column of a table that is called so."""
+    """Return the item ids of an `Interactions`, never a column of a table that has this name."""
     return getattr(X, "item_ids", None) if sp.issparse(X) else None
 
 
@@ -177,7 +177,9 @@ def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> 
 
 
 def check_targets(y: Any, shape: tuple[int, int]) -> Any | None:
-    """The held-out matrix `y`, or None where there is none (None, or one-dimensional: ignored as clusterers do).
+    """Return the held-out matrix `y`, or None if there is none.
+
+    None and one-dimensional `y` count as none, as in scikit-learn's clusterers.
 
     Raises
     ------
@@ -220,7 +222,7 @@ def check_seen(seen: Any, shape: tuple[int, int], *, exclude_seen: bool) -> sp.c
 
 
 def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
-    """Weights of rows as floats.
+    """Return weights of rows as floats.
 
     Raises
     ------
@@ -238,7 +240,7 @@ def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
 
 
 def check_k(k: Any, n_items: int) -> int:
-    """`k` as an int between 1 and `n_items`.
+    """Return `k` as an int between 1 and `n_items`.
 
     Raises
     ------
@@ -255,7 +257,7 @@ def check_k(k: Any, n_items: int) -> int:
 
 
 def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
-    """Candidates as a sorted index array, a boolean csr_array of `shape`, or None.
+    """Return candidates as a sorted index array, a boolean csr_array of `shape`, or None.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def as_csr(M: Any, name: str = "X") -> sp.csr_array:
 
 
 def canonical(X: sp.csr_array) -> sp.csr_array:
-    """`X` as plain `csr_array` with sorted indices, duplicates summed, no stored zeros; copied only where needed."""
+    """Return `X` as plain `csr_array`: sorted indices, duplicates summed, no stored zeros; copied only if needed."""
     if type(X) is not sp.csr_array:
         X = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
     if not X.has_canonical_format:
