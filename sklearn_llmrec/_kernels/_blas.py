@@ -1,4 +1,4 @@
-"""How many threads BLAS uses, limited without looking for its libraries every time."""
+"""Limit the threads of BLAS without a search for its libraries at every call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -44,7 +44,7 @@ part = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_c
 
 
 class Kernel:
-    """A loop that is compiled for a dtype when it is first asked for.
+    """A loop that is compiled for a dtype at its first use.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where a score of zero says that nothing is known: popularity orders what is left below the evidence."""
+"""Complete scores whose zeros mean "nothing is known": such items follow by popularity, below the known scores."""
 
 from typing import Any
 
@@ -159,7 +159,7 @@ def _fill(
     by: NDArray[Any],
     levels: list[NDArray[np.float64]] | None,
 ) -> NDArray[np.bool_]:
-    """Put into the free places of some rows what is best by `by`; returns where that is sure to be right.
+    """Fill the free places of some rows with the best items by `by`; return which rows are certainly right.
 
     With `levels`, the lowest and the largest known score of each row, values go below them.
     """

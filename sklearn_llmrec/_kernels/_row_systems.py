@@ -20,7 +20,7 @@ from sklearn_llmrec.utils import in_threads, slices_for_threads
 def columns_in_use(
     indices: NDArray[Any], n_columns: int
 ) -> tuple[slice | NDArray[Any], NDArray[Any]]:
-    """Return the columns that few rows hold, and the entries' places among them; all columns where rows are many."""
+    """Return the columns that few rows contain and the places of the entries among them; all columns for many rows."""
     if len(indices) >= n_columns:
         return slice(None), indices
     if len(indices) < 2 or bool((indices[1:] > indices[:-1]).all()):
@@ -30,7 +30,7 @@ def columns_in_use(
 
 
 class CommonPart:
-    """The basis in which what all rows have in common is the identity: one eigendecomposition for many solutions.
+    """The basis in which the part shared by all rows is the identity: one eigendecomposition for many solutions.
 
     Parameters
     ----------
@@ -145,6 +145,6 @@ class RowSystems:
         return solved
 
     def solve_fully(self, Q: NDArray[Any], gram: NDArray[Any] | CommonPart) -> NDArray[Any]:
-        """Return the solutions from zero, as exact as the dtype of Q allows in few steps: what a fold-in wants."""
+        """Return the solutions from zero, as exact as the dtype of Q allows in few steps, as a fold-in needs them."""
         tol = 10 * float(np.finfo(Q.dtype).eps)
         return self.solve(Q, gram, max_iter=4 * Q.shape[1], tol=tol)

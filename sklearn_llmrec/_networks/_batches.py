@@ -1,4 +1,4 @@
-"""Batches of windows for training: bucketed by length, so that little is filled up."""
+"""Make batches of windows for training, grouped by length so that there is little padding."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ _STEPS, _SMALLEST_BATCH = 100, 16
 
 
 class Batch(NamedTuple):
-    """Rows of item numbers, filled on the right; a target of -1 is none."""
+    """Rows of item numbers, padded on the right; a target of -1 is none."""
 
     inputs: NDArray[np.int64]
     lengths: NDArray[np.int64]

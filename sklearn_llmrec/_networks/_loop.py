@@ -1,4 +1,4 @@
-"""The training loop of networks. Imports torch: only imported where a network is trained."""
+"""Train networks: the loop, checkpoints and early stopping. Imports torch, so it is imported late."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def from_numpy(network: torch.nn.Module, weights: Weights, *, copy: bool) -> Non
 
 @dataclass
 class Progress:
-    """What a training has come to, all that is needed to go on with it."""
+    """The state of a training: all that is needed to resume it."""
 
     epoch: int = 0
     losses: list[float] = field(default_factory=list)
@@ -101,7 +101,7 @@ class Progress:
         return int(np.argmax(self.scores)) + 1 if self.scores else self.epoch
 
     def save(self, path: Path) -> None:
-        """Write to a file at once, so that a kill leaves the old one or the new one."""
+        """Write to a file atomically, so that a kill leaves the old file or the new one."""
         facts = {
             "epoch": self.epoch,
             "losses": self.losses,
@@ -119,7 +119,7 @@ class Progress:
 
     @classmethod
     def load(cls, path: Path | None, seed: int) -> "Progress":
-        """Read what `save` wrote; return a new one where there is nothing, or, with a warning, something else."""
+        """Read what `save` wrote; return a new state if there is none, or, with a warning, if it is something else."""
         if path is None or not path.exists():
             return cls(seed=seed)
         try:
@@ -180,7 +180,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Weights) -> None
 
 @dataclass(kw_only=True)
 class Training:
-    """One training: a network, what it learns from, and when it stops. A subclass says what the loss is.
+    """One training: a network, its data, and when it stops. A subclass defines the loss.
 
     The outcome is the running mean of the weights over about the last tenth of the steps: sampled negatives and large
     steps leave noise in the weights that a mean takes out. Every epoch draws from generators seeded by the seed and
@@ -284,7 +284,7 @@ def print_epoch(estimator: Any, progress: Progress) -> None:
 
 
 def keep_curves(estimator: Any, progress: Progress, go_on: bool) -> None:
-    """Set the curves of a training, behind those of the one that it went on from."""
+    """Set the curves of a training, appended to those of the training that it resumed."""
     estimator.loss_curve_ = [*(estimator.loss_curve_ if go_on else []), *progress.losses]
     estimator.validation_scores_ = [
         *(estimator.validation_scores_ if go_on else []),

@@ -12,7 +12,7 @@ _BLOCK = 2**19
 
 
 class _Contrast(torch.autograd.Function):
-    """Sum of losses of one positive and many negatives, with its gradients found on the way.
+    """Sum of losses of one positive and many negatives, whose gradients are computed in the forward pass.
 
     The scores of a block are never stored for a backward pass: softmax and sigmoid losses give their gradient as soon
     as they are known, so memory is that of a block and every score is touched a handful of times.

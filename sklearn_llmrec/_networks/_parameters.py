@@ -1,4 +1,4 @@
-"""What all trained networks share as estimators: constraints of their parameters, and what docstrings say of them."""
+"""Define the parameter constraints that all trained networks share."""
 
 from numbers import Integral, Real
 from typing import Any

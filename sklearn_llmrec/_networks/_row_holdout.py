@@ -1,4 +1,4 @@
-"""Hidden interactions of rows that a training is stopped by; those of sequences are in `sequence._training`."""
+"""Hide interactions of rows for early stopping; `_sequence_training.Holdout` does it for sequences."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

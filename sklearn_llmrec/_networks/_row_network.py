@@ -1,4 +1,4 @@
-"""What networks share that learn from rows and are stopped by hidden items of some of them."""
+"""The base class of networks that learn from rows and stop early by hidden items of some of them."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

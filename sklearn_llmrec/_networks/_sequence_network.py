@@ -1,4 +1,4 @@
-"""What all networks share that are trained on sequences: constraints, texts, checkpoints, the training itself."""
+"""The base class of networks trained on sequences: constraints, checkpoints, the training itself."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -73,7 +73,7 @@ class TrainedOnSequences(BaseRecommender):
     def _progress(
         self, X: sp.csr_array, seed: int, *depends: Any, max_iter: int
     ) -> tuple[Path | None, Any]:
-        """Return the file of a training, where checkpoints are kept, and how far the training has come.
+        """Return the checkpoint file of a training, if checkpoints are used, and the state stored in it.
 
         The file is named after all that the outcome depends on but how long the training goes on. A checkpoint that has
         gone beyond the limits of this fit is neither used nor replaced.
@@ -136,7 +136,7 @@ class TrainedOnSequences(BaseRecommender):
         holdout: Any = None,
         go_on: bool = False,
     ) -> None:
-        """Train by a loss (its name, counts of items, negatives of a batch); set `weights_` and the curves."""
+        """Train with a loss (its name, counts of items, negatives of a batch); set `weights_` and the curves."""
         from sklearn_llmrec._networks import _loop
         from sklearn_llmrec._networks._losses import Loss
         from sklearn_llmrec._networks._sequence_training import Trainer

@@ -1,4 +1,4 @@
-"""How sequence networks encode histories, learn and are validated. Imports torch."""
+"""Encode histories with sequence networks, train these and validate them. Imports torch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -64,7 +64,7 @@ class Holdout:
 
 @dataclass(kw_only=True)
 class Trainer(Training):
-    """A training to tell targets in windows of histories."""
+    """A training that predicts the targets in windows of histories."""
 
     loss: Loss
     max_length: int
@@ -73,7 +73,7 @@ class Trainer(Training):
     holdout: Any
 
     def validate(self, network: Any) -> float | None:
-        """Return how well the hidden events are predicted, or None without any."""
+        """Return the validation score on the hidden events, or None without any."""
         if self.holdout is None:
             return None
         return float(self.holdout.score(network, self.max_length, self.mask))

@@ -1,4 +1,4 @@
-"""Baselines of ratings: the mean, and how far users and items lie from it."""
+"""Baselines of ratings: the mean and the deviations of users and items from it."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""Item ids in the place of column numbers: what ``ids=True`` means, once for methods and for functions."""
+"""Convert between item ids and column numbers: the meaning of ``ids=True`` for methods and functions."""
 
 from __future__ import annotations
 

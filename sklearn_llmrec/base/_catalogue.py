@@ -33,7 +33,7 @@ class Bundled(Protocol):
 
 @dataclass
 class Catalogue:
-    """Hold a fitted estimator with the ids and features of its columns."""
+    """Combine a fitted estimator with the ids and features of its columns."""
 
     estimator: Any
     ids: NDArray[Any]

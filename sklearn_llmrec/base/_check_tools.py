@@ -1,4 +1,4 @@
-"""What the checks of recommenders work with: matrices, a fitted model, and what they assert."""
+"""Helpers of the checks of recommenders: matrices, a fitted model, and assertions."""
 
 import re
 from collections.abc import Callable, Iterator

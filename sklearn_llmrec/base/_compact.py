@@ -1,4 +1,4 @@
-"""Drop what a fitted model keeps for further training only."""
+"""Remove from a fitted model what only further training needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CompactMixin(BaseEstimator):
     _training_only: ClassVar[tuple[str, ...]] = ()
 
     def compact(self) -> Self:
-        """Drop what only further training needs, such as a copy of the training rows.
+        """Remove what only further training needs, such as a copy of the training rows.
 
         Scores and lists stay the same; the model takes less memory and disk, and may keep less of its users. Fitted
         models inside it are compacted too. `partial_fit` then raises an error where it needs what was dropped; `fit`

@@ -1,4 +1,4 @@
-"""Checks of the contract about the caller's data: who owns arrays, and which types of values are taken."""
+"""Checks of the contract about the caller's data: ownership of arrays and types of values."""
 
 from typing import Any
 

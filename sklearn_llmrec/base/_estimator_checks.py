@@ -1,4 +1,4 @@
-"""The contract of recommenders as checks that any estimator, also a third party's, can run."""
+"""Checks of the recommender contract, which any estimator can run, also a third party's."""
 
 import pickle
 import re

@@ -1,4 +1,4 @@
-"""Explanations: what each item of a history adds to the score of an item."""
+"""Explain recommendations by the contribution of each item of a history to the score of an item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning from more users, part after part."""
+"""Learn from more users in parts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class PartialFitMixin(BaseRecommender):
     n_features_in_: int
 
     def _fit_first_part(self, X: sp.csr_array) -> None:
-        """Fit the first part: `_fit`, and what only later parts need."""
+        """Run `_fit` on the first part, and prepare what only later parts need."""
         self._fit(X)
 
     @abstractmethod
@@ -49,7 +49,7 @@ class PartialFitMixin(BaseRecommender):
         return X
 
     def _extend_items(self, X: sp.csr_array) -> None:
-        """Widen what is kept per item to the columns of X, where the last ones are new; nothing is known of these.
+        """Extend what is stored per item to the columns of X whose last ones are new; nothing is known about these.
 
         `_partial_fit` follows with the same X. Arrays are replaced, never changed in place: other threads read them.
         """
@@ -59,7 +59,7 @@ class PartialFitMixin(BaseRecommender):
         )
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from more users and items; part after part gives what one fit on all of them gives.
+        """Learn from more users and items; fitting in parts gives the same model as one fit on all of them.
 
         Every row counts as a new user. The row of a user that was given before counts a second time, as it would if it
         stood twice in one matrix: pass only new users, or fit on all rows where histories grow. The model keeps the

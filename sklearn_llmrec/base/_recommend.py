@@ -29,7 +29,7 @@ from sklearn_llmrec.utils import (
 def _generic_recommend(
     estimator: Any, X: Any, seen: sp.csr_array | None, k: int, candidates: Any
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Rank what `predict` of any multi-output estimator returns, chunk by chunk."""
+    """Recommend by the scores that `predict` of any multi-output estimator returns, chunk by chunk."""
     n_rows = X.shape[0]
     if not n_rows:
         raise ValueError("X has no rows: there is nobody to recommend to.")
@@ -66,7 +66,7 @@ def _generic_recommend(
 def _best_columns(
     estimator: Any, X: Any, k: int, exclude_seen: bool, candidates: Any, seen: Any
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return lists of column numbers from whatever estimator, through Pipelines and searches."""
+    """Return lists of column numbers from any estimator, also behind Pipelines and searches."""
     if isinstance(estimator, BaseRecommender) or (
         not isinstance(estimator, Pipeline) and callable(getattr(estimator, "recommend", None))
     ):

@@ -1,4 +1,4 @@
-"""The base of all recommenders: validation, chunking, masking, cold users, ties, top-k, scoring; once.
+"""The base of all recommenders: validation, chunks, seen items, cold users, ties, top-k and `score`.
 
 A recommender is a multi-output estimator whose samples are users and whose outputs are items. A subclass says how it
 fits (`_fit`) and how it scores a chunk of rows (`_score_rows`); everything else lives here.
@@ -329,7 +329,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             check_is_fitted(self)
 
     def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
-        """Validate X; at fit also keep the tags that later calls go by."""
+        """Validate X; at fit also store the tags that later calls follow."""
         if reset:
             tags = self.__sklearn_tags__()
             self._tags_ = tags.recommender_tags
@@ -350,7 +350,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         return not (self._tags_.keeps_input or self._tags_.needs_order)
 
     def _scored(self, X: sp.csr_array) -> Scores:
-        """Score prepared rows once: scores with what is unknown filled in, and what is known."""
+        """Return the scores of prepared rows, with unknown ones filled in, and which of them were known."""
         return self._filled(self._score_rows(X), X)
 
     def _filled(self, given: Any, X: sp.csr_array) -> Scores:

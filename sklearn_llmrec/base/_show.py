@@ -1,4 +1,4 @@
-"""`show`: what users had beside what several models recommend to them."""
+"""`show`: display what users had beside what several models recommend to them."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _shortened(text: str) -> str:
 
 
 def _chosen(X: Any, users: ArrayLike | None) -> tuple[Any, list[Any]]:
-    """Return the rows of users, given by id where X has ids, and how they are called."""
+    """Return the rows of users, given by id where X has ids, and their labels."""
     rows: NDArray[np.int64]
     known = getattr(X, "user_ids", None)
     if users is None:

@@ -1,4 +1,4 @@
-"""Questions to a fitted model: which items are alike, and why an item is recommended."""
+"""Find the items most similar to given items in a fitted model."""
 
 from __future__ import annotations
 

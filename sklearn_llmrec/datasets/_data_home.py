@@ -1,4 +1,4 @@
-"""Where downloaded data sets are kept: a folder inside scikit-learn's own data home."""
+"""Find the folder of downloaded data sets, inside scikit-learn's own data home."""
 
 import os
 from pathlib import Path

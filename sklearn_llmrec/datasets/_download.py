@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where it broke off, and kept only if the publisher's checksum agrees."""
+"""Download one file over HTTP: resume after an interruption, keep it only if the publisher's checksum agrees."""
 
 import hashlib
 import re
@@ -67,7 +67,7 @@ def download(
 
 
 class _ChecksumMissing(OSError):
-    """The publisher's checksum file holds no checksum: no other try would."""
+    """The publisher's checksum file contains no checksum, so another try would not help."""
 
 
 def _failure(url: str, reason: str, part: Path) -> str:
@@ -93,7 +93,7 @@ def _published_md5(url: str) -> str:
 
 
 def _transfer(url: str, part: Path, verbose: bool) -> None:
-    """Fetch what `part` lacks."""
+    """Fetch the missing bytes of `part`."""
     have = part.stat().st_size if part.exists() else 0
     headers = _AGENT | ({"Range": f"bytes={have}-"} if have else {})
     try:
@@ -134,7 +134,7 @@ def _receive(response: HTTPResponse, part: Path, have: int, verbose: bool) -> No
 
 
 class _Progress:
-    """A line on the standard error stream, rewritten at most five times a second."""
+    """Progress line on the standard error stream, rewritten at most five times a second."""
 
     def __init__(self, name: str, total: int | None, verbose: bool) -> None:
         self.name, self.total, self.verbose = name, total, verbose

@@ -135,7 +135,7 @@ def fetch_movielens(
 
 @dataclass(frozen=True)
 class _Place:
-    """A folder, or an archive, that holds the files of one data set."""
+    """A folder or an archive that contains the files of one data set."""
 
     path: Path
 
@@ -161,7 +161,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the files of one data set are named and written."""
+    """Names and format of the files of one data set."""
 
     folder: str
     ratings: str

@@ -51,7 +51,7 @@ _SERVICES = ("BANK CHARGES", "C2", "DOT", "M", "POST")
 def load_online_retail(
     *, repeats: str = "count", value: str = "quantity", as_frame: bool = False
 ) -> Bunch:
-    """Load the Online Retail data set: who bought what and when, with the words for it.
+    """Load the Online Retail data set: invoices of a gift shop with customers, products, texts and times.
 
     The file ships with the package, so nothing is downloaded.
 

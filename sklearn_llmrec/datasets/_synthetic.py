@@ -1,4 +1,4 @@
-"""Generated interactions whose truth is known: tastes, popularity, order and words."""
+"""Generate interactions whose true tastes, popularity, order and texts are known."""
 
 from collections.abc import Iterator
 from numbers import Integral, Real
@@ -215,7 +215,7 @@ def _activity(n_users: int, total: int, most: int, rng: np.random.RandomState) -
 
 
 class _Rounds:
-    """The items of every topic in a fixed random round; an item is drawn, or follows its predecessor."""
+    """The items of every topic in a fixed random cycle; an item is drawn, or follows its predecessor."""
 
     def __init__(self, topics: NDArray[np.int64], weights: NDArray[np.float64]) -> None:
         # Items come in random order already, so a stable sort leaves every topic's items in random order.
@@ -245,7 +245,7 @@ def _draw(
     order: float,
     rng: np.random.RandomState,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Index pointers, item indices (sorted within a user) and times of all events."""
+    """Return index pointers, item indices (sorted within a user) and times of all events."""
     counts, indices, times = [], [], []
     for users in _user_chunks(activity):
         wanted = activity[users]

@@ -21,7 +21,7 @@ from sklearn_llmrec.utils import Interval, StrOptions, iterations, tell, threads
 
 @dataclass(frozen=True)
 class _Past:
-    """What earlier rows say about the items, near the factors that the items have.
+    """A quadratic summary of earlier rows for each item, around the current factors of the item.
 
     Their objective is taken as quadratic there: for item i its matrix is ``gram + (weights[i] curvature + penalty) I``.
     The true one has the interactions' ``weights[i]`` mean p p' in the middle; a multiple of the identity does as well.
@@ -232,7 +232,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         self._past_ = _Past(past.gram, weights, past.curvature)
 
     def _add_to_past(self, X: sp.csr_array, *, first: bool) -> None:
-        """Summarise the rows of a fit, which holds the items in a later `partial_fit`."""
+        """Summarise the rows of a fit, so that a later `partial_fit` does not overwrite them."""
         P = self._known_rows_.values  # type: ignore[union-attr]
         by_user, by_item = (self.confidence * X.sum(axis=axis) for axis in (1, 0))
         curvature = by_user @ np.einsum("ud,ud->u", P, P) / (self.n_components * by_user.sum())

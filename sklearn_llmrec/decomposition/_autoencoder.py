@@ -17,7 +17,7 @@ from sklearn_llmrec.decomposition._vae_scores import logits_of
 
 
 class Autoencoder(nn.Module):
-    """Two layers to the mean and spread of the latent factors, two layers back to one logit per item."""
+    """Encoder with two layers to the mean and spread of the latent factors, decoder with two to a logit per item."""
 
     def __init__(self, n_items: int, n_hidden: int, n_components: int, dropout: float) -> None:
         super().__init__()

@@ -123,13 +123,13 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
             self._after_sweep(X, users)
 
     def _start(self, X: sp.csr_array) -> None:
-        """Set what the first sweep begins with."""
+        """Set the state from which the first sweep starts."""
         rng = check_random_state(self.random_state)
         self.components_ = 0.1 * rng.standard_normal((self.n_components, X.shape[1]))
         self.item_bias_ = Biases(X).item
 
     def _after_sweep(self, X: sp.csr_array, users: NDArray[np.float64]) -> None:
-        """Learn what there is beside the factors, which were just solved for; `users` as given to the items."""
+        """Learn the parameters beside the factors, which were just solved; `users` are those given to the items."""
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
         """Return contributions: factors and bias are linear in the ratings of a row, so each item needs one solve."""

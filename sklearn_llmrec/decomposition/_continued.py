@@ -1,4 +1,4 @@
-"""Factor models that go on from the item factors they have."""
+"""Continue factor models from their current item factors."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -35,7 +35,7 @@ class ContinuedFitMixin(PartialFitMixin):
         self._sweep(X, go_on, None)
 
     def _extend_items(self, X: sp.csr_array) -> None:
-        """Give new items that X holds small random factors, and the others, of which nothing is known, zeros."""
+        """Start new items of X with small random factors, or with zeros if X has no interaction of them."""
         known = self.components_
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         new = _NEW_FACTORS * rng.standard_normal((len(known), X.shape[1] - known.shape[1]))
@@ -55,7 +55,7 @@ class ContinuedFitMixin(PartialFitMixin):
             self._keep_known_rows(X.shape[1])
 
     def _keep_known_rows(self, n_items: int) -> None:
-        """Prepare the fold-in for a catalogue that grew by items without interactions."""
+        """Prepare the fold-in for a catalogue with added items that have no interactions."""
         known = getattr(self, "_known_rows_", None)
         if known is not None and known.rows.shape[1] != n_items:
             rows = known.rows

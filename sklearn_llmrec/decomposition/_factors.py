@@ -1,4 +1,4 @@
-"""What factor models share: a row becomes factors, items are scored by inner products."""
+"""The base class of factor models: rows become factors, items are scored by inner products."""
 
 from abc import abstractmethod
 from itertools import pairwise
@@ -41,7 +41,7 @@ class FactorRecommender(
     _derived: ClassVar[tuple[str, ...]] = ("_by_norm_",)
 
     def _prepare_fold_in(self) -> None:
-        """Keep what `_fold_in` needs of the factors of all items, which a single row should not wait for."""
+        """Compute what `_fold_in` needs from all item factors once, so that no single row waits for it."""
 
     @abstractmethod
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
@@ -56,7 +56,7 @@ class FactorRecommender(
         self._known_rows_ = KnownRows(X, self._fold_in(X)) if self._remembers_rows else None
 
     def _derive(self) -> None:
-        """Order the items by the lengths of their factors, where there are many."""
+        """Sort the items of a large catalogue by the lengths of their factors."""
         if "components_" in vars(self):
             self._by_norm_ = ByNorm.of(self.components_.T)
 

@@ -20,7 +20,7 @@ Triples = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 class Graph:
-    """Both directions of a graph of users and items, on the device that asks for them."""
+    """Both directions of a graph of users and items, on the requested device."""
 
     def __init__(self, graph: sp.csr_array) -> None:
         self.shape = graph.shape

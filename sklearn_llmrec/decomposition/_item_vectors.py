@@ -52,7 +52,7 @@ def cooccurrences(X: Any, window: int | None) -> sp.csr_array:
 
 
 class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, InnerProductMixin):
-    """A user is the weighted mean of the unit vectors of the history; items score by the cosine to it."""
+    """Base of models whose user is the weighted mean of item vectors; items score by the cosine to it."""
 
     item_embeddings_: NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""What is known of rows that were seen before: found by a hash of the row, verified entry by entry."""
+"""Look up values of rows that were seen before: by a hash of the row, verified entry by entry."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""SVD++: biased matrix factorisation that also reads from which items were rated at all."""
+"""SVD++: biased matrix factorisation that also uses which items were rated, not only how."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _GRADIENT_STEPS = 3
 
 
 class SVDpp(BiasedMF):
-    r"""Biased matrix factorisation in which the choice of items tells of a user, besides the ratings.
+    r"""Biased matrix factorisation that also learns about a user from which items were rated.
 
     Every item has a second vector y that it adds to the factors of those who rated it, N(u) being the items of the
     row. Minimised is, over the ratings that are there,

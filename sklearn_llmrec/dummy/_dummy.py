@@ -1,4 +1,4 @@
-"""Popularity and chance: what a recommender must beat."""
+"""Popularity and random order: the baselines of every comparison."""
 
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import Interval, StrOptions
 
 
 class PopularityRecommender(PartialFitMixin):
-    r"""Recommend to everyone what most users interacted with, or most users of late.
+    r"""Recommend to everyone what most users interacted with, or most users recently.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class PopularityRecommender(PartialFitMixin):
         self.half_life = half_life
 
     def _sums(self, X: Any, reference: Any) -> tuple[NDArray[np.float64], Any]:
-        """Return what the rows of X add to the scores, and the reference time."""
+        """Return the contribution of the rows of X to the scores, and the reference time."""
         by_values = self.weighting == "values"
         if self.half_life is not None:
             return decayed_popularity(

@@ -1,4 +1,4 @@
-"""Trying out: rerankers that learn from what is clicked, and show what they do not know yet."""
+"""Bandits: rerankers that learn from clicks and explore items about which little is known."""
 
 from numbers import Real
 from typing import Any, Self
@@ -176,7 +176,7 @@ class BanditReranker(BaseReranker):
         return self
 
     def _check_feedback(self, shown: sp.csr_array, rewards: sp.csr_array) -> None:
-        """Refuse rewards that nothing shown can have brought.
+        """Refuse rewards that exceed what was shown.
 
         Raises
         ------

@@ -154,7 +154,7 @@ def kernel(unit: Any, items: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 class _Volume:
-    """How much volume every candidate would add to the list of its row; Algorithm 1 of Chen et al."""
+    """Volume that every candidate would add to the list of its row; Algorithm 1 of Chen et al."""
 
     def __init__(self, similar: NDArray[np.float64]) -> None:
         self.similar = similar
@@ -163,7 +163,7 @@ class _Volume:
         self.factors: list[NDArray[np.float64]] = []
 
     def add(self, chosen: NDArray[np.int64]) -> None:
-        """Let the candidate at one position per row join the list."""
+        """Add the candidate at one position per row to the lists."""
         rows = np.arange(len(chosen))
         shared = self.similar[rows, chosen]
         for factor in self.factors:

@@ -1,4 +1,4 @@
-"""Hidden interactions that hybrids learn from, with every member's opinion: targets never come from outside X."""
+"""Hide interactions of X, from which hybrids learn how far to trust each member. No `y` is read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ HIDING_CONSTRAINTS: dict[str, Any] = {
 
 @dataclass
 class Pool:
-    """Candidates of some rows, what every member says about them, and which of them were hidden.
+    """Candidates of some rows, the members' scores of them, and which of them were hidden.
 
     `items` (n, p) holds -1 at the end of short rows; `votes` (n, p, m) holds the members' scores,
     normalised over all columns; `hits` is None where there are no targets; `n_targets` counts a

@@ -1,4 +1,4 @@
-"""What rerankers know about items: similarities and categories."""
+"""Item data of rerankers: similarities and categories."""
 
 from typing import Any
 

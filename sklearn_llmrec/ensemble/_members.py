@@ -1,4 +1,4 @@
-"""What every estimator made of recommenders shares: its members, their parameters, tags and scores."""
+"""The base class of estimators made of recommenders: members, their parameters, tags and scores."""
 
 from typing import Any, Self
 
@@ -52,11 +52,11 @@ class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
 
     @property
     def named_estimators(self) -> Bunch:
-        """The members by name, as given."""
+        """Return the members by name, as given."""
         return Bunch(**dict(self.estimators))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, those of the members included.
+        """Return the parameters, including those of the members.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
         return self._get_params("estimators", deep=deep)
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, members (``name=estimator`` or ``name="drop"``) and their parameters.
+        """Set parameters, replace members (``name=estimator`` or ``name="drop"``), or set their parameters.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: relevant, and unlike what the list holds already."""
+"""Maximal marginal relevance: relevant items that are unlike those above them in the list."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import Interval
 
 
 class DiversityReranker(BaseReranker):
-    """Base of rerankers that weigh relevance against how alike the items of a list are."""
+    """Base of rerankers that weigh relevance against the similarity of the items in a list."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseReranker._parameter_constraints,

@@ -1,4 +1,4 @@
-"""The base of estimators that reorder the first items of a recommender."""
+"""The base class of estimators that reorder the first items of a recommender."""
 
 from abc import abstractmethod
 from numbers import Integral
@@ -121,7 +121,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         self._remember_empty_row(X)
 
     def _remember_empty_row(self, X: Any) -> None:
-        """Find the scores of a row without evidence, which the base class asks for."""
+        """Compute the scores of a row without evidence, which the base class needs."""
         empty = sp.csr_array((1, X.shape[1]), dtype=X.dtype)
         self._empty_row_scores_ = self._score_rows(empty)[0]
 

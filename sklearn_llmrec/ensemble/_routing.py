@@ -10,7 +10,7 @@ from sklearn_llmrec.utils import check_method_params, raise_for_params
 
 
 class RoutesFitMixin(BaseRecommender):
-    """`fit` hands metadata, one value per user, to the members that ask for it.
+    """Mixin whose `fit` passes metadata, one value per user, to the members that request it.
 
     A subclass says by `_routed_members` who they are, and reads `_params_for` while it fits.
     """
@@ -20,7 +20,7 @@ class RoutesFitMixin(BaseRecommender):
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
-        """Fit the members, and what is learned from them.
+        """Fit the members, and what is learned from their scores.
 
         Parameters
         ----------

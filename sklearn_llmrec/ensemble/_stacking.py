@@ -1,4 +1,4 @@
-"""Two stages: recommenders retrieve, a model of scikit-learn ranks."""
+"""Two stages: recommenders retrieve candidates, a scikit-learn model ranks them."""
 
 from __future__ import annotations
 
@@ -292,7 +292,7 @@ class StackingRecommender(BaseMembers):
         sizes: NDArray[np.int64],
         seed: int,
     ) -> None:
-        """Fit the second stage on what was hidden."""
+        """Fit the second stage on the hidden interactions."""
         final = self.final_estimator
         if final is None:
             final = HistGradientBoostingClassifier(

@@ -162,7 +162,7 @@ class SwitchRecommender(BaseMembers):
         return values
 
     def _refuse_strange_values(self, X: Any) -> None:
-        """Refuse values of which none names a member: all rows would go to one.
+        """Refuse a column of which no value is the name of a member: all rows would go to one member.
 
         Raises
         ------
@@ -197,7 +197,7 @@ class SwitchRecommender(BaseMembers):
         return np.where(np.isnan(numbers), self._default_route(), routes)
 
     def route(self, X: Any) -> NDArray[np.str_]:
-        """Name of the member in charge of every row.
+        """Return the name of the responsible member for every row.
 
         Parameters
         ----------

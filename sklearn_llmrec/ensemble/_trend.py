@@ -1,4 +1,4 @@
-"""Trend: prefer what is more popular lately than it was over all."""
+"""Trend: prefer items whose recent popularity is above their overall popularity."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def learn_weights(
     plain: NDArray[np.float64] | None = None,
     rows: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Fit weights that sum to 1 by likelihood, then move them to where nDCG@10 on the pool is highest.
+    """Fit weights that sum to 1 by likelihood, then choose a blend of them by nDCG@10 on the pool.
 
     The choices are points on the lines from the likeliest weights to the plain ones and to each member alone. `plain`
     is equal weights, or those of all users where `rows` are a group; a group is not moved towards single members. A

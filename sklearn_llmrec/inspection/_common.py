@@ -1,4 +1,4 @@
-"""What the displays share: measuring several models, intervals, axes and words."""
+"""Helpers of the displays: measuring several models, intervals, axes and labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def as_rows(X: Any) -> Any:
 
 @dataclass
 class Counted:
-    """The values of all metrics under every model, and the users behind them."""
+    """The values of all metrics for every model, and the number of users behind them."""
 
     values: dict[str, Measured]
     n_users: int
@@ -67,7 +67,7 @@ class Counted:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """The numbers of users, as displays take them."""
+        """Return the numbers of users, as displays take them."""
         return {"n_users": self.n_users, "n_without_history": self.n_without_history}
 
 
@@ -84,7 +84,7 @@ def of_estimators(estimators: Any, X: Any, y: Any, metrics: list[str], **setting
 
 
 def counted(values: dict[str, Measured], known: NDArray[np.bool_] | None) -> Counted:
-    """Count the users that some metric of some model counts: all, and those without history."""
+    """Count the users with a value of some metric for some model: all, and those without history."""
     per_row = [
         value for of_model in values.values() for value in of_model.values() if np.ndim(value)
     ]
@@ -106,7 +106,7 @@ def of_predictions(y_true: Any, y_pred: Any, metrics: list[str], seen: Any) -> C
 
 
 def caption(what: str, confidence: float, n_users: int | None, n_without: int | None) -> str:
-    """Say what bars or bands are, and how many users stand behind a figure."""
+    """Return the caption: what bars or bands show, and the number of users behind a figure."""
     text = f"{what}: {100 * confidence:g} % intervals"
     return text if not n_users else f"{text}\n{describe_users(n_users, n_without)}"
 
@@ -183,7 +183,7 @@ def axes(ax: Any) -> tuple[Any, Any]:
 
 
 def best_first(curves: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    """Name, curve and colour of every model, in the order in which the curves stand at the right edge.
+    """Return name, curve and colour of every model, in the order of the curves at the right edge.
 
     The colour goes by the order in which models were given, so that a model has the same in all figures.
     """

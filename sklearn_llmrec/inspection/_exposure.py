@@ -1,4 +1,4 @@
-"""Which items the places go to."""
+"""Show how places in lists are distributed over items."""
 
 from typing import Any, Self
 
@@ -63,7 +63,7 @@ class ExposureDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Rank with fitted models, and plot.
+        """Make ranking lists with fitted models, and plot.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What more interactions would bring: a learning curve."""
+"""Show the effect of more interactions: a learning curve."""
 
 from typing import Any, Self
 

@@ -91,7 +91,7 @@ class MetricAtKDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Rank with fitted models, and plot.
+        """Make ranking lists with fitted models, and plot.
 
         Parameters
         ----------

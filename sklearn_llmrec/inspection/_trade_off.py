@@ -1,4 +1,4 @@
-"""Accuracy against what else lists should be: varied, new, fair to the catalogue."""
+"""Show accuracy against diversity, novelty or coverage."""
 
 from typing import Any, Self
 
@@ -89,7 +89,7 @@ class TradeOffDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Rank with fitted models, and plot.
+        """Make ranking lists with fitted models, and plot.
 
         Parameters
         ----------

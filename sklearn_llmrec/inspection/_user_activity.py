@@ -1,4 +1,4 @@
-"""Whom a model serves well: a metric by how active users are."""
+"""Show which users a model serves well: a metric by the activity of users."""
 
 from typing import Any, Self
 
@@ -91,7 +91,7 @@ class UserActivityDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Rank with fitted models, and plot.
+        """Make ranking lists with fitted models, and plot.
 
         Parameters
         ----------

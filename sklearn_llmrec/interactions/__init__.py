@@ -1,4 +1,4 @@
-"""Hold interactions with times, ids and features: building, ordering and hiding them."""
+"""Represent interactions with times, ids and features: building, ordering and hiding them."""
 
 from sklearn_llmrec.interactions._catalogue import (
     catalogue_of as catalogue_of,

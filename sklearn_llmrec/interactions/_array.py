@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import as_ids, narrowed_data, widened_data
 
 
 class AnnotatedArray(sp.csr_array):
-    """What `Interactions` keeps, and how it keeps it right whatever scipy does to the entries."""
+    """Base of `Interactions`: keeps times, ids and features correct whatever scipy does to the entries."""
 
     data: NDArray[Any]
     indices: NDArray[Any]
@@ -183,7 +183,7 @@ class AnnotatedArray(sp.csr_array):
         return result
 
     def _hand_on(self, other: AnnotatedArray, *, copy: bool = False, times: bool = True) -> None:
-        """Give another matrix of this pattern what this one knows."""
+        """Copy times, ids and features to another matrix of this pattern."""
         other._user_ids, other._user_features = self.user_ids, self.user_features
         other._item_ids, other._item_features = self.item_ids, self.item_features
         other._table, other.report_ = self._table, self.report_
@@ -205,7 +205,7 @@ class AnnotatedArray(sp.csr_array):
     # -- what changes it in place: new arrays, so that others who share the old ones are not disturbed ---
 
     def _drop_stale_times(self) -> bool:
-        """Forget times that no longer match the entries; whether there are times."""
+        """Remove times that no longer match the entries; return whether times remain."""
         if self._timestamps is not None and self.timestamps is None:
             self._timestamps = self._log_order = None
         return self._timestamps is not None
@@ -245,13 +245,13 @@ class AnnotatedArray(sp.csr_array):
         self._drop_stale_times()
 
     def setdiag(self, values: Any, k: int = 0) -> None:
-        """Set diagonal entries, in place; times go where entries are new."""
+        """Set diagonal entries in place; times are dropped if entries are new."""
         self._drop_stale_times()
         super().setdiag(values, k)
         self._drop_stale_times()
 
     def resize(self, *shape: Any) -> None:
-        """Change the shape, in place; times go where entries are lost, ids and features where the axis changed."""
+        """Change the shape in place; times are dropped if entries are lost, ids and features if the axis changed."""
         super().resize(*shape)
         self._drop_stale_times()
 

@@ -1,4 +1,4 @@
-"""Ways to build and to join an `Interactions` by ids."""
+"""Build and join `Interactions` by ids."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class BuiltById(AnnotatedArray):
         return X
 
     def with_items(self, ids: Any) -> Self:
-        """Lay the columns out for another catalogue, matched by id.
+        """Arrange the columns for another catalogue, matched by id.
 
         Parameters
         ----------

@@ -114,7 +114,7 @@ def _unix_seconds(times: NDArray[np.datetime64]) -> NDArray[Any]:
 def order_in_rows(
     rows: NDArray[Any], times: NDArray[Any], logged: NDArray[Any] | None = None
 ) -> NDArray[np.int64]:
-    """Order of entries by row, time and place in the log (by default the place in the arrays)."""
+    """Return the order of entries by row, time and place in the log (by default the place in the arrays)."""
     tie_breaker = [] if logged is None else [logged]
     if times.dtype.kind not in "iu" or not len(times):
         return np.lexsort((*tie_breaker, times, rows))

@@ -1,4 +1,4 @@
-"""From an event log to the parts of a sparse matrix, in one vectorised pass."""
+"""Convert an event log to the parts of a sparse matrix, in one vectorised pass."""
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -18,7 +18,7 @@ from sklearn_llmrec.utils import as_ids, cast_values, id_positions, warn, widene
 
 @dataclass
 class Parts:
-    """What `Interactions.from_frame` puts together."""
+    """The parts that `Interactions.from_frame` combines."""
 
     data: NDArray[Any]
     indices: NDArray[Any]
@@ -216,7 +216,7 @@ def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) ->
 
 
 def _how_to_read(log: Any) -> str:
-    """Say how what was given instead of a table becomes one."""
+    """Return the advice on how to convert an input that is no table."""
     if isinstance(log, (str, bytes, PathLike)):
         return "A path names a file: read it first, for example with pandas.read_csv or pandas.read_parquet."
     if isinstance(log, (list, dict, np.ndarray)):
@@ -240,7 +240,7 @@ def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
 
 
 def _read_values(log: _Log, name: str, missing: str) -> None:
-    """Put the value column into the log as floats without NaN, or as integers of 64 bits."""
+    """Add the value column to the log, as floats without NaN or as 64-bit integers."""
     dtype = log.frame[name].dtype
     if not (dtype.is_numeric() or dtype == nw.Boolean):
         raise TypeError(
@@ -264,7 +264,7 @@ def _read_values(log: _Log, name: str, missing: str) -> None:
 
 
 def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
-    """Multiply values by the weights of their event types, dropping other types."""
+    """Multiply values by the weights of their event types, and drop other types."""
     codes, types = factorize(log.frame[name], name)
     known = as_ids(list(event_weights), "The keys of event_weights")
     found = id_positions(known, types, "event_weights knows", f"column {name!r} holds")
@@ -280,7 +280,7 @@ def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
 
 
 def _warn_of_misspelt(name: str, unused: list[str], dropped: list[str]) -> None:
-    """Say so where a type without events looks like one without a weight."""
+    """Warn if the weights name a type without events whose name resembles a type without a weight."""
     folded = {kind.casefold(): kind for kind in dropped}
     for kind in unused:
         for alike in get_close_matches(kind.casefold(), folded, n=1, cutoff=0.7):
@@ -349,7 +349,7 @@ def merged_entries(
 
 
 def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bool_]) -> None:
-    """Bring repeated events into the order of time, in place; only those, and only where the log is not so."""
+    """Sort repeated events by time in place, if the log is not sorted already."""
     later = np.flatnonzero(~first)
     if not len(later) or (times[order[later]] >= times[order[later - 1]]).all():
         return
@@ -361,7 +361,7 @@ def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bo
 
 
 def _narrow(entries: Entries, keep: NDArray[np.bool_]) -> int:
-    """Keep some entries; how many went."""
+    """Keep some entries; return the number of those removed."""
     kept = np.flatnonzero(keep)
     entries.indptr = np.searchsorted(kept, entries.indptr).astype(entries.indptr.dtype)
     entries.data, entries.indices, entries.order = (
@@ -376,7 +376,7 @@ def _narrow(entries: Entries, keep: NDArray[np.bool_]) -> int:
 def _drop_weak(
     entries: Entries, report: dict[str, Any], net: bool, min_user: int, min_item: int
 ) -> None:
-    """Drop what nets to nothing, then what too few support, and count both."""
+    """Remove pairs whose values sum to zero, then users and items with too few interactions; count both."""
     if net:
         report["nonpositive"] = _narrow(entries, entries.data > 0)
     keep = _supported(entries, min_user, min_item)

@@ -1,4 +1,4 @@
-"""Entries of a matrix as events in baskets, and which of them are visible or targets."""
+"""Treat entries of a matrix as events in baskets, and mark which are visible or targets."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -127,7 +127,7 @@ class Baskets:
 
     @property
     def of_event(self) -> NDArray[np.int64]:
-        """Basket of every event in `order`."""
+        """Return the basket of every event in `order`."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     def shuffled(self, rng: np.random.RandomState) -> "Baskets":
@@ -142,12 +142,12 @@ class Baskets:
         return Baskets(self.order[events], self.rows, sizes)
 
     def rank(self) -> NDArray[np.int64]:
-        """Place of every basket in its row, from 0."""
+        """Return the place of every basket in its row, from 0."""
         counts = np.bincount(self.rows)
         return np.arange(len(self.rows)) - (np.cumsum(counts) - counts)[self.rows]
 
     def last(self, n_hidden: NDArray[Any], *, spare_first: bool = True) -> NDArray[np.bool_]:
-        """Mask over the entries: the last baskets of every row, whole, as few as hold `n_hidden` events.
+        """Return the mask of the last baskets of every row: whole ones, as few as contain `n_hidden` events.
 
         The first basket of a row is never among them, unless not `spare_first`.
         """
@@ -161,7 +161,7 @@ class Baskets:
         return self.mask(hidden)
 
     def mask(self, baskets: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Mask over the entries of the given baskets."""
+        """Return the mask of the entries of the given baskets."""
         result = np.zeros(len(self.order), dtype=bool)
         result[self.order] = np.repeat(baskets, self.sizes)
         return result

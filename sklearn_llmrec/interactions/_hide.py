@@ -1,4 +1,4 @@
-"""What `score` and learning hybrids hide of every row: a share chosen by a hash, or the latest."""
+"""Hide a part of every row, chosen by a hash or the latest events; `score` and ensembles use it."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def _mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _order_by_key(rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Order by row, which ascends, then by the upper 40 bits of the key; ties by position, so by column."""
+    """Return the order by row, then by the upper 40 bits of the key; ties by position, so by column."""
     order = np.empty(len(rows), dtype=np.int64)
     for block in range(0, int(rows[-1]) + 1 if len(rows) else 0, 2**24):
         start, end = np.searchsorted(rows, [block, block + 2**24])

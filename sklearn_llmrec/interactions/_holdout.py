@@ -1,4 +1,4 @@
-"""The split that hides events of the same users, at random or the latest."""
+"""Split that hides events of the same users, at random or the latest."""
 
 from numbers import Integral
 from typing import Any

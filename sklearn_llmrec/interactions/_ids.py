@@ -27,7 +27,7 @@ def missing_in(series: "nw.Series[Any]") -> NDArray[np.bool_] | None:
 
 
 def factorize(series: "nw.Series[Any]", name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Find the position of every id among the sorted ids of the column.
+    """Return the position of every id among the sorted ids of the column.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def _ranks(order: NDArray[Any]) -> NDArray[np.int32]:
 def positions_in(
     given: NDArray[Any], codes: NDArray[Any], ids: NDArray[Any], name: str
 ) -> NDArray[Any]:
-    """Find the position of every id, coded in `ids`, in `given`; -1 where that lacks it.
+    """Return the position of every id, coded in `ids`, in `given`; -1 if it is not there.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`Interactions`: a sparse user-by-item matrix that also knows when, who and what."""
+"""`Interactions`: a sparse user-by-item matrix with times, ids and features."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["Interactions"]
 
 
 def known_values(values: Any) -> NDArray[Any]:
-    """Return values of entries in a type that SciPy's sparse arrays know."""
+    """Return values of entries in a type that SciPy's sparse arrays support."""
     values = np.asarray(values)
     # Operations of SciPy build complex results, which are its own business.
     return values if values.dtype.kind == "c" else as_numeric(values, "The values")
@@ -158,7 +158,7 @@ class Interactions(BuiltById):
     def _set_entries(
         self, arg1: Any, shape: tuple[int, ...] | None, copy: bool, options: dict[str, Any]
     ) -> None:
-        """Set the entries of a matrix without times; sums of duplicate coordinates do not wrap."""
+        """Set the entries of a matrix without times; sums of duplicate coordinates do not overflow."""
         if sp.issparse(arg1):
             # Conversions of other formats sum duplicates.
             arg1 = as_csr(arg1) if arg1.format in ("coo", "bsr") else arg1

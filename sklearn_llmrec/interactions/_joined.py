@@ -1,4 +1,4 @@
-"""Matrices joined by the ids of their rows and columns, and columns laid out for another catalogue."""
+"""Join matrices by the ids of their rows and columns, and arrange columns for another catalogue."""
 
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import first_repeated, id_positions, joined_ids
 
 
 class _Axis:
-    """The ids of one axis of several matrices: those of the first, then new ones as they occur.
+    """The ids of one axis of several matrices: those of the first matrix, then new ones in order of occurrence.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Lists of item ids, one per user, as entries of a matrix."""
+"""Convert lists of item ids, one per user, to entries of a matrix."""
 
 from collections.abc import Iterable, Mapping
 from itertools import chain

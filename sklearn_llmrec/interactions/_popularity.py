@@ -1,4 +1,4 @@
-"""Popularity in which an event counts the less the older it is."""
+"""Popularity in which older events count less."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The order of events: read once from times or values, and cut into windows, for all models of order."""
+"""Read the order of events from times or values and cut it into windows, for all sequential models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -116,7 +116,7 @@ class Sequences:
 def windows(
     sequences: Sequences, size: int, offset: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Begin and end of consecutive windows of at most `size` steps that together predict every event but the first.
+    """Return begin and end of windows of at most `size` steps that together predict every event but the first.
 
     A window from b to e reads events b to e - 1 and predicts b + 1 to e. Rows are cut from the end; `offset` (below
     `size`) shifts the cuts of rows longer than one window, so that over epochs events meet different contexts.

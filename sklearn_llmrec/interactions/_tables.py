@@ -1,4 +1,4 @@
-"""Ids and feature tables: rows of them, look-ups in them, recommendations as a table."""
+"""Ids and feature tables: selecting rows, look-ups, and recommendations as a table."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
 
 
 def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> NDArray[np.int64]:
-    """Find the positions of ids that must all be known.
+    """Return the positions of ids; refuse unknown ones.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> ND
 
 
 def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> Any:
-    """Bring a feature table to one row per id, in their order; ids it lacks get missing values.
+    """Return a feature table with one row per id, in their order; missing ids get missing values.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def with_missing_rows(
 
 
 def for_library(values: NDArray[Any], library: Any) -> Any:
-    """Return values of a column as a table library takes them without casting any."""
+    """Return values of a column in a form that a table library takes without a cast."""
     if values.dtype.kind != "O" or nw.Implementation.from_backend(library).is_pandas_like():
         return values  # pandas makes floats of a list of integers and None
     return values.tolist()

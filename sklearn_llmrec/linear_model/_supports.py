@@ -1,4 +1,4 @@
-"""Regressions of every item on its nearest items: who these are, and their Gram matrices."""
+"""Regress every item on its nearest items: find these, and compute their Gram matrices."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reading an online A/B test: the difference, how sure it is, and how many users it takes."""
+"""Analyse an online A/B test: difference, interval, p-value, and the number of users needed."""
 
 from numbers import Real
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ __all__ = ["ABTest", "ab_sample_size", "ab_test"]
 
 
 class ABTest(NamedTuple):
-    """What an A/B test showed.
+    """Result of an A/B test.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ def _arm(values: Any, name: str) -> NDArray[np.float64]:
 
 
 def ab_test(control: Any, treatment: Any, *, confidence: float = 0.95) -> ABTest:
-    """Read an A/B test whose users were assigned at random, by Welch's t-test.
+    """Analyse an A/B test whose users were assigned at random, by Welch's t-test.
 
     Parameters
     ----------

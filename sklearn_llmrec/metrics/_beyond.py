@@ -1,4 +1,4 @@
-"""Beyond accuracy, user by user: how varied, new, surprising and calibrated lists are."""
+"""Metrics beyond accuracy, per user: diversity, novelty, serendipity and calibration."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -135,7 +135,7 @@ def novelty_at_k(
 
 
 def popularity_at_k(items: Any, popularity: Any, *, k: int = 10, per_user: bool = False) -> Any:
-    """Average popularity of the recommended items.
+    """Compute the average popularity of the recommended items.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def popularity_at_k(items: Any, popularity: Any, *, k: int = 10, per_user: bool 
 
 
 def cold_items_at_k(items: Any, popularity: Any, *, k: int = 10, per_user: bool = False) -> Any:
-    """Share of recommended items that nobody had when the recommender was fitted.
+    """Compute the share of recommended items that nobody had when the recommender was fitted.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def _with_profile(items: Any, profile: Any, k: Any, name: str) -> Ranking:
 
 
 def new_items_at_k(items: Any, profile: Any, *, k: int = 10, per_user: bool = False) -> Any:
-    """Share of recommended items that are new to the user.
+    """Compute the share of recommended items that are new to the user.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def serendipity_at_k(
     seen: Any = None,
     per_user: bool = False,
 ) -> Any:
-    """Share of the k places that are both right and unexpected.
+    """Compute the share of the k places that are both right and unexpected.
 
     Right is a target; unexpected is what a list of the k most popular items (without those in `seen`) lacks.
 

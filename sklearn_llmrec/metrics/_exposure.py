@@ -35,12 +35,12 @@ def _dense_if_narrow(features: sp.csr_array) -> Any:
 
 
 def covered_items(ranking: Ranking, k: int) -> float:
-    """Share of the catalogue that any list shows."""
+    """Return the share of the catalogue that any list shows."""
     return float(np.count_nonzero(ranking.exposure(k)) / ranking.n_items)
 
 
 def covered_users(ranking: Ranking, k: int) -> float:
-    """Share of users whose list holds k items."""
+    """Return the share of users whose list has k items."""
     return float((ranking.sizes(k) == k).mean())
 
 
@@ -104,13 +104,13 @@ def mean_popularity(ranking: Ranking, k: int) -> Floats:
 
 
 def cold_items(ranking: Ranking, k: int) -> Floats:
-    """Share of items that nobody had."""
+    """Return the share of items that nobody had."""
     assert ranking.popularity is not None
     return _row_means((ranking.popularity == 0).astype(np.float64), ranking, k)
 
 
 def new_items(ranking: Ranking, k: int) -> Floats:
-    """Share of items that the user's profile does not hold."""
+    """Return the share of items that are not in the user's profile."""
     assert ranking.profile is not None
     lists, profile = ranking.lists(k), ranking.profile
     size = ranking.sizes(k)
@@ -122,7 +122,7 @@ def new_items(ranking: Ranking, k: int) -> Floats:
 
 
 def serendipity(ranking: Ranking, k: int) -> Floats:
-    """Share of places whose item is a target and not among the k most popular that the user may get."""
+    """Return the share of places with a target that is not among the k most popular unseen items."""
     assert ranking.popularity is not None
     hits, n_items = ranking.hits(k), ranking.n_items
     rank = np.empty(n_items, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What every list metric reads: validated lists, and where the targets stand in them, found once.
+"""Validate ranking lists and find the places of the targets in them once, for all list metrics.
 
 The lookup writes the places of a list into a small table of one cell per item, and reads the table at the targets:
 one write per recommended item and one read per target, without sorting or searching.

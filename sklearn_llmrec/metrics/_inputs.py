@@ -1,4 +1,4 @@
-"""What metrics are given, checked: matrices of targets and lists of item numbers."""
+"""Check the input of metrics: matrices of targets and lists of item numbers."""
 
 from typing import Any
 

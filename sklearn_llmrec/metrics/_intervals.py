@@ -1,4 +1,4 @@
-"""How sure a mean over users is: bootstrap intervals, paired tests, correction for many comparisons."""
+"""Uncertainty of means over users: bootstrap intervals, paired tests, correction for many comparisons."""
 
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ def resampled_means(columns: Floats, n_resamples: int, rng: np.random.Generator)
 def intervals(
     columns: Floats, confidence: float, n_resamples: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Lower and upper ends of the percentile intervals of the columns' means."""
+    """Return the lower and upper ends of the percentile intervals of the columns' means."""
     low, high = np.full((2, columns.shape[1]), np.nan)
     known = ~np.isnan(columns).all(axis=0)
     if known.any():
@@ -138,7 +138,7 @@ def bootstrap_interval(
 
 
 class PairedTest(NamedTuple):
-    """What `paired_test` found.
+    """Result of `paired_test`.
 
     Attributes
     ----------

@@ -111,7 +111,7 @@ def r_precision_of(ranking: Ranking, k: int = 0) -> Floats:
 
 
 def auc(ranking: Ranking, k: int = 0) -> Floats:
-    """Share of pairs of a target and an unseen other item that the scores order rightly, ties half; k is not read."""
+    """Return the share of pairs (target, unseen other item) in the right order; ties count half, k is ignored."""
     assert ranking.targets is not None
     assert ranking.scores is not None
     values = np.full(ranking.n_rows, np.nan)

@@ -1,4 +1,4 @@
-"""What another recommender would have earned, from the log of the one that ran.
+"""Estimate the reward of another recommender from the log of the one that ran.
 
 Every estimator is a ratio of two means over the logged events, so one bootstrap serves all.
 """
@@ -287,7 +287,7 @@ def replay_value(
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> OffPolicyEstimate:
-    """Replay: mean reward of the events whose shown item the policy would have shown too [1]_.
+    """Estimate a policy's value by replay: the mean reward of events whose shown item it would show too [1]_.
 
     Right only where the log was drawn at random, every item alike.
 

@@ -1,4 +1,4 @@
-"""How alike the lists of two models are."""
+"""Similarity of the lists of two models."""
 
 from numbers import Real
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ["rank_biased_overlap"]
 
 
 def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = False) -> Any:
-    r"""Rank-biased overlap of the lists of two models, extrapolated beyond their ends.
+    r"""Compute the rank-biased overlap of the lists of two models, extrapolated beyond their ends.
 
     .. math:: \mathrm{RBO}_{ext} = \frac{1 - p}{p} \Big( \sum_{d=1}^{l} \frac{X_d}{d} p^d
               + \sum_{d=s+1}^{l} \frac{X_s (d - s)}{s d} p^d \Big) + \Big( \frac{X_l - X_s}{l} + \frac{X_s}{s} \Big) p^l

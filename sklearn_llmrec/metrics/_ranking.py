@@ -1,4 +1,4 @@
-"""Ranking metrics: how well lists meet held-out interactions.
+"""Ranking metrics: agreement of lists with held-out interactions.
 
 All are defined for a user with n targets and a list of k items, of which some are hits; see docs/metrics.md for the
 formulas and for the libraries that compute the same.
@@ -38,7 +38,7 @@ _DENOMINATORS = {"n", "min(k,n)"}
 
 
 def _check_options(function: str, per_user: Any, **options: tuple[Any, set[str]]) -> None:
-    """Check the parameters that are no data, in scikit-learn's words."""
+    """Check the parameters that are not data, with scikit-learn's wording."""
     constraints: dict[str, Any] = {"per_user": ["boolean"]}
     values = {"per_user": per_user}
     for name, (value, allowed) in options.items():
@@ -124,7 +124,7 @@ def ndcg_at_k(
 def precision_at_k(
     y_true: Any, y_pred: Any, *, k: int = 10, seen: Any = None, per_user: bool = False
 ) -> Any:
-    """Share of the first k places that are hits.
+    """Compute the share of the first k places that are hits.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def recall_at_k(
     denominator: str = "n",
     per_user: bool = False,
 ) -> Any:
-    """Share of a user's n targets found in the first k places.
+    """Compute the share of a user's n targets found in the first k places.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def f1_at_k(
 def hit_rate_at_k(
     y_true: Any, y_pred: Any, *, k: int = 10, seen: Any = None, per_user: bool = False
 ) -> Any:
-    """Share of users with at least one target in the first k places.
+    """Compute the share of users with at least one target in the first k places.
 
     Parameters
     ----------

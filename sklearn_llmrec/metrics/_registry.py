@@ -1,4 +1,4 @@
-"""The metrics by name: what each reads, and which way is better."""
+"""The metrics by name: their inputs, and whether larger is better."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -66,7 +66,7 @@ METRICS = {metric.name: metric for metric in _metrics()}
 
 @dataclass(frozen=True)
 class Asked:
-    """A metric at a cut-off, as the caller wrote it."""
+    """A requested metric with its cut-off."""
 
     label: str
     metric: Metric
@@ -106,7 +106,7 @@ def metric_names() -> list[str]:
 
 
 def unknown_name(given: object, known: list[str], what: str) -> ValueError:
-    """Return the refusal of a name, with the nearest known one as it must be written."""
+    """Return the error message for an unknown name, with the nearest known name."""
     name, _, cut = str(given).partition("@")
     near = get_close_matches(name.lower(), [k.removesuffix("@k") for k in known], n=1, cutoff=0.5)
     if near and f"{near[0]}@k" in known:
@@ -116,7 +116,7 @@ def unknown_name(given: object, known: list[str], what: str) -> ValueError:
 
 
 def parse(label: Any) -> Asked:
-    """Read ``"ndcg@10"``.
+    """Parse a metric name such as ``"ndcg@10"``.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def parse(label: Any) -> Asked:
 
 
 def parse_all(metrics: Any) -> list[Asked]:
-    """Read one name or several.
+    """Parse one name or several.
 
     Raises
     ------

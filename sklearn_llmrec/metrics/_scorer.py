@@ -150,7 +150,7 @@ class _RankingScorer(Scorer):
         return ranking
 
     def _describe(self, ranking: Ranking, estimator: Any) -> None:
-        """Add popularity and features where a metric reads them."""
+        """Add popularity and features if a metric reads them."""
         if self._needs("popularity"):
             last = last_step(estimator)
             popularity = getattr(last, "item_popularity_", None)

@@ -1,4 +1,4 @@
-"""What all scorers share: hiding in the rows as given, and saying what they are."""
+"""The base class of all scorers: hides interactions of the rows as given, and describes the scorer."""
 
 from collections.abc import Iterable
 from numbers import Integral
@@ -48,7 +48,7 @@ def as_rows(X: Any) -> Any:
 
 
 class Scorer:
-    """What ranking and rating scorers share: hiding, and saying what they are."""
+    """Base of ranking and rating scorers: hides interactions and describes itself."""
 
     _function: str
     _defaults: dict[str, Any]
@@ -84,7 +84,7 @@ class Scorer:
         return X, check_matrix(y, "y")
 
     def chosen(self, rows: NDArray[np.intp], has_history: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Return those of some rows that `users` names.
+        """Return those of some rows that `users` selects.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Scorer:
 
 
 def has_history(visible: sp.csr_array) -> NDArray[np.bool_]:
-    """Return which rows hold a visible interaction; stored zeros are none."""
+    """Return which rows have a visible interaction; stored zeros are none."""
     return ~rows_without_entries(visible)
 
 

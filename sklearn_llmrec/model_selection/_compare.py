@@ -36,7 +36,7 @@ _CONSTRAINTS: dict[str, Any] = {
 
 
 def _run(estimator: Any, X: Any, y: Any, train: Any, test: Any, scorer: Any, keep: bool) -> Run:
-    """Fit on the rows of `train` (None: fitted already), measure on those of `test`."""
+    """Fit on the rows of `train` (None: already fitted), and measure on those of `test`."""
     fit_seconds = np.nan
     if train is not None:
         start = perf_counter()

@@ -1,4 +1,4 @@
-"""The result of a comparison: figures, intervals and tests of several models over the same users."""
+"""The result of a comparison: means, intervals and tests of several models over the same users."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Run:
-    """A model on a fold."""
+    """Result of one model on one fold."""
 
     measured: Measured
     has_history: NDArray[np.bool_]  # of the rows that were ranked
@@ -51,7 +51,7 @@ class Summary:
 
 @dataclass(repr=False)
 class Comparison:
-    """Several models on the same users and questions; what `compare` returns.
+    """Several models compared on the same users; the result of `compare`.
 
     Printing it shows the table; `to_frame` and `table` are the same with all digits.
 
@@ -102,7 +102,7 @@ class Comparison:
 
     @property
     def table(self) -> Any:
-        """The table as a pandas DataFrame."""
+        """Return the table as a pandas DataFrame."""
         return self.to_frame()
 
     def to_frame(self) -> Any:

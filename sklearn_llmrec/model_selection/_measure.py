@@ -1,4 +1,4 @@
-"""The values of every user under a model, as tables and figures of several models need them."""
+"""Measure models user by user, for tables and figures that compare several of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -53,7 +53,7 @@ def figure(value: NDArray[np.float64] | float) -> float:
 
 
 def warn_if_fitted_on_targets(models: Mapping[str, Any], X: Any, y: Any) -> None:
-    """Warn where fitted models are about to be measured on interactions that their fit contained.
+    """Warn if fitted models are about to be measured on interactions that they were fitted on.
 
     A model that was fitted on exactly the interactions of `X` and `y` together has their popularity; without `y`, on
     those of `X`, of which a part is about to be hidden. A model fitted on more rows than these is not recognised.
@@ -83,7 +83,7 @@ def _pattern(X: Any) -> sp.csr_array:
 
 
 def describe_users(n_users: int, n_without: int | None) -> str:
-    """Say in words how many users count, and how many of them have no visible history; None: not known."""
+    """Return how many users count, and how many have no visible history, in words; None means unknown."""
     users = f"{n_users:,} user{'s' * (n_users != 1)}"
     if n_without is None:
         return users

@@ -194,7 +194,7 @@ def cold_user_split(
 def cold_item_split(
     X: Any, *, test_size: float = 0.2, holdout: str = "random", random_state: Any = None
 ) -> tuple[Any, Any, NDArray[np.int64]]:
-    """Hide all interactions of some items, to be recommended without any.
+    """Hide all interactions of some items, so that they must be recommended without any.
 
     Parameters
     ----------

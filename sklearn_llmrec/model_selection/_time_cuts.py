@@ -84,7 +84,7 @@ def time_split(
     order: str = "timestamps",
     exclude_seen: bool = True,
 ) -> tuple[Any, Any]:
-    """Cut the log at one time for all users.
+    """Split the log at one time for all users.
 
     Parameters
     ----------

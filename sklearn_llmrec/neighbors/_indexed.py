@@ -409,7 +409,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
 
 
 def _contains(entries: NDArray[Any], values: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which values stand in a sorted array."""
+    """Return which values are in a sorted array."""
     if not len(entries):
         return np.zeros(values.shape, dtype=bool)
     places = np.minimum(np.searchsorted(entries, values), len(entries) - 1)

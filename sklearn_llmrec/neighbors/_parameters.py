@@ -1,4 +1,4 @@
-"""What the parameters of both neighbour models accept, and what is said of them."""
+"""Define and check the parameters that both neighbour models share."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -20,7 +20,7 @@ NEIGHBOR_CONSTRAINTS: dict[str, Any] = {
 
 
 def check_max_neighbors(max_neighbors: int | None, center: str | None) -> None:
-    """Refuse `max_neighbors` where no ratings are predicted."""
+    """Refuse `max_neighbors` if no ratings are predicted."""
     if max_neighbors is not None and center is None:
         raise ValueError(
             f"max_neighbors={max_neighbors} chooses who votes on a rating, and center=None ranks: give center, or "

@@ -118,7 +118,7 @@ def less_means(X: sp.csr_array, means: NDArray[Any]) -> sp.csr_array:
 
 
 def _rounding(dtype: Any, n_terms: int = 0) -> float:
-    """Bound what rounding leaves of a sum that cancels, as a share of the sum of its terms' sizes."""
+    """Return a bound of the rounding error of a sum that cancels, as a share of the sizes of its terms."""
     # Terms are products of two values that were rounded a few times; their sum is in float64.
     return float(64 * np.finfo(dtype).eps + n_terms * np.finfo(np.float64).eps)
 
@@ -140,7 +140,7 @@ def _pattern(X: sp.csr_array) -> sp.csr_array:
 
 
 class RowIndex:
-    r"""Rows that neighbours are searched among.
+    r"""Rows among which neighbours are searched.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ class RowIndex:
         return as_rows(topk_sparse(S, k), S.shape[1])
 
     def _left(self, A: sp.csr_array) -> NDArray[np.float64]:
-        """Return what the rows of A add to the denominators of their similarities."""
+        """Return the addition of the rows of A to the denominators of their similarities."""
         return np.ones(A.shape[0]) if self.cosine else self._alpha * _squared_norms(A)
 
     def _product(self, A: sp.csr_array) -> sp.csr_array:

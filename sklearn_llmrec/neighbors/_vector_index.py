@@ -28,7 +28,7 @@ _LONGEST = 2
 
 @contextmanager
 def _threads(faiss: Any, n_threads: int) -> Iterator[None]:
-    """Use this many threads in faiss, in calls from this thread; its BLAS obeys too."""
+    """Set the number of threads of faiss in calls from this thread; its BLAS follows too."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(n_threads)
     try:
@@ -48,7 +48,7 @@ def with_bias(items: NDArray[Any], bias: NDArray[Any] | None) -> NDArray[np.floa
 
 @dataclass(frozen=True, kw_only=True)
 class IndexSettings:
-    """Hold the settings by which an index is built and searched."""
+    """The settings for building and searching an index."""
 
     kind: str
     n_links: int
@@ -95,7 +95,7 @@ class VectorIndex:
         return np.asarray(found)
 
     def updated(self, vectors: NDArray[np.float32], n_threads: int = 1) -> "VectorIndex":
-        """Return an index over other vectors: itself where they are equal, and as much of it as stays right."""
+        """Return an index over other vectors: itself if they are equal, else one that reuses what is still valid."""
         faiss = require("faiss", extra="ann")
         n_known = self._index.ntotal
         if vectors.shape[1] != self._index.d or len(vectors) < n_known:

@@ -1,4 +1,4 @@
-"""What neighbours add to the baseline of a rating: their votes, averaged."""
+"""Average the votes of neighbours, which are added to the baseline of a rating."""
 
 import numpy as np
 import scipy.sparse as sp

@@ -1,4 +1,4 @@
-"""Save a fitted model with all it needs to answer in ids, and load it."""
+"""Save a fitted model with all it needs to recommend by ids, and load it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _SKOPS, _PICKLE = "model.skops", "model.pickle"
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A saved model and what it needs to answer in ids, as `load` returns it.
+    """A saved model with its ids and features, as `load` returns it.
 
     Attributes
     ----------
@@ -258,7 +258,7 @@ def _write_table(folder: Path, number: int, table: Any) -> tuple[dict[str, Any],
 
 
 def _write_rest(folder: Path, rest: dict[str, Any]) -> dict[str, Any]:
-    """Write what is left of the model, by skops if possible, and return how."""
+    """Write the remaining parts of the model, by skops if possible, and return the format."""
     storage = "skops"
     try:
         content = skops_bytes(rest)

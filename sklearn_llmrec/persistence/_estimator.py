@@ -1,4 +1,4 @@
-"""Store what is left of a model without its large arrays: by skops, or by pickle where skops cannot."""
+"""Store the parts of a model other than large arrays: by skops, or by pickle where skops cannot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn_llmrec.utils import require, warn
 
 
 def skops_io() -> Any:
-    """Return `skops.io`, or say which extra brings it."""
+    """Return `skops.io`, or raise an error that names the missing extra."""
     return require("skops.io", "io")
 
 
@@ -34,7 +34,7 @@ def skops_bytes(value: Any) -> bytes:
 
 
 def pickle_bytes(value: Any, reason: Exception) -> bytes:
-    """Return a value as a pickle, and warn that it has to be trusted.
+    """Return a value as a pickle, and warn that it must be trusted.
 
     Raises
     ------

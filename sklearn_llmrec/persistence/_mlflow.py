@@ -12,7 +12,7 @@ from sklearn_llmrec.utils import require
 
 
 def log_model(model: Any, *, trusted: Sequence[str] = (), **options: Any) -> Any:
-    """Log a fitted model with MLflow in the format of skops, with the types of this library trusted.
+    """Save a fitted model to MLflow in the format of skops, with the types of this library trusted.
 
     ``mlflow.pyfunc.load_model(uri).predict(X)`` then gives what ``model.predict(X)`` gives, for a csr matrix, a dense
     array or a DataFrame with one column per item. MLflow stores the estimator alone; use `save` for ids, titles, memory

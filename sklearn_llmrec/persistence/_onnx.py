@@ -96,7 +96,7 @@ def to_onnx(model: Any, k: int = 10) -> Any:
 
 
 def _weights_of(model: Any) -> NDArray[Any]:
-    """Return the weights between items, or the factors, that the scores of a model are made of."""
+    """Return the weights between items, or the factors, from which a model computes its scores."""
     if isinstance(model, ItemToItemRecommender):
         own = type(model)._score_rows is ItemToItemRecommender._score_rows
         if own or (hasattr(model, "center") and model.center is None):
@@ -189,7 +189,7 @@ def _raised(graph: _Graph, exponent: float) -> str:
 
 
 def _folded_in(graph: _Graph, model: Any) -> str:
-    """Add the ridge regressions of the rows, in the basis where what all rows share is the identity.
+    """Add the ridge regressions of the rows, in the basis where the part shared by all rows is the identity.
 
     Row x solves ``(I + D + sum_i w_i q_i q_i') y = sum_i v_i q_i`` by conjugate gradients, D the diagonal of the
     penalty beyond the least one; its scores are ``y q_i``. `RowSystems` does the same with sparse rows.

@@ -44,14 +44,14 @@ _ANNOTATIONS = (
 
 
 class ArrayRef:
-    """Mark the place of an array that is stored in a file of its own."""
+    """The place of an array that is stored in a file of its own."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 class TableRef:
-    """Mark the place of a table, or of a column as a table, that is stored in a file of its own."""
+    """The place of a table, or of a column as a table, that is stored in a file of its own."""
 
     def __init__(self, number: int, is_column: bool) -> None:
         self.number = number
@@ -59,7 +59,7 @@ class TableRef:
 
 
 class SparseRef:
-    """Hold the parts of a sparse matrix in compressed rows or columns."""
+    """The parts of a sparse matrix in compressed rows or columns."""
 
     def __init__(self, kind: str, shape: tuple[int, int], parts: list[Any]) -> None:
         self.kind = kind
@@ -69,7 +69,7 @@ class SparseRef:
 
 
 class FieldsRef:
-    """Hold a one-dimensional structured array as one array per field."""
+    """A one-dimensional structured array as one array per field."""
 
     def __init__(self, parts: dict[str, Any]) -> None:
         self.parts = parts
@@ -77,7 +77,7 @@ class FieldsRef:
 
 @dataclass
 class StoredArray:
-    """Hold an array to be written, and where in the model it was."""
+    """An array to be written, and its place in the model."""
 
     values: NDArray[Any]
     owner: str
@@ -86,7 +86,7 @@ class StoredArray:
 
 @dataclass
 class Detached:
-    """Collect what `detach` takes out, in the order of the numbers in the references."""
+    """The arrays and tables that `detach` takes out, in the order of their references."""
 
     arrays: list[StoredArray] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Detached:
 
 
 def _walks_into(value: Any) -> bool:
-    """Return whether an object is no more than its attributes."""
+    """Return whether an object consists of its attributes only."""
     kind: Any = type(value)
     return (
         hasattr(value, "__dict__")
@@ -293,7 +293,7 @@ def freeze(ids: Any) -> None:
 def check_parts(
     ref: SparseRef, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any]
 ) -> None:
-    """Refuse a matrix whose parts would make compiled loops read outside of their arrays."""
+    """Check the parts of a sparse matrix: wrong ones would make compiled loops read outside their arrays."""
     known = ref.kind == "Interactions" or ref.kind in _COMPRESSED_FORMATS
     parts = (data, indices, indptr)
     if not known or not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts):

@@ -1,4 +1,4 @@
-"""List the types of this library that a bundle may hold."""
+"""List the types of this library that a bundle may contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the weighting transformers share: the same interactions come out, with new values."""
+"""The base class of weighting transformers: they change the values of interactions only."""
 
 from abc import abstractmethod
 from typing import Any, Self
@@ -20,7 +20,7 @@ from sklearn_llmrec.utils import (
 
 
 def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False) -> Any:
-    """Validate `X` and drop its stored zeros; the kind of container stays what it was.
+    """Validate `X` and drop its stored zeros; the kind of container stays the same.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def row_extremes(X: Any, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[An
 
 
 class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """New values for the same interactions.
+    """Base of transformers that compute new values for the same interactions.
 
     A subclass computes the values of a matrix in canonical format (`_values`) and, where it learns
     something, does so in `_fit`. This class keeps what the matrix is: dense stays dense,
@@ -108,7 +108,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
         return self
 
     def transform(self, X: Any) -> Any:
-        """Give the interactions of `X` their new values.
+        """Replace the values of the interactions of `X`.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
         return np.where(values == 0, smallest, values)
 
     def _check_parameters(self) -> None:
-        """Refuse values that `_parameter_constraints` cannot express."""
+        """Check parameters beyond what `_parameter_constraints` can express."""
 
     def _fit(self, X: Any) -> None:
         """Learn from a validated csr matrix (canonical unless `_per_event`)."""

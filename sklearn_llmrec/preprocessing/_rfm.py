@@ -191,7 +191,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         return features.astype(X.dtype, copy=False)
 
     def segments(self, X: Any) -> NDArray[np.object_]:
-        """Name the segment of every user, from the scores of recency and frequency.
+        """Return the segment of every user, from the scores of recency and frequency.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         return names
 
     def user_weights(self, X: Any) -> NDArray[np.float64]:
-        """Weight every user by its scores.
+        """Return a weight for every user from its scores.
 
         Parameters
         ----------

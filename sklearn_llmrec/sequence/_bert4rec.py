@@ -1,4 +1,4 @@
-"""A Transformer that reads in both directions and tells masked events."""
+"""A Transformer that reads in both directions and predicts masked events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn_llmrec.utils import Interval
 
 
 class BERT4Rec(TransformerRecommender):
-    """Bidirectional Transformer trained to tell masked events from those before and after.
+    """Bidirectional Transformer trained to predict masked events from those before and after.
 
     To rank, a mask is appended to the history; its output is the user, and items score by its product with their
     vectors. So a history never seen is scored like any other.

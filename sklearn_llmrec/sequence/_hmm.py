@@ -1,4 +1,4 @@
-"""A hidden Markov model: interests that are not seen, and come and go along a history."""
+"""A hidden Markov model: unobserved interests that change along a history."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _TRIAL_ROUNDS = 10
 
 @dataclass(frozen=True)
 class _Steps:
-    """Histories side by side, the longest first: step t holds event t of the rows that are so long.
+    """Histories sorted by length, longest first: step t contains event t of the rows that are long enough.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class _Steps:
 
     @cached_property
     def spans(self) -> list[slice]:
-        """Where the events of every step lie."""
+        """Return where the events of every step are."""
         return [slice(b, e) for b, e in zip(self.bounds[:-1].tolist(), self.bounds[1:].tolist())]
 
     def by_item(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -93,7 +93,7 @@ class _Chain:
         return states, chance, emitted
 
     def expected(self, steps: _Steps) -> tuple[float, "_Chain"]:
-        """Log-likelihood of the histories, and how often each start, transition and emission is expected in them."""
+        """Return the log-likelihood of the histories and the expected counts of starts, transitions and emissions."""
         states, chance, emitted = self.forward(steps)
         emitted /= chance[:, None]
         pairs, after = np.zeros_like(self.transitions), np.ones_like(states)
@@ -113,7 +113,7 @@ class _Chain:
 
 @dataclass
 class _Run:
-    """A search from one start: where it has come to, and the log-posterior per event before every round."""
+    """An optimisation from one start: its current state, and the log-posterior per event before every round."""
 
     chain: _Chain
     curve: list[float]
@@ -238,7 +238,7 @@ class HMMRecommender(BaseRecommender):
         self.components_ = best.chain.emissions
 
     def _advance(self, run: _Run, blocks: list[_Steps], shares: NDArray[np.float64]) -> None:
-        """Make one round of expectation and maximisation."""
+        """Run one round of expectation and maximisation."""
         found = [run.chain.expected(steps) for steps in blocks]
         value = sum(likelihood for likelihood, _ in found) + self._log_prior(run.chain, shares)
         run.curve.append(value / sum(len(steps.items) for steps in blocks))

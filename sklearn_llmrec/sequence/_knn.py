@@ -1,4 +1,4 @@
-"""Training-free models of order: item-to-item weights by distance in time, and similar sessions."""
+"""Sequential models without training: item-to-item weights by distance in time, and similar sessions."""
 
 from collections.abc import Iterator
 from numbers import Integral, Real

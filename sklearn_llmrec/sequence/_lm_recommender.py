@@ -1,4 +1,4 @@
-"""A small language model over the items themselves, that can only write items of the catalogue."""
+"""A small language model over items, whose output is restricted to items of the catalogue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What networks share that read the latest events: parameters, fit, warm start, scores, pickling."""
+"""The base class of networks that read the latest events: parameters, fit, warm start, scores, pickling."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
     warm_start: bool
 
     def _assign(self, parameters: dict[str, Any]) -> None:
-        """Set the parameters of an `__init__` from its `locals()`: two dozen, in three signatures."""
+        """Set all parameters of an `__init__` from its `locals()`; three classes share some two dozen of them."""
         self.__dict__.update({k: v for k, v in parameters.items() if k != "self"})
 
     # -- what a subclass writes -------------------------------------------------------------------------------------

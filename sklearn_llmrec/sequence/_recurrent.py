@@ -12,7 +12,7 @@ from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
 
 
 class RecurrentRecommender(SequenceNetworkRecommender):
-    """Base of the recurrent networks: they differ in the cell."""
+    """Base of the recurrent networks, which differ in the cell."""
 
     _cell: ClassVar[str]
     attention: bool
@@ -62,7 +62,7 @@ class RecurrentRecommender(SequenceNetworkRecommender):
 
 
 class SequenceLSTMRecommender(RecurrentRecommender):
-    """LSTM over the latest events, trained to tell the next one.
+    """LSTM over the latest events, trained to predict the next one.
 
     The state after the last event is the user; items score by its product with their vectors. So a history never seen
     is scored like any other, by running over it.
@@ -179,7 +179,7 @@ class SequenceLSTMRecommender(RecurrentRecommender):
 
 
 class SequenceGRURecommender(RecurrentRecommender):
-    """GRU over the latest events, trained to tell the next one.
+    """GRU over the latest events, trained to predict the next one.
 
     The state after the last event is the user; items score by its product with their vectors. So a history never seen
     is scored like any other, by running over it.
@@ -295,7 +295,7 @@ class SequenceGRURecommender(RecurrentRecommender):
 
 
 class SequenceRNNRecommender(RecurrentRecommender):
-    """Plain recurrent network (tanh) over the latest events, trained to tell the next one.
+    """Plain recurrent network (tanh) over the latest events, trained to predict the next one.
 
     It forgets sooner than the gated cells, and is here to be compared with them.
 

@@ -1,4 +1,4 @@
-"""Buying again: what a user had often and lately, and what users of the same habits have."""
+"""Repeat consumption: what a user had often and recently, and what users of the same habits have."""
 
 from numbers import Integral, Real
 from typing import Any, ClassVar

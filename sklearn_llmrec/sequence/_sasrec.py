@@ -14,7 +14,7 @@ from sklearn_llmrec.utils import Interval
 
 
 class TransformerRecommender(SequenceNetworkRecommender):
-    """Base of the Transformers: they differ in what a position may attend to and in what is told."""
+    """Base of the Transformers, which differ in attention and in the training targets."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **SequenceNetworkRecommender._parameter_constraints,
@@ -42,7 +42,7 @@ class TransformerRecommender(SequenceNetworkRecommender):
 
 
 class SASRec(TransformerRecommender):
-    """Self-attentive sequential recommendation: a Transformer that tells the next event.
+    """Self-attentive sequential recommendation: a Transformer that predicts the next event.
 
     Every event attends to those before it; the output after the last one is the user, and items score by its product
     with their vectors. So a history never seen is scored like any other.

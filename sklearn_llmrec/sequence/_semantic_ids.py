@@ -1,4 +1,4 @@
-"""Semantic ids: codes of items by what their texts say, from coarse to fine."""
+"""Semantic ids: codes of items computed from their texts, from coarse to fine."""
 
 from typing import Any
 

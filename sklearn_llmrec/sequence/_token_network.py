@@ -1,4 +1,4 @@
-"""A causal language model over the tokens of items: its network, its batches, and how it is read. Imports torch."""
+"""A causal language model over the tokens of items: its network, batches and decoding. Imports torch."""
 
 import copy
 from collections.abc import Iterator
@@ -125,7 +125,7 @@ class TokenHoldout:
 
 
 class Reader:
-    """What the model makes of some histories of one length; keys and values are shared by all that may follow."""
+    """The model applied to some histories of one length; all continuations share their keys and values."""
 
     def __init__(self, network: TokenNetwork, prefixes: NDArray[np.int64]) -> None:
         self.body = network.body
@@ -178,7 +178,7 @@ def readers(
 
 
 def all_scores(reader: Reader, row: int, trie: Trie) -> NDArray[np.float64]:
-    """Log-probability of every item after a history, which sum to one over the catalogue."""
+    """Return the log-probability of every item after a history; the probabilities sum to one."""
     tips, tip_of_fork = trie.tips
     depth = trie.depth[trie.forks]
     outputs = reader.first[row].repeat(len(trie.forks), 1)
@@ -224,7 +224,7 @@ class Search:
         return self.forks[self.now]
 
     def take(self, children: NDArray[np.int64], gained: NDArray[np.float64]) -> None:
-        """Go on with the children of the forks asked for, and the log-probability of each among its siblings."""
+        """Continue with the children of the expanded forks and their log-probabilities among siblings."""
         trie, opened = self.trie, self.forks[self.now]
         gained = gained + np.repeat(self.chances[self.now], trie.n_children[opened])
         if self.wanted is not None:
@@ -246,7 +246,7 @@ class Search:
 
 
 def run_searches(reader: Reader, trie: Trie, searches: list[Search]) -> None:
-    """Bring the searches, one for every row of the reader, to their ends side by side."""
+    """Run the searches of all rows of the reader side by side until each is complete."""
     while active := [row for row, search in enumerate(searches) if len(search.forks)]:
         forks = [searches[row].next_forks() for row in active]
         rows = np.repeat(active, [len(some) for some in forks])

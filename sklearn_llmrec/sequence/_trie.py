@@ -1,4 +1,4 @@
-"""The catalogue as a tree of tokens: what may follow what, so that only real items are written."""
+"""The catalogue as a tree of tokens, which defines what may follow what, so that only items are generated."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,7 +153,7 @@ class Trie:
         return tokens, depths
 
     def log_shares(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log-probability of every choice among those of its fork; the last axis are `choices`."""
+        """Return the log-probability of every choice among those of its fork; the last axis are `choices`."""
         starts, sizes = self.choice_bounds[:-1], np.diff(self.choice_bounds)
         return log_shares(logits, starts, sizes)
 
@@ -161,7 +161,7 @@ class Trie:
 def log_shares(
     logits: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Log-softmax within consecutive groups of the last axis."""
+    """Return the log-softmax within consecutive groups of the last axis."""
     top = np.repeat(np.maximum.reduceat(logits, starts, axis=-1), sizes, axis=-1)
     mass = np.add.reduceat(np.exp(logits - top), starts, axis=-1)
     return logits - top - np.repeat(np.log(mass), sizes, axis=-1)

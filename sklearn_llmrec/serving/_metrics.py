@@ -1,4 +1,4 @@
-"""Figures for Prometheus: requests, times, batches, queues, feedback, swaps."""
+"""Metrics for Prometheus: requests, times, batches, queues, feedback, swaps."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _SORTABLE = "biufUmM"
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value stands for nothing: None, NaN, NaT or pandas' NA."""
+    """Return whether a value is missing: None, NaN, NaT or pandas' NA."""
     return value is None or value is np.ma.masked or bool(_differs_from_itself(value))
 
 

@@ -1,4 +1,4 @@
-"""Say the cause and the remedy where X is not a numeric user-by-item matrix."""
+"""Name the cause and the remedy if X is not a numeric user-by-item matrix."""
 
 from os import PathLike
 from typing import Any
@@ -18,7 +18,7 @@ _ROW_OF_IDS = (
 
 
 def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """Run scikit-learn's `validate_data` on X; its refusals name the remedy for a user-by-item matrix.
+    """Run scikit-learn's `validate_data` on X; add the remedy for a user-by-item matrix to its refusals.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def is_plain(estimator: Any, X: Any) -> bool:
 
 
 def _refuse_other_kinds(X: Any, name: str) -> None:
-    """Refuse a path, a lazy table, and dates, of which scikit-learn says too little."""
+    """Refuse paths, lazy tables and dates, for which scikit-learn's message is unclear."""
     if isinstance(X, (str, bytes, PathLike)):
         raise TypeError(
             f"X is the text or path {X!r}, and {name} takes a numeric user-by-item matrix: read the file first, for "
@@ -100,7 +100,7 @@ def _refuse_other_kinds(X: Any, name: str) -> None:
 
 
 def _advice(error: str, estimator: Any, X: Any, *, reset: bool) -> str:
-    """Return the remedy for a refusal of scikit-learn; empty if its words say enough."""
+    """Return the remedy for a refusal of scikit-learn; empty if its message is enough."""
     name = type(estimator).__name__
     if "NaN" in error:
         return (
@@ -129,7 +129,7 @@ def _advice(error: str, estimator: Any, X: Any, *, reset: bool) -> str:
 
 
 def _advice_on_width(estimator: Any, X: Any, *, reset: bool) -> str:
-    """Return what may be wrong with an X of another number of columns than at fit."""
+    """Return possible causes for an X with another number of columns than at fit."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
     users = getattr(estimator, "n_users_fit_", None)
     if not reset and tuple(shape) == (estimator.n_features_in_, users):

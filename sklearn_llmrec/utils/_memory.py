@@ -1,4 +1,4 @@
-"""Say no in time: a refusal that names the size beats a process killed by the system."""
+"""Refuse large allocations in time, with their size, before the system ends the process."""
 
 import os
 

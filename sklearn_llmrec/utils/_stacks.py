@@ -1,4 +1,4 @@
-"""Matrices of stacked folds: marked where they are made, recognised where something is fitted on all of them."""
+"""Mark matrices of stacked folds, and warn if something is fitted on all of them."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def mark_stack(X: Any, n_folds: int) -> Any:
 
 
 def warn_of_stack(X: Any, name: str) -> None:
-    """Warn where a whole stack of folds is about to be fitted."""
+    """Warn if a whole stack of folds is about to be fitted."""
     n_folds = getattr(X, _MARK, 0)
     if n_folds:
         warn(

@@ -1,4 +1,4 @@
-"""Checks that every recommender runs on what it is given."""
+"""Check the input of every recommender."""
 
 import re
 from typing import Any
@@ -126,7 +126,7 @@ def names_of_events(names: Any) -> bool:
 
 
 def _refuse_events(estimator: Any) -> None:
-    """Refuse a table of events, whose few columns would pass as items.
+    """Refuse a table of events, whose few columns would otherwise count as items.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def _item_ids(X: Any) -> NDArray[Any] | None:
 
 
 def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> None:
-    """Remember the item ids of the fit as `item_ids_`; later refuse columns that are other items.
+    """Store the item ids of the fit as `item_ids_`; later refuse columns of other items.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def check_targets(y: Any, shape: tuple[int, int]) -> Any | None:
 
 
 def check_seen(seen: Any, shape: tuple[int, int], *, exclude_seen: bool) -> sp.csr_array | None:
-    """Return the matrix of items to leave out of lists, or None where it was not given.
+    """Return the matrix of items to leave out of lists, or None if it was not given.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Values of matrices: types that SciPy's sparse arrays know, sums that cannot wrap, and casts that lose nothing."""
+"""Convert values of matrices: supported types, sums without overflow, casts without loss."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def as_numeric(M: Any, name: str = "X") -> Any:
 
 
 def as_csr(M: Any, name: str = "X") -> sp.csr_array:
-    """Convert a numeric matrix to `csr_array`; where SciPy sums duplicate entries on the way, no sum wraps.
+    """Convert a numeric matrix to `csr_array`; sums of duplicate entries do not overflow.
 
     The result shares the arrays of a csr matrix. Integers keep their type if it holds the sums, else they become int64
     or float64.
@@ -87,7 +87,7 @@ def widened_data(data: NDArray[Any]) -> NDArray[Any]:
 
 
 def narrowed_data(data: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Return sums of `widened_data` in the type that the values had, if it holds them."""
+    """Return sums of `widened_data` in the original type of the values if it can represent them."""
     if data.dtype == dtype or data.dtype.kind not in "iu":
         return data
     info = np.iinfo(dtype)
@@ -121,7 +121,7 @@ def ready_to_sum(X: Any) -> Any:
 
 
 def cast_values(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Cast values to a type asked for.
+    """Cast values to a requested type.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def refuse_triples(M: Any) -> None:
 
 
 def _rows_are_events(D: NDArray[np.float64]) -> bool:
-    """Return whether rows of user, item, value and perhaps time show what rows of counts or ratings do not.
+    """Return whether rows look like user, item, value and perhaps time, unlike rows of counts or ratings.
 
     Either both ids are larger than every value; or the rows are sorted by time, or hold the events of one user (or
     item) together; or the ids of a column are all numbers of a range, none much rarer than others. Counts have rare

@@ -1,4 +1,4 @@
-"""Warn at the line of the caller."""
+"""Warn with the line of the caller."""
 
 import sys
 import warnings
