@@ -97,7 +97,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _similar_name(name: str) -> str:
-    """Say where a similar name is, in any subpackage."""
+    """Return a hint to a similar name in any subpackage, or an empty text."""
     from difflib import get_close_matches
 
     places = dict.fromkeys(_SUBPACKAGES, __name__)

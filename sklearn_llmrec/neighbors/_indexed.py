@@ -200,7 +200,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
 
     @available_if(lambda self: hasattr(self.estimator, "partial_fit"))
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Let the estimator learn from more rows, and bring the index up to date.
+        """Continue the fit of the estimator with more rows, and update the index.
 
         An index over vectors that did not change is kept. New items are added to "hnsw"; every other change of the
         vectors builds the index anew. Columns are matched by id where the estimator matches them.

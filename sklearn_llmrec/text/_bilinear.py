@@ -24,7 +24,7 @@ from sklearn_llmrec.utils import Interval, canonical
 
 
 class BilinearContentRecommender(ContentMixin, InnerProductMixin):
-    r"""Learns from histories how texts have to be compared.
+    r"""Learn from histories how to compare texts.
 
     A linear map between item vectors is fitted so that the texts of a history predict what is in
     it,

@@ -119,7 +119,7 @@ def _check(key: bytes, values: bytes) -> bytes:
 
 
 def _vector(key: bytes, stored: object) -> NDArray[np.float32] | None:
-    """Return the vector of a stored entry, or None where it is not what was stored under this key."""
+    """Return the vector of a stored entry, or None if the entry is not the one stored under this key."""
     if not isinstance(stored, bytes) or len(stored) % 4 or len(stored) <= _CHECK_BYTES:
         return None
     check, values = stored[:_CHECK_BYTES], stored[_CHECK_BYTES:]

@@ -94,7 +94,7 @@ class CausalScorer:
 
     @cached_property
     def content(self) -> str:
-        """Hash of weights, make-up and tokenizer."""
+        """Return a hash of weights, configuration and tokenizer."""
         return content_hash(self.model, self.tokenizer)
 
     def _tokens(self, text: str, *, begins: bool) -> list[int]:

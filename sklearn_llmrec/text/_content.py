@@ -1,4 +1,4 @@
-"""From what is known of items to one vector per item, shared by all models that read."""
+"""Turn content of items into one vector per item, for all models that read texts."""
 
 import os
 from typing import Any
@@ -41,7 +41,7 @@ class _LatentWords(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: list[str], y: Any = None) -> NDArray[Any]:
-        """Learn the words and their directions; vectors of the same texts."""
+        """Learn the words and their directions; return the vectors of the same texts."""
         self.words_ = TfidfVectorizer(sublinear_tf=True, analyzer=words)
         weights = self.words_.fit_transform(X)
         if min(weights.shape) <= self.n_components:
@@ -59,7 +59,7 @@ class _LatentWords(TransformerMixin, BaseEstimator):
 
 
 class ContentMixin:
-    """What models with the parameters `item_texts` and `encoder` share."""
+    """Mixin of models with the parameters `item_texts` and `encoder`."""
 
     item_texts: Any
     encoder: Any

@@ -1,4 +1,4 @@
-"""What neighbours among items and among users share where both contents and behaviour count."""
+"""The base class of neighbour models that mix content and behaviour, among items or users."""
 
 import os
 from abc import abstractmethod

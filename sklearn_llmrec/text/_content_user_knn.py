@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import canonical
 
 
 class ContentUserKNN(ContentNeighbors):
-    r"""User-based nearest neighbours whose similarity mixes what users chose with what they read.
+    r"""User-based nearest neighbours by a mix of the texts they read and the items they chose.
 
     With the cosine :math:`c_{uv}` of the tf-idf weighted rows of X, and the cosine :math:`t_{uv}` of profiles in
     the space of item vectors (the sum of the vectors of the history), users are neighbours by

@@ -1,4 +1,4 @@
-"""Sentence embeddings as a transformer, each text embedded once ever."""
+"""Sentence embeddings as a transformer with a cache that embeds each text once."""
 
 import json
 import os
@@ -162,7 +162,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.verbose = verbose
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Find the model; it learns only where `fine_tune` says so.
+        """Find the model; train it only if `fine_tune` is set.
 
         Parameters
         ----------
@@ -237,7 +237,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._embedded(as_texts(X))
 
     def _embedded(self, texts: list[str]) -> NDArray[np.float32]:
-        """Embed texts, without what `set_output` puts around the result."""
+        """Embed texts, without the container of `set_output`."""
         unique = {text: text_key(text) for text in texts if text}
         vectors = self._vectors(unique or {"a": text_key("a")})
         width = len(next(iter(vectors.values())))
@@ -253,7 +253,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return result
 
     def _vectors(self, unique: dict[str, bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """Return vectors of texts, from the cache where they are there."""
+        """Return vectors of texts, from the cache if it has them."""
         model_hash = self._current_hash()
         cache = self._cache(model_hash)
         known = {} if cache is None else cache.get(list(unique.values()))

@@ -1,4 +1,4 @@
-"""Contrastive training of a sentence model on what is consumed together."""
+"""Contrastive training of a sentence model on items that are consumed together."""
 
 import random
 import warnings

@@ -1,4 +1,4 @@
-"""Text models in words: what a user is interested in, and which choices led to a recommendation."""
+"""Explain text models in words: interests of a user, and the choices that led to a recommendation."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reranking by how likely a local language model finds each candidate after the history."""
+"""Rerank by the likelihood of each candidate after the history, under a local language model."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ class LikelihoodReranker(LanguageModelReranker):
 
 
 class FunctionScorer:
-    """Gains by a function in the place of a model."""
+    """Gains computed by a function instead of a model."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -233,7 +233,7 @@ class FunctionScorer:
 
     @property
     def content(self) -> str:
-        """Name of the function in the keys of the cache."""
+        """Return the name of the function in the keys of the cache."""
         return model_name(self.function)
 
     def gains(
@@ -245,7 +245,7 @@ class FunctionScorer:
         deadline: float,
         count: Count,
     ) -> Any:
-        """Return what the history adds to the log-likelihood of every text; anything that the function returns."""
+        """Return the gain in log-likelihood of every text due to the history, as the function returns it."""
         tails = [likelihood_text(text) for text in texts]
         new = [tail for tail in dict.fromkeys(tails) if tail not in self.alone]
         if new:

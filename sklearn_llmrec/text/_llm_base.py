@@ -1,4 +1,4 @@
-"""What rerankers by a language model share: sessions, budgets, counts, and that only candidates come out."""
+"""The base class of rerankers by a language model: sessions, budgets, counts, and only real candidates."""
 
 import time
 from abc import abstractmethod
@@ -48,12 +48,12 @@ def blended(order: Sequence[int], blend: float) -> NDArray[np.int64]:
 
 
 def _reader(read: Callable[[str, int], Any], n: int) -> Callable[[str], Any]:
-    """Return what reads an answer about n candidates."""
+    """Return the function that reads an answer about n candidates."""
     return lambda answer: read(answer, n)
 
 
 class RerankResult(NamedTuple):
-    """Lists, and what the model did for them."""
+    """Lists, and a report about the model's answers."""
 
     items: NDArray[np.int64]
     scores: NDArray[Any]
@@ -62,7 +62,7 @@ class RerankResult(NamedTuple):
 
 
 class LanguageModelReranker(BaseReranker):
-    """Base of rerankers that ask a language model about every row, and do not trust it.
+    """Base of rerankers that send a prompt per row to a language model and validate its answers.
 
     A subclass makes the question of a row, says who answers it, and reads the answer.
     """
@@ -106,7 +106,7 @@ class LanguageModelReranker(BaseReranker):
 
     @property
     def report_(self) -> RerankReport:
-        """What the model did since `fit`: lists reranked, from the cache, fallen back by cause, tokens, seconds."""
+        """Return the counts since `fit`: lists reranked, from the cache, fallen back by cause, tokens, seconds."""
         check_is_fitted(self)
         return report_of(self)
 
@@ -143,7 +143,7 @@ class LanguageModelReranker(BaseReranker):
             warn(f"{type(self).__name__} {message}")
 
     def _complaints(self, session: Session) -> Iterator[str]:
-        """Yield what the user should know about a call."""
+        """Yield the warnings after a call."""
         counts = session.counted()
         if counts["base_order"]:
             why = ", ".join(f"{n} {reason}" for reason, n in sorted(session.reasons.items()))
@@ -238,7 +238,7 @@ class LanguageModelReranker(BaseReranker):
         sizes: Sequence[int],
         read: Callable[[str, int], Any],
     ) -> list[Answer]:
-        """Answer questions about lists of some sizes, and count the rows."""
+        """Run the prompts of lists of some sizes, and count the rows."""
         if self.model is None:
             nobody = Answer(failure=ChatFailed("no_model", "there is no model"))
             answers = [nobody] * len(questions)

@@ -1,4 +1,4 @@
-"""A language model at the end of the pipeline, without trusting it."""
+"""Rerank with a language model whose answers are validated."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ class LLMReranker(LanguageModelReranker):
 
     @check_arguments
     def reasons(self, X: Any, items: ArrayLike, *, ids: bool = False) -> list[list[Bunch]]:
-        """Ask the model for a reason in words for every recommended item.
+        """Request a reason in words for every recommended item from the model.
 
         Parameters
         ----------
@@ -275,6 +275,6 @@ class LLMReranker(LanguageModelReranker):
 
 
 def _ask_function(function: Any, messages: Messages, deadline: float, count: Count) -> str:
-    """Ask a function in the place of an endpoint."""
+    """Call a function instead of an endpoint."""
     count("requests")
     return str(asked(function, messages))

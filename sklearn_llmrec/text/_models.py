@@ -1,4 +1,4 @@
-"""Sentence models: found by name or folder, told apart by content, loaded once per process."""
+"""Find sentence models by name or folder, distinguish them by content, and load each once per process."""
 
 import json
 import platform
@@ -22,7 +22,7 @@ _MARK = "kept.lock"
 
 
 def require_text_extra(backend: str = "torch") -> None:
-    """Refuse where sentence-transformers or a backend is missing, without the seconds that importing takes.
+    """Refuse a missing sentence-transformers or backend, without the seconds that an import takes.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def download(name: str) -> Path:
 
 
 def folder_hash(folder: Path, backend: str) -> str:
-    """Hash of the files that make the model."""
+    """Return a hash of the files of a model."""
     files = sorted(
         path
         for path in folder.rglob("*")
@@ -106,7 +106,7 @@ Stamps = tuple[tuple[str, int, int, int, int], ...]
 
 
 def file_stamps(files: Iterable[Path]) -> Stamps:
-    """Return the paths of files with what changes when they are written to."""
+    """Return the paths of files with sizes and times that change when a file is written."""
     stamps = []
     for path in sorted(files):
         facts = path.stat()
@@ -128,7 +128,7 @@ def _files_hash(folder: str, stamps: Stamps) -> str:
 
 
 def is_whole(target: Path) -> bool:
-    """Return whether a folder holds what `keep` wrote; warn where it holds something else."""
+    """Return whether a folder is complete as `keep` wrote it; warn if it contains something else."""
     if not target.is_dir() or _is_marked(target):
         return target.is_dir()
     warn(f"The kept model {target} is damaged or was written by something else: it is made again.")
@@ -146,7 +146,7 @@ def _content_of(folder: Path) -> str:
 
 
 def keep(target: Path, save: Callable[[Path], object]) -> Path:
-    """Return a folder that `save` fills, made whole or not at all; one that is there and whole stays."""
+    """Return a folder that `save` fills completely or not at all; an existing complete one is reused."""
     if is_whole(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Vectors of users: what they read, in one vector or in several."""
+"""Vectors of users from the texts of their items: one vector or several."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _SWEEPS = 10
 
 
 def check_times(X: Any, profile: str) -> None:
-    """Refuse where a profile that needs the order of events cannot have it.
+    """Refuse data without times for a profile that needs the order of events.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Every prompt of the package, and what turns a row and its candidates into one.
+"""Every prompt of the package, and the functions that fill it with a row and its candidates.
 
 Item texts are data, not instructions: they are cut, put on one line and quoted as JSON strings, with special
 tokens escaped. What a text says can change the order of real items at most, because answers are numbers of candidates.
@@ -46,7 +46,7 @@ def one_line(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as a JSON string in which no server finds a special token: their first character is escaped."""
+    """Return a text as a JSON string without special tokens: the first character of each is escaped."""
     quoted = json.dumps(one_line(text), ensure_ascii=False)
     return _SPECIAL.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
 

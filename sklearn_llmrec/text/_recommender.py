@@ -1,4 +1,4 @@
-"""Recommending by what items say about themselves."""
+"""Recommend items whose texts resemble those of a history."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _ORDERED = ("recency", "last")
 
 
 class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
-    r"""Recommends items whose texts are like those a user chose.
+    r"""Recommend items whose texts are similar to those a user chose.
 
     Item texts become vectors :math:`v_i` by any encoder; a user is the weighted mean of the vectors
     of the history (or what `profile` says), and an item scores by the cosine of the two,
@@ -214,7 +214,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         self.item_embeddings_ = np.vstack([known, new])
 
     def _content_of_new(self, X: Any, n_new: int) -> Any:
-        """Return what is known of the last columns of X, None (with a warning) where nothing is."""
+        """Return the content of the last columns of X, or None, with a warning, if there is none."""
         given, content = self.item_texts, None
         if given is None or isinstance(given, str):
             content = item_content(self, X[:, X.shape[1] - n_new :])
@@ -226,7 +226,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         return content
 
     def _partial_fit(self, X: Any) -> None:
-        """Learn nothing more: the popularity is counted already."""
+        """Count the new rows only: there is nothing else to learn."""
 
     def _users(self, X: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         """Return unit vectors of users; with several per user, also where those of each row begin."""

@@ -1,4 +1,4 @@
-"""What reviews say, as weights of events."""
+"""Weights of events from review texts."""
 
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import HasMethods, StrOptions
 
 
 class SentimentWeighter(TransformerMixin, BaseEstimator):
-    """Turns a column of review texts into a column of weights, before `Interactions` is built.
+    """Convert a column of review texts to a column of weights, before `Interactions` is built.
 
     Weights lie between -1 (disliked) and 1 (liked). An event without a text gets `missing`.
 

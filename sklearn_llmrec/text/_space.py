@@ -1,4 +1,4 @@
-"""The space that items and users are compared in: centred, rotated, of unit length."""
+"""The space in which items and users are compared: centred, rotated, of unit length."""
 
 from typing import Any, Self
 
