@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# The names of every subpackage of estimators, by the module that holds them. A test compares them with `__all__` of
+# The names of every subpackage of estimators, by the module that contains them. A test compares them with `__all__` of
 # the subpackages, which cannot be read here without importing them.
 _NAMES_IN = {
     "base": "check_recommender recommend recommend_ids refit_on show",

@@ -51,7 +51,7 @@ class Kernel:
     function : callable
         What is compiled; it returns nothing.
     signature : str
-        The types of its arguments, as the module's docstring tells.
+        The types of its arguments, as the module's docstring describes.
     fastmath : set of str or False
         Freedoms of floating-point arithmetic, by LLVM's names.
     """

@@ -29,8 +29,8 @@ def dense(scores: Any, dtype: Any) -> NDArray[Any]:
 def equal_but_for_rounding(lowest: NDArray[Any], highest: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where the lowest and the highest of some scores differ by no more than rounding.
 
-    A sum of products is rounded in another way for one row than for many, so exact equality would tell a row that is
-    alone from the same row in a batch.
+    A sum of products is rounded in another way for one row than for many, so exact equality would distinguish a row
+    that is alone from the same row in a batch.
     """
     size = np.maximum(np.abs(lowest), np.abs(highest))
     with np.errstate(invalid="ignore"):  # minus infinity in both: an empty list

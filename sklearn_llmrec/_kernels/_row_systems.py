@@ -1,7 +1,7 @@
 """Weighted ridge regressions of all rows of a sparse matrix at once, by preconditioned conjugate gradients.
 
 Row r of X wants the x that solves ``(G + penalty_r I + sum_i w_ri q_i q_i') x = sum_i v_ri q_i``, the sums over the
-columns that the row holds. All rows share ``G + penalty I`` = V S V'. In the basis ``q -> (V S^-1/2)' q`` that part
+columns that the row contains. All rows share ``G + penalty I`` = V S V'. In the basis ``q -> (V S^-1/2)' q`` that part
 is the identity, so that a row of n entries is solved in at most n + 1 steps and mostly in far fewer, and a step
 costs two products with the row's own q_i, no matrix of n_components^2.
 """

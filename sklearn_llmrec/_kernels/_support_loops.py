@@ -37,7 +37,7 @@ def _add_shared(S, g, n, a, user, x, last, chains):
 
 # Users by the last bits of their number: most that are not chained are passed over without leaving the fastest cache.
 _FILTER = np.uint32(2**18 - 1)
-# A row that is reached at random costs as much as going on by this many entries.
+# A row that is reached at random costs as much as reading this many consecutive entries.
 _JUMP = 150
 
 

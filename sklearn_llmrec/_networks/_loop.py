@@ -52,7 +52,7 @@ def choose_device(device: str) -> torch.device:
 
 
 # Networks of fitted estimators: building one costs more than a request. They are kept here and not on the estimator,
-# which holds arrays only, so that predictions change no fitted state and a pickle needs no GPU.
+# which contains arrays only, so that predictions change no fitted state and a pickle needs no GPU.
 _KEPT: WeakKeyDictionary[Any, tuple[Weights, dict[Any, torch.nn.Module]]] = WeakKeyDictionary()
 _KEEPING = threading.Lock()
 
@@ -184,7 +184,7 @@ class Training:
 
     The outcome is the running mean of the weights over about the last tenth of the steps: sampled negatives and large
     steps leave noise in the weights that a mean takes out. Every epoch draws from generators seeded by the seed and
-    its number, so going on after an epoch is the same as never having stopped.
+    its number, so resuming after an epoch gives the result of an uninterrupted training.
     """
 
     network: Any

@@ -75,7 +75,7 @@ class TrainedOnSequences(BaseRecommender):
     ) -> tuple[Path | None, Any]:
         """Return the checkpoint file of a training, if checkpoints are used, and the state stored in it.
 
-        The file is named after all that the outcome depends on but how long the training goes on. A checkpoint that has
+        The file is named after all that the outcome depends on except the length of the training. A checkpoint that has
         gone beyond the limits of this fit is neither used nor replaced.
         """
         from sklearn_llmrec._networks._loop import Progress
@@ -89,7 +89,7 @@ class TrainedOnSequences(BaseRecommender):
             key = content_hash(type(self), package_version(), fixed, fixed_seed, X.shape, *depends)
         except UnstableContentError as error:
             warn(
-                f"{type(self).__name__} keeps no checkpoint, because its parameters cannot be told from others: "
+                f"{type(self).__name__} keeps no checkpoint, because its parameters have no stable description: "
                 f"{error}.",
             )
             return None, Progress(seed=seed)

@@ -59,7 +59,9 @@ def assert_lists_are_the_best(
     order = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(ranked, order, axis=1)
     empty = best == -np.inf
-    assert np.array_equal(items < 0, empty), f"{what}: lists are too short, or hold what is seen."
+    assert np.array_equal(items < 0, empty), (
+        f"{what}: lists are too short, or contain what is seen."
+    )
     chosen = np.take_along_axis(ranked, np.where(empty, order, items), axis=1)
     for found, name in ((values / np.where(size == 0, 1, size), "scores"), (chosen, "items")):
         worst = np.abs(found[~empty] - best[~empty]).max(initial=0)

@@ -33,8 +33,8 @@ class CompactMixin(BaseEstimator):
 
         Notes
         -----
-        Rows that scores are made of stay, for example those of `UserKNN` and `SessionKNN`, and the rows of the fit
-        whose factors `ALSRecommender` knows.
+        Rows from which scores are computed stay, for example those of `UserKNN` and `SessionKNN`, and the rows of the
+        fit whose factors `ALSRecommender` knows.
         """
         check_is_fitted(self)
         for part in {id(part): part for part in _fitted_parts(self)}.values():

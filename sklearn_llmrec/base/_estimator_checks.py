@@ -43,7 +43,7 @@ _ONE_PER_ITEM = (
     "demands one predicted value per row; a recommender predicts one per item. check_recommender repeats the check "
     "with the shape (n_users, n_items)"
 )
-#: The checks of scikit-learn that cannot hold for a recommender, with the reason.
+#: The checks of scikit-learn that a recommender cannot pass, with the reason.
 EXPECTED_FAILED_CHECKS = {
     "check_estimator_sparse_array": _ONE_PER_ITEM,
     "check_estimator_sparse_matrix": _ONE_PER_ITEM,

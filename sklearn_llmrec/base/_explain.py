@@ -42,7 +42,7 @@ def check_lists_to_explain(
     )
     if found.ndim not in (1, 2) or len(found) != n_rows:
         raise ValueError(
-            f"items must hold one item per row of X, or one list of items as recommend returns them; got shape "
+            f"items must contain one item per row of X, or one list of items as recommend returns them; got shape "
             f"{found.shape} and {n_rows} rows."
         )
     if not np.issubdtype(found.dtype, np.integer):

@@ -47,8 +47,8 @@ def _generic_recommend(
         shape = (n_rows, block.shape[1])
         if seen is not None and seen.shape != shape:
             raise ValueError(
-                f"X has {seen.shape[1]} columns and the estimator scores {shape[1]} items: what is seen cannot be told "
-                "from X, so pass exclude_seen=False."
+                f"X has {seen.shape[1]} columns and the estimator scores {shape[1]} items: what is seen cannot be "
+                "derived from X, so pass exclude_seen=False."
             )
         allowed = check_candidates(candidates, shape)
         parts.append(
@@ -134,7 +134,7 @@ def recommend(
         What may be recommended: column numbers or a mask of the items for all rows (with ``ids=True`` item ids), or
         a matrix row by row.
     seen : {array-like, sparse} of shape (n_users, n_items), default=None
-        Items to leave out of each list, instead of those that X holds: what was bought elsewhere, or hidden from
+        Items to leave out of each list, instead of those that X contains: what was bought elsewhere, or hidden from
         the model. Requires ``exclude_seen=True``.
     ids : bool, default=False
         Whether `candidates` and the items returned are item ids (those in `item_ids_`) instead of column numbers.

@@ -235,7 +235,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             What may be recommended: column numbers or a mask of the items for all rows (with ``ids=True`` item ids), or
             a matrix row by row.
         seen : {array-like, sparse} of shape (n_users, n_items), default=None
-            Items to leave out of each list, instead of those that X holds: what was bought elsewhere, or hidden from
+            Items to leave out of each list, instead of those that X contains: what was bought elsewhere, or hidden from
             the model. Requires ``exclude_seen=True``.
         ids : bool, default=False
             Whether `candidates` and the items returned are item ids (those in `item_ids_`) instead of column numbers.
@@ -272,9 +272,9 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         X : {array-like, sparse} of shape (n_users, n_items)
             What the recommender may see.
         y : {array-like, sparse} of shape (n_users, n_items), default=None
-            Held-out interactions of the same rows; what X already holds does not count. Without it (or with a
+            Held-out interactions of the same rows; what X already contains does not count. Without it (or with a
             one-dimensional y) a fifth of every row of at least two interactions is hidden, chosen by a hash of the
-            row's items; models of order hide the latest fifth instead.
+            row's items; sequential models hide the latest fifth instead.
         sample_weight : array-like of shape (n_users,), default=None
             Weights of the users in the mean; by default all are equal.
 
@@ -363,7 +363,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             known = scores != 0
         else:
             known = np.ones(scores.shape, dtype=bool)
-        # Three columns tell most rows apart before whole rows are read.
+        # Three columns distinguish most rows before whole rows are read.
         three = scores[:, [0, X.shape[1] // 2, -1]]
         flat = equal_but_for_rounding(three.min(axis=1), three.max(axis=1))
         if flat.any():
@@ -422,7 +422,8 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         among: dict[str, Any] = {} if candidates is None else {"candidates": candidates}
         served = not among or (self._tags_.ranks_candidates and not sp.issparse(candidates))
         if served and type(self)._topk_rows is not BaseRecommender._topk_rows:
-            # Two at least, so that equal scores all over a list are rare: the row may hold no others, and no evidence.
+            # Two at least, so that equal scores all over a list are rare: the row may have no
+            # other scores, and no evidence.
             width, equal = max(k, min(2, X.shape[1])), np.zeros(X.shape[0], dtype=bool)
             for rows in row_chunks(X.shape[0], _FAST_ROW_BYTES):
                 fast = self._topk_rows(

@@ -20,7 +20,7 @@ def download(
     """Download `url` to `path` and verify it against the publisher's checksum file, ``url + ".md5"``.
 
     The bytes go to ``path + ".part"`` and are renamed once verified. A transfer that breaks off leaves that
-    file, and the next call goes on from its end.
+    file, and the next call resumes from its end.
 
     Parameters
     ----------

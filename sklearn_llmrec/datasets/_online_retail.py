@@ -27,8 +27,8 @@ Time                to the minute, local time
 =================   ==========================================
 
 An item's description is the most frequent one of its stock code, with runs of blanks made one; its price is the median
-over its rows, in pounds. A few stock codes are no products but postage, bank charges and corrections: `is_product`
-tells.
+over its rows, in pounds. A few stock codes are postage, bank charges and corrections; `is_product` is False for
+them.
 
 Source: D. Chen, S. L. Sain, K. Guo, "Data mining for the online retail industry: A case study of RFM model-based
 customer segmentation using data mining", Journal of Database Marketing and Customer Strategy Management 19(3), 2012.

@@ -17,7 +17,7 @@ Generated interactions
 ----------------------
 {nnz:,} interactions of {n_users:,} users with {n_items:,} items of {n_topics} topics, {n_cold:,} of the items cold.
 A user takes items of the topics of their taste, popular items more often, and often the item that follows the one
-taken before. Item texts are made of words of the item's topic.
+taken before. Item texts consist of words of the item's topic.
 """
 _EVENTS_PER_CHUNK = 2**20
 _FIRST_DAY = 1_704_067_200  # 2024-01-01, unix seconds
@@ -78,7 +78,7 @@ def make_interactions(
     Every item belongs to a topic, and every user has a taste, a distribution over topics. A user's next item is either
     drawn from a topic of their taste, popular items first, or, with probability `order`, it is the item that follows
     the previous one in a fixed round of the topic's items. So collaborative filtering beats popularity, the latest item
-    tells more than an older one, and the text of an item that nobody took yet tells who will.
+    predicts more than an older one, and the text of an item without interactions predicts who will take it.
 
     Parameters
     ----------
@@ -284,12 +284,12 @@ def _distinct_events(
     first = np.cumsum(drawn) - drawn
     begins = rng.random_sample(len(row)) >= order
     begins[first] = True
-    # A run of events shares the draw at its beginning and goes on from there, a step per event.
+    # A run of events shares the draw at its beginning and continues from there, a step per event.
     run_start = np.maximum.accumulate(np.where(begins, np.arange(len(row)), 0))
     heads, head_of_event = np.unique(run_start, return_inverse=True)
     steps = np.arange(len(row)) - run_start
     uniform = rng.random_sample((2, len(heads)))
-    # One sorted array holds the distributions of all rows, each shifted by its row.
+    # One sorted array contains the distributions of all rows, each shifted by its row.
     cdf = np.cumsum(tastes, axis=1)
     cdf[:, -1] = 1.0
     shifted = (cdf + np.arange(n_rows)[:, None]).ravel()

@@ -55,7 +55,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
 
     with :math:`f_u` the sum of the weights :math:`c_{ui}` of a row, :math:`f_i` that of a column, and
     :math:`\bar f` their means. With :math:`\nu = 0` this is the method of Hu, Koren and Volinsky; with
-    :math:`\nu > 0` the frequency-scaled regularisation of iALS. (iALS asks for 0 instead of 1 where
+    :math:`\nu > 0` the frequency-scaled regularisation of iALS. (iALS has the target 0 instead of 1 where
     it weighs an interaction as an unobserved pair. On binary data that changes the unit of the
     scores, and of :math:`\lambda`, and nothing else.)
 
@@ -77,7 +77,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
     max_iter : int, default=15
         Sweeps over users and items.
     warm_start : bool, default=False
-        Whether `fit` goes on from the item factors of the last fit, for `max_iter` more sweeps over the rows that it
+        Whether `fit` continues from the item factors of the last fit, for `max_iter` more sweeps over the rows that it
         is given: the users' factors are solved anew from them, whether or not these are the rows of before.
     random_state : int, RandomState instance or None, default=None
         Initial factors. Equal seeds give bit-equal factors.

@@ -38,7 +38,7 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
     max_iter : int, default=20
         Sweeps over users and items.
     warm_start : bool, default=False
-        Whether `fit` goes on from the item factors and biases of the last fit, for `max_iter` more sweeps over the
+        Whether `fit` continues from the item factors and biases of the last fit, for `max_iter` more sweeps over the
         rows that it is given: the mean and the users are solved anew.
     random_state : int, RandomState instance or None, default=None
         Initial item factors.

@@ -66,8 +66,8 @@ class ContinuedFitMixin(PartialFitMixin):
         n_components, n_items = self.components_.shape
         if (n_components, n_items) != (self.n_components, X.shape[1]):
             raise ValueError(
-                f"A fit goes on with {n_components} factors of {n_items} items; n_components={self.n_components} and X "
-                f"has {X.shape[1]} columns. Fit a new estimator for another catalogue or number of factors."
+                f"A fit continues with {n_components} factors of {n_items} items; n_components={self.n_components} and "
+                f"X has {X.shape[1]} columns. Fit a new estimator for another catalogue or number of factors."
             )
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:

@@ -76,7 +76,7 @@ def _tensor(A: sp.csr_array) -> Tensor:
     parts = [torch.from_numpy(part.astype(np.int64)) for part in (A.indptr, A.indices)]
     values = torch.from_numpy(A.data.astype(np.float32))
     with warnings.catch_warnings():
-        # The product of a sparse and a dense matrix is all that is asked of it.
+        # The product of a sparse and a dense matrix is the only operation used.
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         return torch.sparse_csr_tensor(*parts, values, size=A.shape, check_invariants=False)
 

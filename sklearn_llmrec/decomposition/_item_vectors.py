@@ -23,7 +23,7 @@ def cooccurrences(X: Any, window: int | None) -> sp.csr_array:
     Raises
     ------
     ValueError
-        If a window is asked for and X has no times.
+        If a window is given and X has no times.
     """
     if window is None:
         pattern = canonical(X).astype(np.float64)
@@ -102,7 +102,7 @@ class Item2Vec(_ItemVectorRecommender):
     .. math:: M_{ij} = \max\Big(0, \log \frac{n_{ij}\, N}{n_i\, \tilde{n}_j} - \log k\Big) \approx
        (U \Sigma V^\top)_{ij},
 
-    with :math:`n_{ij}` the number of times that i and j stand together and :math:`\tilde{n}_j` the
+    with :math:`n_{ij}` the number of times that i and j occur together and :math:`\tilde{n}_j` the
     smoothed context counts. Item vectors are the rows of :math:`U \Sigma^{1/2}`. There is no
     learning rate and no number of epochs, and equal input gives equal vectors. What differs from
     sampled training: pairs that never meet count as zero, not as evidence against.
@@ -112,7 +112,7 @@ class Item2Vec(_ItemVectorRecommender):
     n_components : int, default=64
         Dimensions of the vectors, below the number of items.
     window : int, default=None
-        Items at most this many steps apart in the order of time stand together, which needs times
+        Items at most this many steps apart in the order of time count as a pair, which needs times
         in X. None takes the whole history as one basket, as the paper on Item2Vec does.
     n_negatives : int, default=1
         Number of negative samples k that is imitated. More makes only strong ties count.
@@ -122,7 +122,7 @@ class Item2Vec(_ItemVectorRecommender):
     Attributes
     ----------
     item_embeddings_ : ndarray of shape (n_items, n_components), dtype of X
-        Unit vectors of the items; zeros for an item that never stands with another.
+        Unit vectors of the items; zeros for an item that never occurs with another.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`.
     n_features_in_ : int
@@ -214,7 +214,7 @@ def _left_singular(M: sp.csr_array, n_components: int) -> tuple[NDArray[Any], ND
 
 
 class GloVeRecommender(_ItemVectorRecommender):
-    r"""Item vectors whose products tell how often items are chosen together.
+    r"""Item vectors whose products predict how often items are chosen together.
 
     Minimises, over item vectors u, context vectors v and biases,
 
@@ -229,7 +229,7 @@ class GloVeRecommender(_ItemVectorRecommender):
     n_components : int, default=64
         Dimensions of the vectors.
     window : int, default=None
-        Items at most this many steps apart in the order of time stand together, which needs times
+        Items at most this many steps apart in the order of time count as a pair, which needs times
         in X. None takes the whole history as one basket.
     max_count : float, default=100.0
         Count from which a pair has full weight.
@@ -245,7 +245,7 @@ class GloVeRecommender(_ItemVectorRecommender):
     Attributes
     ----------
     item_embeddings_ : ndarray of shape (n_items, n_components), dtype of X
-        Unit vectors of the items; zeros for an item that never stands with another.
+        Unit vectors of the items; zeros for an item that never occurs with another.
     n_iter_ : int
         Sweeps done.
     item_popularity_ : ndarray of shape (n_items,), float64

@@ -18,7 +18,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
     r"""Graph convolution of user and item vectors, trained to order pairs.
 
     Users and items start from vectors :math:`e^{(0)}`, the only weights there are, and take, layer by layer, what their
-    neighbours in the graph of interactions hold:
+    neighbours in the graph of interactions have:
 
     .. math:: e_u^{(k+1)} = \sum_{i \in N(u)} \frac{e_i^{(k)}}{\sqrt{|N(u)| |N(i)|}}, \qquad
        e_i^{(k+1)} = \sum_{u \in N(i)} \frac{e_u^{(k)}}{\sqrt{|N(u)| |N(i)|}}.
@@ -29,7 +29,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
 
     A row, whether or not it was seen at `fit`, gets the vector that its items propagate to it: the mean of its layers
     without layer 0, which a new user has not. So users need not be known, and equal rows are scored alike. Values of
-    X are ignored, only which items a row holds counts. Negative values are refused: a dislike is no interaction.
+    X are ignored, only which items a row contains counts. Negative values are refused: a dislike is no interaction.
 
     Parameters
     ----------

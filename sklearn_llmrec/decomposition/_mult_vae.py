@@ -54,7 +54,7 @@ class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
     n_iter_no_change : int, default=20
         How many epochs the validation score may go without a new best.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit, with the full `kl_weight`.
+        Whether `fit` continues from the weights of the last fit, with the full `kl_weight`.
     device : str, default="auto"
         Where to train: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one. Scores need no torch.
     random_state : int, RandomState instance or None, default=None
@@ -159,7 +159,7 @@ class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
         go_on = self.warm_start and hasattr(self, "weights_")
         if go_on and len(self.weights_["item_vectors"]) != X.shape[1]:
             raise ValueError(
-                f"warm_start goes on with {len(self.weights_['item_vectors'])} items and X has {X.shape[1]} columns: "
+                f"warm_start continues with {len(self.weights_['item_vectors'])} items and X has {X.shape[1]} columns: "
                 "fit a new estimator for another catalogue."
             )
         seed, learned, holdout = self._split(X)

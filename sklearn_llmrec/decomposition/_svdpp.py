@@ -37,7 +37,7 @@ class SVDpp(BiasedMF):
     max_iter : int, default=20
         Sweeps over users, items and second vectors.
     warm_start : bool, default=False
-        Whether `fit` goes on from the item factors, second vectors and biases of the last fit, for `max_iter` more
+        Whether `fit` continues from the item factors, second vectors and biases of the last fit, for `max_iter` more
         sweeps over the rows that it is given: the mean and the users are solved anew.
     random_state : int, RandomState instance or None, default=None
         Initial item factors.
@@ -47,7 +47,7 @@ class SVDpp(BiasedMF):
     components_ : ndarray of shape (n_components, n_items), float64
         Item factors, one column per item.
     implicit_components_ : ndarray of shape (n_components, n_items), float64
-        What an item tells of those who rated it, one column per item.
+        Contribution of an item to the factors of those who rated it, one column per item.
     item_bias_ : ndarray of shape (n_items,), float64
         How far an item's ratings lie from the mean.
     mean_ : float

@@ -52,9 +52,9 @@ class PopularityRecommender(PartialFitMixin):
     Notes
     -----
     Fit is O(nnz). Scores do not depend on the row; seen items are removed row by row. With ``weighting="users"``
-    values of X are ignored, only which items a row holds counts: a negative value (a dislike) is an interaction like
-    any other. `partial_fit` of later parts gives the scores of one fit on all parts, also where a part holds the newest
-    event: the earlier scores are then multiplied by the decay since the last reference time.
+    values of X are ignored, only which items a row contains counts: a negative value (a dislike) is an interaction like
+    any other. `partial_fit` of later parts gives the scores of one fit on all parts, also where a part contains the
+    newest event: the earlier scores are then multiplied by the decay since the last reference time.
 
     Examples
     --------
@@ -161,7 +161,7 @@ class RandomRecommender(BaseRecommender):
 
     Notes
     -----
-    Values of X are ignored, only which items a row holds counts.
+    Values of X are ignored, only which items a row contains counts.
 
     Examples
     --------

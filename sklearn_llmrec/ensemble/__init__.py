@@ -1,4 +1,4 @@
-"""Recommenders made of recommenders."""
+"""Recommenders that combine other recommenders."""
 
 from sklearn_llmrec.ensemble._bandit import BanditReranker
 from sklearn_llmrec.ensemble._calibrated import CalibratedReranker

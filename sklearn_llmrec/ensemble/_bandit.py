@@ -188,12 +188,14 @@ class BanditReranker(BaseReranker):
                 f"y has shape {rewards.shape} and X has {shown.shape}: both are equal."
             )
         if shown.nnz and shown.data.min() < 0:
-            raise ValueError("X holds negative numbers of showings; only without y has X a sign.")
+            raise ValueError(
+                "X contains negative numbers of showings; only without y has X a sign."
+            )
         if not np.isfinite(rewards.data).all() or (rewards.nnz and rewards.data.min() < 0):
-            raise ValueError("y must hold finite rewards of at least 0.")
+            raise ValueError("y must contain finite rewards of at least 0.")
         if rewards.nnz and (rewards - shown).max() > 0:
             raise ValueError(
-                "y holds more rewards than X has showings: X counts what was shown, y what of it was rewarded."
+                "y contains more rewards than X has showings: X counts what was shown, y what of it was rewarded."
             )
 
     def _rates(self, items: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -247,7 +249,7 @@ class BanditReranker(BaseReranker):
         items : ndarray of shape (n_users, k)
             The lists, as `recommend` returned them; -1 for an empty place.
         seen, candidates : boolean csr_array of shape (n_users, n_items), default=None
-            What the lists left out, and what alone they could hold, where `recommend` was given that.
+            What the lists left out, and the only items that they could contain, if `recommend` was given these.
         n_draws : int, default=2000
             Draws per list that the probabilities of "thompson" are counted in; one is added to each count, so that none
             is zero. Those of "epsilon_greedy" are exact, given the items at the places before; items that `seen` or

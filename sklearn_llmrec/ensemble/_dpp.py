@@ -14,7 +14,7 @@ from sklearn_llmrec.ensemble._reranker import relevance
 # Share of the identity in the kernel: what is new in an item that repeats the list. Without it a list longer than the
 # rank of the features would have no volume, and nothing left to choose by.
 _RIDGE = 0.01
-# Similarities held at once.
+# Similarities in memory at once.
 _BLOCK_VALUES = 2**22
 # A matrix of items up to this size is kept dense: products of small sparse ones are all overhead.
 _DENSE_VALUES = 2**20
@@ -169,6 +169,6 @@ class _Volume:
         for factor in self.factors:
             shared = shared - factor * factor[rows, chosen][:, None]
         factor = shared / np.sqrt(self.left[rows, chosen])[:, None]
-        # A candidate keeps at least its ridge; those of the list are never asked again.
+        # A candidate keeps at least its ridge; those of the list are not used again.
         self.left = np.maximum(self.left - factor**2, 1e-12)
         self.factors.append(factor)

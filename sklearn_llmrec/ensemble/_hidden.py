@@ -32,7 +32,7 @@ HIDING_CONSTRAINTS: dict[str, Any] = {
 class Pool:
     """Candidates of some rows, the members' scores of them, and which of them were hidden.
 
-    `items` (n, p) holds -1 at the end of short rows; `votes` (n, p, m) holds the members' scores,
+    `items` (n, p) has -1 at the end of short rows; `votes` (n, p, m) are the members' scores,
     normalised over all columns; `hits` is None where there are no targets; `n_targets` counts a
     row's hidden items, candidates or not; `lengths` a row's visible ones.
     """

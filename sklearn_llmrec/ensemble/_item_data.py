@@ -68,7 +68,7 @@ def category_matrix(
         cells = [_labels(value) for value in categories]
         if len(cells) != n_items:
             raise ValueError(
-                f"categories must hold one value per item, {n_items}; got {len(cells)}."
+                f"categories must contain one value per item, {n_items}; got {len(cells)}."
             )
         names, columns = np.unique([label for cell in cells for label in cell], return_inverse=True)
         indptr = np.concatenate([[0], np.cumsum([len(cell) for cell in cells])])

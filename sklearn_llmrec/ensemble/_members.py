@@ -1,4 +1,4 @@
-"""The base class of estimators made of recommenders: members, their parameters, tags and scores."""
+"""The base class of ensembles: members, their parameters, tags and scores."""
 
 from typing import Any, Self
 
@@ -46,7 +46,7 @@ def member_scores(member: Any, X: Any, *, validated: bool = False) -> NDArray[An
 
 
 class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
-    """A recommender made of named recommenders, in the manner of `sklearn.ensemble.VotingClassifier`."""
+    """Base of recommenders that combine named recommenders, in the manner of `sklearn.ensemble.VotingClassifier`."""
 
     estimators: list[tuple[str, Any]]
 

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from sklearn_llmrec._kernels import equal_but_for_rounding
 
 # Scores of one row closer than this share of its largest are one score to every contract of the
-# package, alone or in a batch; ranks must not tell them apart.
+# package, alone or in a batch; ranks must treat them as equal.
 SAME_SCORE = 1e-6
 # How many first places get points in a Borda count.
 BORDA_DEPTH = 100

@@ -19,7 +19,7 @@ from sklearn_llmrec.utils import HasMethods, Interval, canonical, rows_without_e
 # Rows reranked at once: enough for numpy, few enough for three-dimensional intermediate arrays.
 _BLOCK_ROWS = 256
 # Scores of one row closer than this share of its largest are one score to every contract of the
-# package; a rerank must not tell them apart, or a row alone and in a batch would get two lists.
+# package; a rerank must treat them as equal, or a row alone and in a batch would get two lists.
 _SAME_SCORE = 1e-6
 
 
@@ -69,7 +69,7 @@ def ladder(values: NDArray[np.float64]) -> NDArray[np.float64]:
     high = np.where(valid, values, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
     low = np.where(valid, values, np.inf).min(axis=1, initial=np.inf, keepdims=True)
     high, low = np.where(n_valid > 0, high, 0.0), np.where(n_valid > 0, low, 0.0)
-    # Wide enough that float32 tells neighbouring places apart.
+    # Wide enough that float32 distinguishes neighbouring places.
     span = np.maximum(high - low, np.maximum(1e-2 * np.maximum(np.abs(high), np.abs(low)), 1e-6))
     places = np.arange(values.shape[1])
     steps = high - span * places / np.maximum(n_valid, 1)
@@ -80,7 +80,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     """Base class of estimators that reorder the first `n_candidates` items of a recommender.
 
     A subclass implements `_rerank`. Where it learns something, it does so in `_fit` and then calls
-    ``super()._fit(X)``. Candidates are the best items that the row does not hold. They get evenly
+    ``super()._fit(X)``. Candidates are the best items that the row does not contain. They get evenly
     spaced scores above those of all other items, which keep the order of the base.
 
     Attributes
@@ -107,7 +107,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         """Return the candidates in their new order.
 
         `items` (n, m) are best first, -1 at the end of short rows, `values` the scores of the base
-        (``-inf`` there). The result holds the same items per row; only its first `depth` places
+        (``-inf`` there). The result contains the same items per row; only its first `depth` places
         will be read, and they must not depend on `depth`.
         """
 

@@ -1,4 +1,4 @@
-"""scikit-learn's metadata routing for recommenders made of recommenders."""
+"""scikit-learn's metadata routing for ensembles."""
 
 from typing import Any, Self
 
@@ -30,7 +30,7 @@ class RoutesFitMixin(BaseRecommender):
             Ignored; a two-dimensional `y` must have the shape of `X`. Nothing is ever learned from it.
         **fit_params : dict
             Metadata with one value per user, such as `sample_weight`, for the `fit` of members that
-            ask for it by ``set_fit_request``. Needs
+            request it by ``set_fit_request``. Needs
             ``sklearn.set_config(enable_metadata_routing=True)``.
 
         Returns
@@ -44,7 +44,7 @@ class RoutesFitMixin(BaseRecommender):
             of range, or metadata are given where routing is not enabled. The estimator then is as
             it was before.
         TypeError
-            If no member asks for a metadatum.
+            If no member requests a metadatum.
         """
         raise_for_params(fit_params, self, "fit")
         routed = process_routing(self, "fit", **fit_params) if fit_params else Bunch()

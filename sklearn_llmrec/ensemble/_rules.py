@@ -72,7 +72,7 @@ def cap_per_category(categories: ArrayLike, n: int) -> Rule:
         One label (or list of labels, or text with ``|`` between them) per item, or a matrix whose
         non-zero entries say what an item belongs to.
     n : int
-        How many items of one category the list may hold. Items beyond it go below all others.
+        How many items of one category the list may contain. Items beyond it go below all others.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def reserve_slots(columns: ArrayLike, places: Sequence[int]) -> Rule:
         The items, for example new or sponsored ones. Those that are no candidates cannot be
         placed: name them in `RuleReranker`'s `also_candidates`.
     places : sequence of int
-        Places from 0, the first. Each gets the best of the items that does not stand before it;
+        Places from 0, the first. Each gets the best of the items that is not before it;
         a place stays with the others when there are no more.
 
     Returns
@@ -278,7 +278,7 @@ class RuleReranker(BaseReranker):
         Raises
         ------
         ValueError
-            If it has another shape, or holds something else than booleans.
+            If it has another shape, or contains something else than booleans.
         """
         if self.allowed is None:
             return None

@@ -77,19 +77,19 @@ class StackingRecommender(BaseMembers):
         How many users of every hiding, drawn at random, the final estimator learns on; None takes all.
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn from: any items of a row, chosen by a hash, or its latest events.
-        "auto" hides the latest where a member is a model of order.
+        "auto" hides the latest where a member is a sequential model.
     test_size : float, default=0.2
         Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer to what
         they are in the end.
     max_hidden : int or None, default=None
         How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with
         long rows then lose no more than others, and members that know whole histories are not judged on halves of
-        them. Of the latest events whole baskets are hidden, as few as hold so many.
+        them. Of the latest events whole baskets are hidden, as few as contain so many.
     n_hidings : int, default=1
         How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
         latest events, a step further back. Everything is learned on all of them together.
     exclude_seen : bool, default=True
-        Whether items that a row holds already are left out of the candidates. False where people buy again; use
+        Whether items that a row contains already are left out of the candidates. False where people buy again; use
         ``recommend(..., exclude_seen=False)`` then.
     random_state : int, RandomState instance or None, default=None
         Seed of the draw of users; it is handed to the default final estimator too.
@@ -120,7 +120,7 @@ class StackingRecommender(BaseMembers):
 
     Notes
     -----
-    Candidates stand above all other items, which follow by the mean of the normalised scores. Cost:
+    Candidates rank above all other items, which follow by the mean of the normalised scores. Cost:
     `n_hidings` + 1 fits of every member, and one of the final estimator on `n_hidings` times about `learn_users` times
     `n_candidates` times the number of members rows.
 
@@ -225,7 +225,7 @@ class StackingRecommender(BaseMembers):
         self, fitted: list[Any], visible: Any, hidden: sp.csr_array, seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
         """Return the features of the candidates of one hiding, which of them were hidden, and their number per row."""
-        # Of the visible part: how often an item was hidden would tell which candidates were.
+        # Of the visible part: how often an item was hidden would reveal which candidates were.
         self._log_popularity_ = _log_share(
             np.bincount(canonical(visible).indices, minlength=visible.shape[1])
         )

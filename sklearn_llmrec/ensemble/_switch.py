@@ -141,7 +141,7 @@ class SwitchRecommender(BaseMembers):
         thresholds = np.asarray(self.thresholds, dtype=np.float64)
         if thresholds.shape != (n_members - 1,):
             raise ValueError(
-                f"thresholds must hold one number less than there are members, {n_members - 1}; "
+                f"thresholds must have one number less than there are members, {n_members - 1}; "
                 f"got an array of shape {thresholds.shape}."
             )
         if not (np.isfinite(thresholds).all() and (np.diff(thresholds) > 0).all()):

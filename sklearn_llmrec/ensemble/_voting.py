@@ -32,7 +32,7 @@ class VotingRecommender(BaseMembers):
 
     The scores of every member are brought to one scale within each user, over all items, whether
     the user has seen them or not and whether they are candidates or not: a vote does not depend on
-    what is asked for. Then
+    what is requested. Then
 
     .. math:: s_{ui} = \frac{\sum_m w_m \, \mathrm{norm}(s^{(m)}_u)_i}{\sum_m w_m} .
 
@@ -64,7 +64,7 @@ class VotingRecommender(BaseMembers):
         How many users of every hiding, drawn at random, weights are learned on; None takes all.
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn weights: any items of a row, chosen by a hash, or its latest events.
-        "auto" hides the latest where a member is a model of order. Choose what is asked for later:
+        "auto" hides the latest where a member is a sequential model. Choose the setting of later use:
         what comes next, or what else belongs to a history.
     test_size : float, default=0.2
         Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer to what
@@ -72,13 +72,13 @@ class VotingRecommender(BaseMembers):
     max_hidden : int or None, default=5
         How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with
         long rows then lose no more than others, and members that know whole histories are not judged on halves of
-        them. Of the latest events whole baskets are hidden, as few as hold so many.
+        them. Of the latest events whole baskets are hidden, as few as contain so many.
     n_hidings : int, default=1
         How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
         latest events, a step further back. Everything is learned on all of them together.
     exclude_seen : bool, default=True
-        Whether weights are learned for lists without the items that a row holds already. False where people buy again;
-        use ``recommend(..., exclude_seen=False)`` then.
+        Whether weights are learned for lists without the items that a row contains already. False where people buy
+        again; use ``recommend(..., exclude_seen=False)`` then.
     n_jobs : int or None, default=None
         Number of members fitted in parallel. None means 1, -1 all processors.
     verbose : bool, default=False
@@ -105,7 +105,7 @@ class VotingRecommender(BaseMembers):
 
     Notes
     -----
-    Members get `X` with the times and tables that it carries. If one of them is a model of order,
+    Members get `X` with the times and tables that it carries. If one of them is a sequential model,
     so is the vote: `score` hides the latest interactions. Cost: that of the members, and for ranks
     O(n_items log n_items) a user.
 
@@ -214,7 +214,7 @@ class VotingRecommender(BaseMembers):
             shape = (len(members),)
         if weights.shape != shape:
             raise ValueError(
-                f"weights must hold one number per member, {len(members)} (dropped ones included), "
+                f"weights must contain one number per member, {len(members)} (dropped ones included), "
                 "or, where activity_bins gives bounds, one row of them for each group; got an "
                 f"array of shape {weights.shape}."
             )

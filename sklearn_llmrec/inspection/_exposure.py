@@ -21,7 +21,7 @@ class ExposureDisplay:
     Parameters
     ----------
     exposures : dict of str to ndarray of shape (n_items,)
-        By model: how many lists hold each item.
+        By model: how many lists contain each item.
     interactions : ndarray of shape (n_items,), default=None
         How many users had each item: drawn for comparison.
 

@@ -16,7 +16,7 @@ from sklearn_llmrec.inspection._common import (
 )
 from sklearn_llmrec.model_selection import Measured
 
-# Where a name may stand beside its point, in points; the first free place is taken.
+# Where a name may be placed beside its point, in points; the first free place is taken.
 _PLACES = [(7, 5), (7, -13), (-7, 5), (-7, -13), (7, 17), (-7, 17), (7, -25), (-7, -25)]
 
 

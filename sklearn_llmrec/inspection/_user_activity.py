@@ -213,7 +213,7 @@ class UserActivityDisplay:
         """
         self.figure_, self.ax_ = axes(ax)
         places = np.arange(len(self.groups))
-        # Side by side, so that the bars of several models can be told apart.
+        # Side by side, so that the bars of several models can be distinguished.
         shifts = 0.06 * (np.arange(len(self.curves)) - (len(self.curves) - 1) / 2)
         for (name, (mean, low, high), color), shift in zip(best_first(self.curves), shifts):
             style = {"fmt": "o-", "capsize": 2, "lw": 1, "label": name, "color": color, **kwargs}

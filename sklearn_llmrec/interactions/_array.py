@@ -258,7 +258,7 @@ class AnnotatedArray(sp.csr_array):
     def sum_duplicates(self) -> None:
         """Sum duplicate entries, in place; the time of a sum is the latest of its parts.
 
-        Integers keep their type if it holds the sums, else they become int64 or float64.
+        Integers keep their type if it can represent the sums, else they become int64 or float64.
         """
         has_times, dtype = self._drop_stale_times(), self.dtype
         if self.has_canonical_format:

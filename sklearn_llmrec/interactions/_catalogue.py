@@ -25,7 +25,7 @@ def catalogue_of(items: Any, name: str = "items") -> tuple[NDArray[Any], Any]:
     Raises
     ------
     ValueError
-        If it knows no ids, or an id stands twice.
+        If it knows no ids, or an id occurs twice.
     """
     features = None
     if hasattr(items, "item_ids"):
@@ -48,8 +48,8 @@ def catalogue_of(items: Any, name: str = "items") -> tuple[NDArray[Any], Any]:
     repeated = first_repeated(ids)
     if repeated is not None:
         raise ValueError(
-            f"{name} must not hold an id twice: {ids[repeated : repeated + 1].tolist()[0]!r} occurs again at position "
-            f"{repeated}."
+            f"{name} must not contain an id twice: {ids[repeated : repeated + 1].tolist()[0]!r} occurs again at "
+            f"position {repeated}."
         )
     return ids, features
 
@@ -57,8 +57,8 @@ def catalogue_of(items: Any, name: str = "items") -> tuple[NDArray[Any], Any]:
 def rows_or_missing(table: Any, found: NDArray[np.int64], ids: NDArray[Any], id_column: str) -> Any:
     """Return a row of the table per position; missing values where the position is -1.
 
-    Tables that cannot hold missing values (sparse matrices, arrays of integers) become None then. A column of ids gets
-    the ids.
+    Tables that cannot contain missing values (sparse matrices, arrays of integers) become None then. A column of ids
+    gets the ids.
     """
     if table is None or (found >= 0).all():
         return take_rows(table, found)

@@ -36,8 +36,8 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
     elif times.dtype.kind in "iu":
         if times.dtype == np.uint64 and len(times) and times.max() > np.iinfo(np.int64).max:
             raise ValueError(
-                f"timestamps hold {times.max()}, and times are kept as int64, up to {np.iinfo(np.int64).max}: larger "
-                "ones would wrap around. Subtract a constant, or pass another unit."
+                f"timestamps contain {times.max()}, and times are kept as int64, up to {np.iinfo(np.int64).max}: "
+                "larger ones would wrap around. Subtract a constant, or pass another unit."
             )
         return times.astype(np.int64, copy=False)
     elif times.dtype.kind == "f":
@@ -62,14 +62,14 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
 
 
 def exact_up_to(dtype: Any) -> int:
-    """Return the number up to which a float type holds all whole numbers exactly."""
+    """Return the number up to which a float type represents all whole numbers exactly."""
     return int(2 ** (np.finfo(dtype).nmant + 1))
 
 
 def is_rounded(times: NDArray[Any]) -> bool:
-    """Return whether times in single or half precision exceed what the type holds exactly.
+    """Return whether times in single or half precision exceed what the type represents exactly.
 
-    Unix seconds do: float32 rounds them to multiples of 128. Double precision holds microseconds.
+    Unix seconds do: float32 rounds them to multiples of 128. Double precision represents microseconds.
     """
     if times.dtype.kind != "f" or times.dtype.itemsize >= 8 or not len(times):
         return False

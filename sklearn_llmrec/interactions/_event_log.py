@@ -163,7 +163,7 @@ def _axis(
     if len(found) and log.report[reason] == len(found):
         raise ValueError(
             f"None of the ids given for column {name!r} is in the log: given are {fixed[:3].tolist()}, and the log "
-            f"holds {ids[:3].tolist()}. Ids are equal only if their types are: convert one of them if they differ."
+            f"contains {ids[:3].tolist()}. Ids are equal only if their types are: convert one of them if they differ."
         )
     return found, fixed
 
@@ -256,10 +256,10 @@ def _read_values(log: _Log, name: str, missing: str) -> None:
         return
     if np.isinf(log.values).any():
         raise ValueError(
-            f"Column {name!r} holds infinity, the first at event {np.isinf(log.values).argmax()}."
+            f"Column {name!r} contains infinity, the first at event {np.isinf(log.values).argmax()}."
         )
     if missing != "drop":
-        raise ValueError(f"Column {name!r} holds NaN. missing='drop' drops such events.")
+        raise ValueError(f"Column {name!r} contains NaN. missing='drop' drops such events.")
     log.keep(~np.isnan(log.values), "missing")
 
 
@@ -267,11 +267,13 @@ def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
     """Multiply values by the weights of their event types, and drop other types."""
     codes, types = factorize(log.frame[name], name)
     known = as_ids(list(event_weights), "The keys of event_weights")
-    found = id_positions(known, types, "event_weights knows", f"column {name!r} holds")
+    found = id_positions(known, types, "event_weights knows", f"column {name!r} contains")
     labels, unknown = types.tolist(), np.setdiff1d(np.arange(len(known)), found)
     unused = sorted(map(str, known[unknown].tolist()))
     if len(unused) == len(known):
-        raise ValueError(f"event_weights knows {unused}, and column {name!r} holds {labels[:10]}.")
+        raise ValueError(
+            f"event_weights knows {unused}, and column {name!r} contains {labels[:10]}."
+        )
     _warn_of_misspelt(name, unused, [str(t) for t, at in zip(labels, found) if at < 0])
     values = np.array([*event_weights.values(), np.nan], dtype=np.float64)
     weights = values[found][codes]  # -1 is the last

@@ -71,7 +71,7 @@ def visible_and_targets(
 ) -> tuple[Any, Any]:
     """Return matrices of the visible events and of the targets, in the type of `X`.
 
-    With `exclude_seen`, targets whose item the visible row already holds are left out.
+    With `exclude_seen`, targets whose item the visible row already contains are left out.
     """
     if exclude_seen:
         target = target & ~_pair_has(M, visible)
@@ -105,7 +105,7 @@ def stack(blocks: list[Any]) -> Any:
         return stacked
     result = Interactions(stacked)
     if all(block.timestamps is not None for block in blocks):
-        # The blocks hold copies of the same events, each in the order of its log.
+        # The blocks contain copies of the same events, each in the order of its log.
         result._timestamps = np.concatenate([block.timestamps for block in blocks])
         if all(block._log_order is not None for block in blocks):
             result._log_order = np.concatenate([block._log_order for block in blocks])
@@ -173,7 +173,7 @@ def entry_times(M: sp.csr_array, order: str) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If timestamps are asked for and absent, or `order` is unknown.
+        If timestamps are requested and absent, or `order` is unknown.
     """
     if order not in ("timestamps", "values", "auto"):
         raise ValueError(f"order must be 'timestamps' or 'values', got {order!r}.")

@@ -111,7 +111,7 @@ def hide_latest(
     exclude_seen : bool, default=True
         Whether hidden events of items that stay visible leave the second matrix.
     max_hidden : int, default=None
-        Largest number of events of a row that are asked for; None sets no limit.
+        Largest number of events of a row that are requested; None sets no limit.
 
     Returns
     -------

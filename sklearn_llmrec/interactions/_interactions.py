@@ -57,7 +57,7 @@ class Interactions(BuiltById):
         The values. Another `Interactions` hands on all it knows; a dataframe with a row per user and a column per
         item its labels. A table of events is read by `from_frame`.
     shape : tuple of int, default=None
-        Shape ``(n_users, n_items)`` where `arg1` does not tell it.
+        Shape ``(n_users, n_items)`` where `arg1` does not define it.
     dtype : dtype, default=None
         Type of the values.
     copy : bool, default=False
@@ -81,7 +81,7 @@ class Interactions(BuiltById):
     Attributes
     ----------
     timestamps : ndarray of shape (nnz,), int64 or float64, or None
-        Aligned with `data`. Never float32, which cannot tell unix seconds apart.
+        Aligned with `data`. Never float32, which cannot represent unix seconds exactly.
     user_ids, item_ids : ndarray or None
         Ids of rows and columns.
     user_features, item_features : table or None
@@ -226,8 +226,8 @@ class Interactions(BuiltById):
             Events without a user, item, value or time are dropped or refused. With "keep", missing ids are one id,
             None, the last; missing values and times are refused.
         users, items : array-like, default=None
-            Ids of the rows or columns, in this order, whatever the log holds: the catalogue, or the ids of an earlier
-            matrix. Events of other ids are dropped. By default the sorted ids of the events that are left.
+            Ids of the rows or columns, in this order, whatever the log contains: the catalogue, or the ids of an
+            earlier matrix. Events of other ids are dropped. By default the sorted ids of the events that are left.
         min_user_interactions, min_item_interactions : int, default=1
             Users with fewer items and items with fewer users are dropped, repeatedly until none is left.
         user_features, item_features : dataframe, default=None
@@ -381,7 +381,7 @@ class Interactions(BuiltById):
         Returns
         -------
         frame : dataframe
-            Columns for user, item and rank (from 1), and for the score and item features where asked for; users and
+            Columns for user, item and rank (from 1), and for the score and item features where requested; users and
             items are named as in the log.
 
         Raises

@@ -29,7 +29,7 @@ class Sequences:
     items : ndarray of shape (n_events,), int64
         Column numbers.
     bounds : ndarray of shape (n_rows + 1,), int64
-        Row r holds ``items[bounds[r]:bounds[r + 1]]``.
+        Row r consists of ``items[bounds[r]:bounds[r + 1]]``.
     n_items : int
     """
 
@@ -57,7 +57,7 @@ class Sequences:
 
     @property
     def has_repeats(self) -> bool:
-        """Whether some row holds an item twice."""
+        """Whether some row contains an item twice."""
         return len(np.unique(self.rows * self.n_items + self.items)) < len(self.items)
 
     def select(self, keep: NDArray[np.bool_]) -> "Sequences":
@@ -89,7 +89,7 @@ class Sequences:
 
     @classmethod
     def joined(cls, first: "Sequences", second: "Sequences") -> "Sequences":
-        """Return rows that hold the events of a row of `first` and then those of the same row of `second`."""
+        """Return rows that contain the events of a row of `first` and then those of the same row of `second`."""
         items = np.insert(first.items, np.repeat(first.bounds[1:], second.lengths), second.items)
         return cls(items, first.bounds + second.bounds, first.n_items)
 
@@ -126,7 +126,7 @@ def windows(
     n_windows = -(-(steps + shift) // size)
     row = np.repeat(np.arange(len(sequences)), n_windows)
     rank = np.arange(len(row)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
-    # The last event of a row ends its window 0; a shift lets that window be shorter.
+    # The last event of a row ends its window 0; a shift makes that window shorter.
     last = sequences.bounds[1:][row] - 1
     end = np.minimum(last, last - rank * size + shift[row])
     begin = np.maximum(sequences.bounds[:-1][row], last - (rank + 1) * size + shift[row])
@@ -192,9 +192,9 @@ def fit_sequences(X: sp.csr_array, order: str, name: str, *, later_part: bool = 
     reads_times = timed and order != "values"
     if not reads_times and is_rounded(X.data):
         raise ValueError(
-            f"{name} reads the values of X as times, and X holds values too large for {X.dtype}, which rounds numbers "
-            f"above {exact_up_to(X.dtype)}, so that different times become equal. Pass the original times as float64, "
-            "or Interactions with timestamps."
+            f"{name} reads the values of X as times, and X contains values too large for {X.dtype}, which rounds "
+            f"numbers above {exact_up_to(X.dtype)}, so that different times become equal. Pass the original times as "
+            "float64, or Interactions with timestamps."
         )
     n_pairs, n_tied = _tied_pairs(X, order)
     # Two values may be equal by chance, so rows of three events decide where there are any.

@@ -50,8 +50,8 @@ def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> ND
     if known is None:
         raise ValueError(f"The matrix has no {what}_ids to look in: set X.{what}_ids.")
     single = isinstance(ids, (str, bytes)) or not hasattr(ids, "__iter__") or np.shape(ids) == ()
-    wanted = as_ids([ids] if single else ids, f"The {what} ids asked for")
-    found = id_positions(known, wanted, f"the matrix has {what}_ids", "asked for are")
+    wanted = as_ids([ids] if single else ids, f"The requested {what} ids")
+    found = id_positions(known, wanted, f"the matrix has {what}_ids", "requested are")
     if (found < 0).any():
         unknown = wanted[found < 0]
         raise ValueError(
@@ -85,7 +85,7 @@ def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> A
             f"{name} has no column {id_column!r} to find its rows by; it has {frame.columns}."
         )
     known = ids_of_column(frame[id_column], f"Ids in column {id_column!r} of {name}")
-    found = id_positions(known, ids, f"column {id_column!r} of {name} holds", "the log holds")
+    found = id_positions(known, ids, f"column {id_column!r} of {name} contains", "the log contains")
     if first_repeated(known) is not None:
         raise ValueError(f"{name} has ids twice in column {id_column!r}: one row per id is needed.")
     if not len(known):
@@ -98,7 +98,7 @@ def with_missing_rows(
 ) -> Any:
     """Return the rows of a table at the positions found, with missing values where there is none (-1).
 
-    The column of ids, where the table has one, holds the ids in every row.
+    The column of ids, where the table has one, contains the ids in every row.
     """
     frame = nw.maybe_reset_index(frame[np.maximum(found, 0)])
     if (found < 0).any():
@@ -126,9 +126,9 @@ def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
     Raises
     ------
     TypeError
-        If it is a table of events, or holds something else than numbers.
+        If it is a table of events, or contains something else than numbers.
     ValueError
-        If it holds NaN.
+        If it contains NaN.
     """
     if isinstance(table, (tuple, np.ndarray)) or hasattr(table, "nnz"):
         return table, None, None  # at once: every selection of rows comes by
@@ -149,7 +149,7 @@ def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
         )
     if values.dtype.kind == "f" and np.isnan(values).any():
         raise ValueError(
-            "The table given to Interactions holds NaN: in a pivot table it stands for a rating that nobody gave, so "
+            "The table given to Interactions contains NaN: in a pivot table it means a rating that nobody gave, so "
             "fill it with 0, df.fillna(0). Interactions.from_frame(df, user=..., item=..., value=...) needs no pivot."
         )
     rows = None if index is None or hasattr(index, "step") else index  # a RangeIndex has a step
@@ -212,7 +212,7 @@ def long_table(
         )
     if items.size and items.max() >= len(item_ids):
         raise ValueError(
-            f"items holds column {items.max()}, and the matrix has columns 0 to {len(item_ids) - 1}."
+            f"items contains column {items.max()}, and the matrix has columns 0 to {len(item_ids) - 1}."
         )
     given = items >= 0
     rows, ranks = np.nonzero(given)

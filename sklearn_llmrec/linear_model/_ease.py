@@ -262,7 +262,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
 
     def _fit(self, X: sp.csr_array) -> None:
         self._sum_of_squares_, self._n_active_users_ = 0.0, 0
-        # partial_fit would need the Gram matrix, which is as large as the weights: recovered if ever asked for.
+        # partial_fit would need the Gram matrix, which is as large as the weights: recovered if ever needed.
         self._gram_ = None
         self._solve(self._added_gram(X))
 

@@ -11,7 +11,7 @@ from sklearn_llmrec._kernels import blas_threads, gram, model_csr, support_grams
 from sklearn_llmrec.neighbors import RowIndex, without_diagonal
 from sklearn_llmrec.utils import in_threads
 
-# The Gram matrix of the most popular items, as many as it can hold: of all, in catalogues of some 8,000.
+# The Gram matrix of the most popular items, as many as fit: of all, in catalogues of some 8,000.
 _GRAM_BYTES = 2**28
 # What the Gram matrices of the items that are solved together take.
 _BLOCK_BYTES = 2**24
@@ -91,7 +91,7 @@ class SupportGrams:
     """Gram matrices of a few columns for every item.
 
     Pairs of popular items, which take most of the work, are read from the Gram matrix of these; other items have
-    few users, whose entries say what they share with the columns that are asked for.
+    few users, whose entries give the products with the requested columns.
 
     Parameters
     ----------

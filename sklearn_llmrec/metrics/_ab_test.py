@@ -42,7 +42,7 @@ def _arm(values: Any, name: str) -> NDArray[np.float64]:
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(
-            f"{name} must hold one finite number per user, of two users at least; got shape {values.shape}."
+            f"{name} must contain one finite number per user, of two users at least; got shape {values.shape}."
         )
     return values
 
@@ -66,7 +66,7 @@ def ab_test(control: Any, treatment: Any, *, confidence: float = 0.95) -> ABTest
     Raises
     ------
     ValueError
-        If an arm has fewer than two users or holds NaN.
+        If an arm has fewer than two users or contains NaN.
 
     See Also
     --------

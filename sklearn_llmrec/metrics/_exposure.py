@@ -180,7 +180,7 @@ def check_popularity(popularity: Any, n_items: int) -> Floats:
     popularity = np.asarray(popularity, dtype=np.float64)
     if popularity.shape != (n_items,):
         raise ValueError(
-            f"popularity must hold one number per item, shape ({n_items},); got shape {popularity.shape}."
+            f"popularity must contain one number per item, shape ({n_items},); got shape {popularity.shape}."
         )
     if not (np.isfinite(popularity).all() and (popularity >= 0).all()):
         raise ValueError("popularity must be finite and >= 0: the number of users of every item.")
@@ -212,7 +212,7 @@ def check_features(features: Any, n_items: int) -> Any:
     if not sp.issparse(features):
         features = features.astype(np.float64)
         if not np.isfinite(features).all():
-            raise ValueError("item_features holds NaN or infinity.")
+            raise ValueError("item_features contains NaN or infinity.")
     return features
 
 
@@ -231,6 +231,6 @@ def make_lists(items: Any, n_items: Any, k: Any) -> Ranking:
     )
     items, k = check_lists(items, n_items), check_k(k, n_items)
     if items.shape[1] < k:
-        raise ValueError(f"The lists hold {items.shape[1]} items, and k={k} asks for more.")
+        raise ValueError(f"The lists have {items.shape[1]} items, and k={k} needs more.")
     places(items, sp.csr_array((len(items), n_items)))  # refuses repeats
     return Ranking(items[:, :k], n_items)

@@ -186,7 +186,7 @@ class Ranking:
         if k not in self._exposures:
             counts = np.bincount(self.held(k), minlength=self.n_items)
             if not counts.any():
-                raise ValueError("No list holds an item: there is no exposure to measure.")
+                raise ValueError("No list contains an item: there is no exposure to measure.")
             self._exposures[k] = counts
         return self._exposures[k]
 
@@ -243,7 +243,9 @@ def _top_lists(scores: NDArray[Any], seen: sp.csr_array | None, k: int) -> NDArr
         block = scores[begin : begin + size]
         if np.isnan(block).any():
             row, column = np.argwhere(np.isnan(block))[0]
-            raise ValueError(f"The scores hold NaN, first in row {begin + row}, column {column}.")
+            raise ValueError(
+                f"The scores contain NaN, first in row {begin + row}, column {column}."
+            )
         if seen is not None:
             part = seen[begin : begin + len(block)]
             block = block.copy()
@@ -262,7 +264,7 @@ def make_ranking(
     y_true : {array-like, sparse} of shape (n_users, n_items)
     y_pred : array-like of shape (n_users, >= k), integer, or (n_users, n_items), floating
     k : int or None
-        The longest cut-off that is asked for; None if lists are not needed at all.
+        The longest cut-off that is requested; None if lists are not needed at all.
     seen : {array-like, sparse} of shape (n_users, n_items), default=None
     whole : bool, default=False
         Whether lists are kept in full, and scores ranked as far as any row has targets (R-precision).
@@ -270,7 +272,7 @@ def make_ranking(
     Raises
     ------
     TypeError, ValueError
-        As `check_matrix` and `check_lists`, and if shapes disagree, lists are too short, scores hold NaN, or no row
+        As `check_matrix` and `check_lists`, and if shapes disagree, lists are too short, scores contain NaN, or no row
         has a target.
     """
     if sp.issparse(y_pred):
@@ -308,7 +310,7 @@ def make_ranking(
         items = check_lists(y_pred, targets.shape[1])
         if items.shape[1] < k:
             raise ValueError(
-                f"y_pred holds {items.shape[1]} items a row, and k={k} asks for more: recommend at least {k}."
+                f"y_pred has {items.shape[1]} items a row, and k={k} needs more: recommend at least {k}."
             )
         items = items if whole or seen is not None else items[:, :k]
         if seen is not None:

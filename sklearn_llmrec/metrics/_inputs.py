@@ -17,7 +17,7 @@ def check_matrix(M: Any, name: str) -> sp.csr_array:
     TypeError
         If the values are no numbers.
     ValueError
-        If `M` is not two-dimensional or holds NaN or infinity.
+        If `M` is not two-dimensional or contains NaN or infinity.
     """
     M = as_numeric(M, name)
     if M.ndim != 2:
@@ -27,7 +27,7 @@ def check_matrix(M: Any, name: str) -> sp.csr_array:
     M = canonical(as_csr(M))
     if M.dtype.kind == "f" and not np.isfinite(M.data).all():
         row, column = _entry(M, np.flatnonzero(~np.isfinite(M.data))[0])
-        raise ValueError(f"{name} holds NaN or infinity, first in row {row}, column {column}.")
+        raise ValueError(f"{name} contains NaN or infinity, first in row {row}, column {column}.")
     return M
 
 
@@ -64,7 +64,7 @@ def check_lists(items: Any, n_items: int) -> NDArray[np.signedinteger[Any]]:
     """
     items = as_lists(items)
     if items.dtype.kind not in "iu":
-        raise TypeError(f"Lists must hold item numbers (integers), got dtype {items.dtype}.")
+        raise TypeError(f"Lists must contain item numbers (integers), got dtype {items.dtype}.")
     if items.ndim != 2:
         raise ValueError(
             f"Lists must have the shape (n_users, k), one row per user; got {items.ndim} dimension(s)."

@@ -1,6 +1,6 @@
 """The list metrics as arithmetic on hits: the value of every row, NaN for rows without targets.
 
-n is a row's number of targets. Formulas and sources stand in docs/metrics.md.
+n is a row's number of targets. Formulas and sources are in docs/metrics.md.
 """
 
 from typing import Any
@@ -26,13 +26,13 @@ def _gain(ranking: Ranking, gains: str) -> Floats:
     gain = ranking.targets.data.astype(np.float64)
     if gain.min() < 0:
         raise ValueError(
-            f"gains={gains!r} needs y_true >= 0, and it holds {gain.min():g}; gains='binary' reads only "
+            f"gains={gains!r} needs y_true >= 0, and it contains {gain.min():g}; gains='binary' reads only "
             "which entries are there."
         )
     if gains == "exponential":
         if gain.max() > 100:
             raise ValueError(
-                f"gains='exponential' is 2**y - 1, and y_true holds {gain.max():g}: it is meant for grades "
+                f"gains='exponential' is 2**y - 1, and y_true contains {gain.max():g}: it is meant for grades "
                 "of a few steps; use gains='graded'."
             )
         gain = np.exp2(gain) - 1
@@ -102,7 +102,7 @@ def r_precision_of(ranking: Ranking, k: int = 0) -> Floats:
     n, length = ranking.n_targets, ranking.items.shape[1]
     if n.max() > length:
         raise ValueError(
-            f"r_precision reads as many places as a user has targets: up to {n.max()}, and the lists hold "
+            f"r_precision reads as many places as a user has targets: up to {n.max()}, and the lists contain "
             f"{length} items. Recommend at least {n.max()}, or pass scores."
         )
     hits = ranking.hits(length)
@@ -121,7 +121,9 @@ def auc(ranking: Ranking, k: int = 0) -> Floats:
         block = np.asarray(ranking.scores(rows))
         if np.isnan(block).any():
             row, column = np.argwhere(np.isnan(block))[0]
-            raise ValueError(f"The scores hold NaN, first in row {begin + row}, column {column}.")
+            raise ValueError(
+                f"The scores contain NaN, first in row {begin + row}, column {column}."
+            )
         for row, scores in enumerate(block, start=begin):
             targets = _columns(ranking.targets, row)
             left_out = targets

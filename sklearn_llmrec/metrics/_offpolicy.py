@@ -47,12 +47,14 @@ def _column(values: Any, name: str, length: int | None = None) -> Floats:
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not len(values) or length not in (None, len(values)):
         raise ValueError(
-            f"{name} must hold one number per logged event"
+            f"{name} must contain one number per logged event"
             + (f", {length} as rewards does" if length else "")
             + f"; got shape {values.shape}."
         )
     if not np.isfinite(values).all():
-        raise ValueError(f"{name} holds NaN or infinity at event {np.argmin(np.isfinite(values))}.")
+        raise ValueError(
+            f"{name} contains NaN or infinity at event {np.argmin(np.isfinite(values))}."
+        )
     return values
 
 
@@ -92,13 +94,13 @@ def _estimate(
     total = denominator.sum()
     if total <= 0:
         raise ValueError(
-            "The target policy never shows what was logged: the log tells nothing about it."
+            "The target policy never shows what was logged: the log has no information about it."
         )
     columns = np.column_stack([numerator, denominator])
     if settings["groups"] is not None:
         groups = as_ids(settings["groups"], "groups")
         if groups.shape != numerator.shape:
-            raise ValueError(f"groups must hold one label per logged event, got {groups.shape}.")
+            raise ValueError(f"groups must contain one label per logged event, got {groups.shape}.")
         same = id_positions(groups, groups, "groups are", "groups are")
         _, member = np.unique(same, return_inverse=True)
         columns = np.column_stack([np.bincount(member, column) for column in columns.T])

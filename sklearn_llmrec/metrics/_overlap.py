@@ -27,7 +27,7 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
     a, b : array-like of shape (n_users, k), integer
         Lists of item numbers of the same users, best first, -1 for an empty place at the end.
     p : float, default=0.9
-        How far down a reader goes on; the first 10 places have 86 % of the weight at 0.9.
+        Probability that a reader continues to the next place; the first 10 places have 86 % of the weight at 0.9.
     per_user : bool, default=False
         Whether to return the value of every row instead of the mean.
 
@@ -39,7 +39,7 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
     Raises
     ------
     ValueError
-        If the two differ in their number of rows, a list repeats an item, or no row holds an item.
+        If the two differ in their number of rows, a list repeats an item, or no row contains an item.
 
     References
     ----------
@@ -82,7 +82,7 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
     if per_user:
         return values
     if np.isnan(values).all():
-        raise ValueError("No row of a or b holds an item: there is nothing to compare.")
+        raise ValueError("No row of a or b contains an item: there is nothing to compare.")
     return float(np.nanmean(values))
 
 

@@ -92,7 +92,7 @@ def ndcg_at_k(
     ------
     ValueError
         If shapes disagree, no row has a target, `k` is above the number of items or the length of the lists, a list
-        repeats an item or names one that does not exist, or scores hold NaN.
+        repeats an item or names one that does not exist, or scores contain NaN.
 
     See Also
     --------
@@ -163,7 +163,7 @@ def recall_at_k(
     y_true, y_pred, k, seen, per_user
         As in `ndcg_at_k`.
     denominator : {"n", "min(k,n)"}, default="n"
-        What the hits are divided by: the targets, or as many of them as k places can hold (so that 1 can be reached).
+        What the hits are divided by: the targets, or as many of them as fit in k places (so that 1 can be reached).
 
     Returns
     -------
@@ -281,7 +281,7 @@ def map_at_k(
     y_true, y_pred, k, seen, per_user
         As in `ndcg_at_k`.
     denominator : {"min(k,n)", "n"}, default="min(k,n)"
-        What the sum is divided by: the number of targets that k places can hold, so that a perfect list has 1
+        What the sum is divided by: the number of targets that fit in k places, so that a perfect list has 1
         (LensKit, skrecsys), or all n targets (ranx, RecTools).
 
     Returns
@@ -356,7 +356,7 @@ def auc_score(y_true: Any, scores: Any, *, seen: Any = None, per_user: bool = Fa
     ranking = make_ranking(y_true, scores, None, seen)
     if ranking.scores is None:
         raise ValueError(
-            "auc_score needs scores of all items (floating, one column per item); lists do not tell them."
+            "auc_score needs scores of all items (floating, one column per item); lists do not contain them."
         )
     values = auc(ranking)
     if np.isnan(values).all():

@@ -86,7 +86,7 @@ class Asked:
 
 _WORDS = {
     "targets": "y_true with targets",
-    "scores": "scores of all items (floating, one column per item); lists do not tell them",
+    "scores": "scores of all items (floating, one column per item); lists do not contain them",
     "popularity": "the popularity of the items: pass popularity=, or score a fitted recommender "
     "that has item_popularity_ (a Pipeline or search over one will do)",
     "item_features": "item_features=, a matrix of one row per item",

@@ -116,7 +116,7 @@ class _RankingScorer(Scorer):
         if self._needs("targets") and not targets.nnz:
             raise ValueError(
                 "No row has a target: with y=None a row needs two interactions or more, and a target that the row "
-                "already holds does not count unless exclude_seen=False."
+                "already contains does not count unless exclude_seen=False."
             )
         rows = np.arange(visible.shape[0])
         if all("targets" in one.metric.needs for one in self.asked):
@@ -191,7 +191,7 @@ class _RankingScorer(Scorer):
         )
         if len(labels) != X.shape[0]:
             raise ValueError(
-                f"groups holds {len(labels)} labels and X has {X.shape[0]} rows. Where rows are split "
+                f"groups contains {len(labels)} labels and X has {X.shape[0]} rows. Where rows are split "
                 "(cross-validation), name a column of X.user_features: it is split with them."
             )
         labels = labels[rows]
@@ -245,7 +245,7 @@ def ranking_scorer(
         ranking and returned as a dict: pass ``refit="ndcg@10"`` to the search.
     holdout : {"hash", "random", "latest"}, default=None
         What is hidden without `y`: chosen by a hash of the row, at random, or the latest. None hides what `score` of
-        the recommender hides: the latest for models of order, else by hash. Name it where a search has candidates of
+        the recommender hides: the latest for sequential models, else by hash. Name it where a search has candidates of
         both kinds.
     exclude_seen : bool, default=True
         Whether items of the visible row are neither recommended nor count as targets.
@@ -267,7 +267,7 @@ def ranking_scorer(
     -------
     scorer : callable
         Picklable. Metrics of which less is better (gini, popularity, miscalibration) are negated, so that greater is
-        better for every score; ``scorer.greater_is_better`` tells which. ``scorer.per_user(estimator, X, y)`` returns
+        better for every score; ``scorer.greater_is_better`` names which. ``scorer.per_user(estimator, X, y)`` returns
         the values of every row, not negated.
 
     Raises

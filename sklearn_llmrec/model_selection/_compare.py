@@ -68,7 +68,7 @@ def _users(X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
     groups = np.asarray(groups)
     if groups.shape != (n_rows,):
         raise ValueError(
-            f"groups must hold one label per row of X, shape ({n_rows},); got shape {groups.shape}."
+            f"groups must contain one label per row of X, shape ({n_rows},); got shape {groups.shape}."
         )
     labels, user = np.unique(groups, return_inverse=True)
     if len(labels) == n_rows and groups is not None:
@@ -124,13 +124,13 @@ def compare(
         interactions of `X` and `y`: it has learned the targets, and the figure flatters.
     holdout : {"hash", "random", "latest"}, default=None
         What is hidden without `y`, as in `ranking_scorer`; the same for all models. None is the latest if one of the
-        models is a model of order, else by hash.
+        models is a sequential model, else by hash.
     exclude_seen : bool, default=True
         Whether items of the visible row are neither recommended nor count as targets.
     item_features : {array-like, sparse} of shape (n_items, n_features), default=None
         What diversity and calibration read, as in `ranking_scorer`.
     users : {"all", "with_history", "without_history"}, default="all"
-        Which users are measured, as in `ranking_scorer`. The table tells the means of users with and without a visible
+        Which users are measured, as in `ranking_scorer`. The table shows the means of users with and without a visible
         history apart; order, intervals and tests are about the users named here.
     reference : str, default=None
         Name of the model that the others are compared with. By default the best by each metric; as the same users chose
@@ -165,12 +165,12 @@ def compare(
     See Also
     --------
     ranking_scorer : One model, as a score.
-    bootstrap_interval, paired_test, adjust_p_values : What the table is made of.
+    bootstrap_interval, paired_test, adjust_p_values : The parts of the table.
 
     Notes
     -----
     Metrics that are one number for all users (coverage, gini, entropy) have no interval; over several folds theirs is
-    the mean. Intervals and tests take the fitted models as given: they tell whether other users would agree.
+    the mean. Intervals and tests take the fitted models as given: they show whether other users would agree.
 
     Examples
     --------

@@ -60,7 +60,7 @@ class Comparison:
     names : list of str
         The models, best first by the first metric.
     metrics : list of str
-        The metrics, as asked for.
+        The metrics, as requested.
     per_user : dict of str to ndarray of shape (n_models, n_users)
         By metric, the value of every user under every model, in the order of `names`; NaN where it is not defined.
         Metrics that are one number for all users have no entry.
@@ -218,7 +218,7 @@ def _summary(
 ) -> Summary:
     """Return means, intervals and tests of a metric from the values (n_models, n_users).
 
-    `apart` holds the values of the rows with and without history.
+    `apart` contains the values of the rows with and without history.
     """
     rng = np.random.default_rng(seed)
     differences = values - values[best]

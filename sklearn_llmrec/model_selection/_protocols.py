@@ -153,7 +153,7 @@ def cold_user_split(
     keep_baskets : bool, default=True
         Whether events of one user with one timestamp are hidden together.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
     random_state : int, RandomState instance or None, default=None
         Seed of the choice of users and events.
 

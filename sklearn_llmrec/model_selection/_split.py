@@ -112,12 +112,12 @@ def leave_last_out(
     n : int, default=1
         How many events to hide.
     order : {"timestamps", "values"}, default="timestamps"
-        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
+        Where times are read from: the timestamps of an `Interactions`, or the values of X read as times.
     keep_baskets : bool, default=True
         Whether events of one user with one timestamp are hidden together; False parts them by the order of the log, as
         most published leave-one-out figures do.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def interaction_folds(
     keep_baskets : bool, default=True
         Whether events of one user with one timestamp fall into one fold.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
     random_state : int, RandomState instance or None, default=None
         Seed of the dealing.
 

@@ -100,9 +100,9 @@ def time_split(
         How long after the cut targets are counted, in the unit of the timestamps; later events are in neither matrix.
         By default to the end.
     order : {"timestamps", "values"}, default="timestamps"
-        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
+        Where times are read from: the timestamps of an `Interactions`, or the values of X read as times.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def backtest_folds(
 ) -> Folds:
     """Make a rolling backtest over cuts in time for the searches of scikit-learn.
 
-    Block k holds all events before cut k; its targets are the events from there to the next cut. Fold k trains and
+    Block k contains all events before cut k; its targets are the events from there to the next cut. Fold k trains and
     tests on block k, so nothing at or after a cut is in its fit.
 
     Parameters
@@ -184,9 +184,9 @@ def backtest_folds(
         How long after its cut a fold counts targets, in the unit of the timestamps; by default to the next cut, in the
         last fold to the end.
     order : {"timestamps", "values"}, default="timestamps"
-        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
+        Where times are read from: the timestamps of an `Interactions`, or the values of X read as times.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
 
     Returns
     -------

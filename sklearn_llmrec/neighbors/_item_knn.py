@@ -84,7 +84,7 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
         both. None ranks, and predicts no ratings.
     max_neighbors : int or None, default=None
         How many vote on a rating at most, with `center`: of the `n_neighbors` kept, the most similar items that the
-        row rated. Few of the nearest may be among them, so keep many. None lets all that are kept vote.
+        row rated. Few of the nearest may be among them, so keep many. With None all that are kept vote.
     regularization : float, default=1.0
         L2 regularization of what the neighbours add to the baseline, with `center`: as if a further neighbour of this
         similarity voted for the baseline itself.
@@ -179,7 +179,7 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
         )
         nearest = without_diagonal(similarity, self.n_neighbors)
         self._set_weights(nearest.T.tocsr())
-        # Best first, where the order is asked for; a row per candidate.
+        # Best first, where the order is needed; a row per candidate.
         self._nearest_ = None if self.max_neighbors is None else nearest
         self._biases_ = None if self.center is None else Biases(X, self.center)
 

@@ -32,13 +32,13 @@ METRICS = (
     "dice",
     "tversky",
 )
-# What `metric_params` may hold: names, defaults, highest values.
+# What `metric_params` may contain: names, defaults, highest values.
 _PARAMS: dict[str, dict[str, tuple[float, float]]] = {
     "tversky": {"alpha": (0.5, np.inf), "beta": (0.5, np.inf)},
     "asymmetric_cosine": {"alpha": (0.5, 1.0)},
 }
 WEIGHTINGS = ("auto", "tfidf", "bm25")
-# Entries of a product that is held as a whole, in a block.
+# Entries of a product that is in memory as a whole, in a block.
 _BLOCK_ENTRIES = 2**21
 
 
@@ -65,7 +65,7 @@ def weighting_of(
         )
     if weighting == "bm25" and X.nnz and X.data.min() < 0:
         raise ValueError(
-            "weighting='bm25' saturates counts and X holds negative values: use 'tfidf' or None."
+            "weighting='bm25' saturates counts and X contains negative values: use 'tfidf' or None."
         )
     transformer = TFIDFTransformer() if weighting == "tfidf" else BM25Transformer()
     transformer._fit(X)
@@ -91,7 +91,7 @@ def metric_params_of(metric: str, params: dict[str, float] | None) -> dict[str, 
     for name, value in (params or {}).items():
         if name not in known:
             raise ValueError(
-                f"metric_params holds {name!r}: metric={metric!r} takes {', '.join(known) or 'none'}."
+                f"metric_params contains {name!r}: metric={metric!r} takes {', '.join(known) or 'none'}."
             )
         if not (isinstance(value, Real) and 0 <= value <= known[name][1] and value < np.inf):
             raise ValueError(
@@ -147,7 +147,7 @@ class RowIndex:
     B : csr_array of shape (m, p)
         The rows; "adjusted_cosine" expects them less the means it adjusts for, "pearson_baseline" less the baseline.
     metric : str
-        One of `METRICS`, as :class:`~sklearn_llmrec.ItemKNN` tells them; x is a row that asks and y one of B. "tversky"
+        One of `METRICS`, as :class:`~sklearn_llmrec.ItemKNN` defines them; x is a query row and y a row of B. "tversky"
         expects ones.
     shrinkage : float
         A similarity that rests on n shared entries is multiplied by ``n / (n + shrinkage)``; n is one less for
@@ -172,7 +172,7 @@ class RowIndex:
         self.correlation = metric.startswith("pearson")
         self.signed = bool(B.nnz and B.data.min() < 0) or self.correlation
         self.cosine = metric.endswith("cosine")
-        # Exponent of the norms of the rows that ask, and of those that answer.
+        # Exponent of the norms of the query rows, and of the rows of B.
         self.power = 2 * self.params.get("alpha", 0.5)
         columns = B.T.tocsr() if transposed is None else transposed
         self.columns = model_csr(

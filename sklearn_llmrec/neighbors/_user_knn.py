@@ -87,7 +87,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         both. None ranks, and predicts no ratings.
     max_neighbors : int or None, default=None
         How many vote on a rating at most, with `center`: of the `n_neighbors` kept, the most similar users who rated
-        the item. Few of the nearest may be among them, so keep many. None lets all that are kept vote.
+        the item. Few of the nearest may be among them, so keep many. With None all that are kept vote.
     regularization : float, default=1.0
         L2 regularization of what the neighbours add to the baseline, with `center`: as if a further neighbour of this
         similarity voted for the baseline itself.

@@ -6,7 +6,7 @@ all items the same length) loses much of the recall where norms differ as popula
 
 An inverted file divides the items among lists around the centroids of a k-means clustering and reads the lists of the
 largest products with the query. Centroids are those of the plain vectors, not of their directions: items of similar
-length stand together, and lists of short vectors are not read. The longest vectors, which are many of the answers, are
+length are in one list, and lists of short vectors are not read. The longest vectors, which are many of the answers, are
 in a list of their own, which is always read: its centroid is large in the coordinate where every query has 1.
 """
 
@@ -133,7 +133,7 @@ def _linked(faiss: Any, vectors: NDArray[np.float32], settings: IndexSettings) -
 
 
 def _inverted(faiss: Any, vectors: NDArray[np.float32], settings: IndexSettings) -> Any:
-    """Return an inverted file whose first list holds the longest vectors."""
+    """Return an inverted file whose first list contains the longest vectors."""
     n_items, d = vectors.shape
     n_longest = min(n_items, _LONGEST * settings.n_lists)
     lengths = np.linalg.norm(vectors, axis=1)

@@ -136,7 +136,7 @@ class RP3beta(P3alpha):
     beta : float, default=0.4
         Exponent of the candidate's degree. With 0, and `gamma` 0, this is P3alpha.
     gamma : float, default=0.5
-        Exponent of the sum of a history item's weights: how far items that stand in many
+        Exponent of the sum of a history item's weights: how far items that are in many
         neighbourhoods are kept from dominating. 0 is the published method.
     n_jobs : int, default=None
         Threads. None means 1 unless in a joblib context, -1 all cores.

@@ -18,7 +18,7 @@ from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.utils import check_k, require
 
 _OPSET = 18
-# A protobuf message, which an ONNX file is, holds at most 2 GiB.
+# A protobuf message, which an ONNX file is, has at most 2 GiB.
 _MOST_BYTES = 2**31 - 2**20
 
 
@@ -116,8 +116,8 @@ def _check_size(shape: tuple[int, ...], dtype: Any) -> None:
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if size > _MOST_BYTES:
         raise ValueError(
-            f"The dense weights of shape {shape} take {size / 2**30:.1f} GiB, and an ONNX file holds 2 GiB: export a "
-            "factor model, or use save."
+            f"The dense weights of shape {shape} take {size / 2**30:.1f} GiB, and an ONNX file has at most 2 GiB: "
+            "export a factor model, or use save."
         )
 
 

@@ -90,7 +90,7 @@ class Detached:
 
     arrays: list[StoredArray] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)
-    # Results by the identity of what they stand for; the objects are kept, so that no identity is used twice.
+    # Results by the identity of the original; the objects are kept, so that no identity is used twice.
     done: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
 
@@ -121,11 +121,11 @@ def detach(value: Any, found: Detached, owner: str = "", name: str = "") -> Any:
     Parameters
     ----------
     value : object
-        A model or a part of one. It is not changed: what holds arrays is copied, what holds none is shared.
+        A model or a part of one. It is not changed: what contains arrays is copied, what contains none is shared.
     found : Detached
         Takes the arrays and tables.
     owner, name : str
-        Class and attribute that hold the value.
+        Class and attribute that contain the value.
     """
     if isinstance(value, (str, int, float, type(None))):
         return value
@@ -231,8 +231,8 @@ class _Attaching:
             stored: list[Any] = self.arrays if isinstance(value, ArrayRef) else self.tables
             if not (isinstance(value.number, int) and 0 <= value.number < len(stored)):
                 raise BundleError(
-                    f"The estimator names array or table {value.number!r}, and the bundle holds {len(stored)}: it is "
-                    "damaged. Save it again."
+                    f"The estimator names array or table {value.number!r}, and the bundle contains {len(stored)}: it "
+                    "is damaged. Save it again."
                 )
             found = stored[value.number]
             is_part = isinstance(value, TableRef) and value.is_column
@@ -297,7 +297,7 @@ def check_parts(
     known = ref.kind == "Interactions" or ref.kind in _COMPRESSED_FORMATS
     parts = (data, indices, indptr)
     if not known or not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts):
-        raise BundleError(f"The bundle holds no valid sparse matrix of kind {ref.kind!r}.")
+        raise BundleError(f"The bundle contains no valid sparse matrix of kind {ref.kind!r}.")
     n_rows, n_columns = ref.shape if not ref.kind.startswith("csc") else ref.shape[::-1]
     valid = (
         indices.dtype.kind == indptr.dtype.kind == "i"

@@ -51,7 +51,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
     output : {"all", "values", "scores"}, default="all"
         Columns that `transform` returns: the three quantities, their scores, or both.
     use_times : bool or "auto", default="auto"
-        Whether recency is computed and occasions are told by their times. "auto" does where `X` at
+        Whether recency is computed and occasions are separated by their times. "auto" does where `X` at
         fit has `timestamps`; True refuses a matrix without. Without times the columns of recency
         are left out.
     monetary : {"sum", "mean"}, default="sum"
@@ -157,7 +157,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
             active = np.diff(X.indptr) > 0
             if not active.any():
                 raise ValueError(
-                    f"X of shape {X.shape} holds no interaction (every entry is zero): "
+                    f"X of shape {X.shape} contains no interaction (every entry is zero): "
                     f"{type(self).__name__} has no users to compare."
                 )
             self.quantiles_ = np.quantile(

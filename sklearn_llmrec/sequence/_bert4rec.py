@@ -62,14 +62,14 @@ class BERT4Rec(TransformerRecommender):
         kept.
     embedding_training : {"tuned", "delta", "frozen"}, default="tuned"
         Whether the given vectors are only a start, are kept with a learned difference added, or are kept. Kept ones
-        let items be ranked that never occurred.
+        also rank items that never occurred.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit.
+        Whether `fit` continues from the weights of the last fit.
     checkpoint : str or path, default=None
         A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
-        file goes on from there, and gives the model that it would have given without a stop; so does one with a larger
-        `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it. With
-        ``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.
+        file continues from there, and gives the model that it would have given without a stop; so does one with a
+        larger `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it.
+        With ``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.
     order : {"auto", "timestamps", "values"}, default="auto"
         Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
         timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
@@ -102,7 +102,7 @@ class BERT4Rec(TransformerRecommender):
 
     See Also
     --------
-    SASRec : Tells the next event instead, and learns from every event in every epoch: far fewer epochs.
+    SASRec : Predicts the next event instead, and learns from every event in every epoch: far fewer epochs.
 
     Notes
     -----

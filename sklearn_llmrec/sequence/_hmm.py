@@ -20,7 +20,7 @@ from sklearn_llmrec.interactions import (
 )
 from sklearn_llmrec.utils import Interval, iterations, row_chunks
 
-# Rounds that every start gets before the one of the highest posterior goes on alone.
+# Rounds that every start gets before only the one of the highest posterior continues.
 _TRIAL_ROUNDS = 10
 
 
@@ -33,7 +33,7 @@ class _Steps:
     items : ndarray of shape (n_events,), int64
         Step after step.
     bounds : ndarray of shape (n_steps + 1,), int64
-        Step t holds ``items[bounds[t]:bounds[t + 1]]``, of the first rows.
+        Step t consists of ``items[bounds[t]:bounds[t + 1]]``, of the first rows.
     order : ndarray of shape (n_rows,), int64
         Which row of the sequences each row is.
     n_items : int
@@ -139,7 +139,7 @@ class HMMRecommender(BaseRecommender):
         events near the common taste.
     max_iter : int, default=50
         Rounds of expectation and maximisation. The first ten are made from three starts, one of interests that rarely
-        change and two of interests that follow one another; the best one goes on.
+        change and two of interests that follow one another; the best one continues.
     tol : float, default=1e-3
         A later round that adds less than this to the log-posterior per event is the last.
     order : {"auto", "timestamps", "values"}, default="auto"
@@ -253,7 +253,7 @@ class HMMRecommender(BaseRecommender):
         order = np.argsort(-sequences.lengths, kind="stable")
         order = order[: (sequences.lengths > 0).sum()]
         last = np.cumsum(sequences.lengths[order])
-        # Three values of every event and state are held at once.
+        # Three values of every event and state are in memory at once.
         edges = [part.stop for part in row_chunks(int(last[-1]), 3 * 8 * self.n_components)]
         for rows in np.split(order, np.searchsorted(last, edges[:-1], side="right")):
             if len(rows):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn_llmrec.interactions import Sequences
 from sklearn_llmrec.text import title_tokens
 
-#: The token that stands before every history and in no item.
+#: The token before every history and in no item.
 BEGIN = 0
 
 _N_BYTES = 256

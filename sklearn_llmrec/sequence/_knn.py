@@ -20,7 +20,7 @@ from sklearn_llmrec.interactions import (
 )
 from sklearn_llmrec.utils import Interval, threads_for
 
-# How many pairs of events are held at a time.
+# How many pairs of events are in memory at a time.
 _BLOCK_PAIRS = 2**23
 
 
@@ -151,7 +151,7 @@ def _pair_blocks(
 ) -> Iterator[tuple[sp.csr_array, sp.csr_array]]:
     """Yield pairs of matrices whose products are consecutive rows of the weights, one row per candidate.
 
-    The left matrix says which events are of which candidate, the right one holds, for these events, the events at most
+    The left matrix says which events are of which candidate, the right one has, for these events, the events at most
     `window` steps before them, weighted. Blocks are cut between candidates, so a row is complete at once.
     """
     n_items = sequences.n_items
@@ -191,7 +191,7 @@ class SessionKNN(BaseRecommender):
     vector that weighs an event by :math:`\gamma^a`, :math:`\gamma` being `decay` and a the number of events after it.
     Its similarity to a fitted session is the sum of the weights of their common items, each times the item's inverse
     document frequency, divided by the root of the fitted session's length; an item scores the sum of the
-    similarities of the `n_neighbors` most similar sessions that hold it.
+    similarities of the `n_neighbors` most similar sessions that contain it.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ class SessionKNN(BaseRecommender):
     Attributes
     ----------
     sessions_ : csr_array of shape (n_sessions, n_items)
-        The fitted sessions; 1 where a session holds the item.
+        The fitted sessions; 1 where a session contains the item.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`.
     n_features_in_ : int

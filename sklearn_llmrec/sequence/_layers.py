@@ -33,8 +33,8 @@ class Dropout(nn.Module):
 class Recurrent(nn.Module):
     """A stack of recurrent layers, attention over its states if wanted, and a pointwise network that reads the states.
 
-    A state holds several events. Without hidden units behind it, a score is a sum of terms of its entries, and a
-    plain recurrent network hardly finds what follows two events together. The straight way beside them lets training
+    A state represents several events. Without hidden units behind it, a score is a sum of terms of its entries, and a
+    plain recurrent network hardly finds what follows two events together. With the direct path beside them training
     begin as fast as without them.
     Rows are filled on the right, so no state that is used depends on filling.
     """

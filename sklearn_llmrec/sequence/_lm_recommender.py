@@ -26,9 +26,9 @@ class LMRecommender(TrainedOnSequences):
 
     Every item is a short sequence of tokens: one of its own, the words of its title, or codes of what its text says,
     from coarse to fine (semantic ids). A history is the
-    sequence of its items' tokens, and a small transformer learns to tell every token from those before it.
-    What it writes is held to the tree of all items: at every step only tokens may come that lead to an item, so with
-    :math:`C_t` the tokens that may follow there,
+    sequence of its items' tokens, and a small transformer learns to predict every token from those before it.
+    Its output is restricted to the tree of all items: at every step only tokens are allowed that lead to an item, so
+    with :math:`C_t` the tokens that may follow there,
 
     .. math:: p(i \mid h) = \prod_t \frac{\exp z_{t}(w_{it})}{\sum_{w \in C_t} \exp z_{t}(w)},
 
@@ -90,9 +90,9 @@ class LMRecommender(TrainedOnSequences):
         miss items whose first words are unlikely.
     checkpoint : str or path, default=None
         A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
-        file goes on from there, and gives the model that it would have given without a stop; so does one with a larger
-        `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it. With
-        ``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.
+        file continues from there, and gives the model that it would have given without a stop; so does one with a
+        larger `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it.
+        With ``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.
     order : {"auto", "timestamps", "values"}, default="auto"
         Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
         timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
@@ -278,7 +278,7 @@ class LMRecommender(TrainedOnSequences):
         """Return the vectors of the texts of all items."""
         if self.item_texts is None:
             raise ValueError(
-                "tokens='codes' needs item_texts: the texts that the codes are made of."
+                "tokens='codes' needs item_texts: the texts from which codes are computed."
             )
         if isinstance(self.encoder, str) and self.encoder == "passthrough":
             return as_vectors(self.item_texts, X.shape[1])

@@ -45,7 +45,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         "embedding_training": [StrOptions({"tuned", "delta", "frozen"})],
         "warm_start": ["boolean"],
     }
-    # Whether inputs hide events and outputs tell them, instead of telling the next.
+    # Whether inputs contain mask tokens and the targets are the masked items, as in BERT4Rec.
     _masks: ClassVar[bool] = False
     loss: str
     n_negatives: int
@@ -76,7 +76,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         """Train for one epoch on new histories, from the current weights; the first call starts new ones.
 
         A row of a user seen before is one more sequence to train on: it replaces nothing, and popularity counts the
-        user again. Rows of fewer than two events hold no order to learn from; they count in the popularity only, also
+        user again. Rows of fewer than two events have no order to learn from; they count in the popularity only, also
         where the whole part has no others.
 
         Parameters
@@ -112,7 +112,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         go_on = self.warm_start and hasattr(self, "weights_")
         if go_on and self._n_items() != X.shape[1]:
             raise ValueError(
-                f"warm_start goes on with {self._n_items()} items and X has {X.shape[1]} columns: fit a new "
+                f"warm_start continues with {self._n_items()} items and X has {X.shape[1]} columns: fit a new "
                 "estimator for another catalogue."
             )
         self._train(X, self.max_iter, go_on=go_on, validate=self.early_stopping)

@@ -22,7 +22,7 @@ from sklearn_llmrec.utils import Interval
 class RepeatRecommender(BaseRecommender):
     r"""Personal frequency and recency, mixed with that of the nearest users (TIFU-kNN).
 
-    An event that a others follow counts :math:`d^a`; the vector of a user, :math:`v_u`, holds the sums
+    An event that a others follow counts :math:`d^a`; the vector of a user, :math:`v_u`, contains the sums
     per item, scaled to unit length. With the `n_neighbors` fitted users of the highest cosine
     :math:`s_{uw}`,
 

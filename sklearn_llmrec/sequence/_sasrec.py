@@ -84,14 +84,14 @@ class SASRec(TransformerRecommender):
         kept.
     embedding_training : {"tuned", "delta", "frozen"}, default="tuned"
         Whether the given vectors are only a start, are kept with a learned difference added, or are kept. Kept ones
-        let items be ranked that never occurred.
+        also rank items that never occurred.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit.
+        Whether `fit` continues from the weights of the last fit.
     checkpoint : str or path, default=None
         A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
-        file goes on from there, and gives the model that it would have given without a stop; so does one with a larger
-        `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it. With
-        ``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.
+        file continues from there, and gives the model that it would have given without a stop; so does one with a
+        larger `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it.
+        With ``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.
     order : {"auto", "timestamps", "values"}, default="auto"
         Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
         timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
@@ -130,9 +130,9 @@ class SASRec(TransformerRecommender):
 
     Notes
     -----
-    Differs from the paper in the norm, which stands before each layer and not after it, in GELU for ReLU, in the loss
+    Differs from the paper in the norm, which is before each layer and not after it, in GELU for ReLU, in the loss
     ("bce" is the paper's), in cutting long histories into windows that together cover them, and in that no attention
-    weights are dropped, which lets torch's fused attention run on a CPU. An epoch costs O(n_events * (n_components^2 *
+    weights are dropped, so that torch's fused attention runs on a CPU. An epoch costs O(n_events * (n_components^2 *
     n_layers + max_length * n_components * n_layers + n_negatives * n_components)).
 
     References

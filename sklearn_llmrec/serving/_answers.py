@@ -161,7 +161,7 @@ def similar_answer(served: ServedModel, asked: SimilarBody) -> dict[str, Any]:
     Raises
     ------
     Refused
-        If the model cannot tell, or does not know one of them.
+        If the model has no similarities, or does not know one of them.
     """
     if not hasattr(served.model, "similar_items"):
         raise _cannot(served, "similar items")
@@ -189,7 +189,7 @@ def explain_answer(
     Raises
     ------
     Refused
-        If the model cannot tell, or does not know the item.
+        If the model has no explanations, or does not know the item.
     """
     if not hasattr(served.model, "explain"):
         raise _cannot(served, "explanations")

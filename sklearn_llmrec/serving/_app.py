@@ -144,7 +144,7 @@ class Server:
             [future] = self._batcher.submit([job])
             return {"version": served.version, **await future}
         if asked.model_fields_set != {"requests"}:
-            raise Refused(422, "invalid", "Beside `requests` no other field may stand.")
+            raise Refused(422, "invalid", "Beside `requests` no other field is allowed.")
         _at_most(len(asked.requests), self._settings.max_requests, "requests")
         for one in asked.requests:
             self._check(one, served)
@@ -202,7 +202,7 @@ class Server:
         Raises
         ------
         Refused
-            If it cannot be loaded; the old model goes on answering.
+            If it cannot be loaded; the old model continues to answer.
         """
         try:
             swapped = await self.current.reload()
@@ -237,7 +237,7 @@ class Server:
             raise Refused(422, "invalid", "Give either `user` or `history`.")
         _at_most(len(asked.history or ()), self._settings.max_history, "history")
         if asked.times is not None and len(asked.times) != len(asked.history or ()):
-            raise Refused(422, "invalid", "`times` must hold one time per id of `history`.")
+            raise Refused(422, "invalid", "`times` must contain one time per id of `history`.")
 
 
 def _at_most(found: int, limit: int, name: str) -> None:

@@ -101,9 +101,7 @@ class Batcher(Generic[Job]):
             If they would make more jobs than may wait, or the server stops.
         """
         if self._closed or len(self._waiting) + len(jobs) > self._max_queue or self._loop is None:
-            raise QueueFull(
-                "More requests wait than the queue holds, or the server stops: try again later."
-            )
+            raise QueueFull("The queue is full, or the server stops: try again later.")
         deadline, futures = monotonic() + self._timeout, []
         if not self._gathered:
             # After the other requests that arrived at the same time.
@@ -143,7 +141,7 @@ class Batcher(Generic[Job]):
             if deadline > now:
                 break
             late.append(future)
-        # They stay among those that wait until the thread returns them: its work goes on.
+        # They stay among those that wait until the thread returns them: its work continues.
         for future in late:
             if not future.done():
                 future.set_exception(TooLate())
@@ -169,7 +167,7 @@ class Batcher(Generic[Job]):
                     break
                 batch.append(entry)
             self._answer(batch)
-            del batch, first  # a job may hold a model that was replaced
+            del batch, first  # a job may refer to a model that was replaced
             if stop:
                 return
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StoreUnavailable(Exception):
-    """Say that the feedback database cannot be reached or written; the message holds no data of users.
+    """The feedback database cannot be reached or written; the message contains no data of users.
 
     Parameters
     ----------

@@ -15,7 +15,8 @@ _REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 class PatientProtocol(HttpToolsProtocol):
     """Close connections whose request headers take more than ten seconds or 64 kB.
 
-    Without limits, clients that send a byte now and then could hold all connections, and endless headers all memory.
+    Without limits, clients that send a byte now and then could block all connections, and endless headers fill the
+    memory.
     """
 
     _late: asyncio.TimerHandle | None = None

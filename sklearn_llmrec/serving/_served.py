@@ -28,7 +28,7 @@ class Row:
     n_unknown : int
         How many ids of the history are not in the catalogue.
     known_user : bool or None
-        Whether a user that was asked for has a history; None where no user was.
+        Whether a user of the request has a history; None where no user was.
     """
 
     __slots__ = ("columns", "known_user", "n_unknown", "times", "values")

@@ -305,7 +305,7 @@ class _Guard:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, (sa.exc.SQLAlchemyError, OSError)):
-            # The text of SQLAlchemy's errors holds parameters, which are data of users.
+            # The text of SQLAlchemy's errors contains parameters, which are data of users.
             cause = getattr(error, "orig", None) or error
             raise StoreUnavailable(
                 f"The feedback database does not answer ({type(cause).__name__})."

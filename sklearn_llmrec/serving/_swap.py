@@ -49,7 +49,7 @@ class CurrentModel:
         Raises
         ------
         Exception
-            What loading raises. The old model goes on answering.
+            What loading raises. The old model continues to answer.
         """
         async with self._lock:
             found = signature(self._path)
@@ -80,7 +80,7 @@ class CurrentModel:
                 try:
                     swapped = await self.reload()
                 except Exception as error:
-                    # Not tried again until the file changes; the old model goes on answering.
+                    # Not tried again until the file changes; the old model continues to answer.
                     failed = found
                     self._metrics.swaps.labels("failed").inc()
                     log(logging.ERROR, "model not loaded", error=f"{type(error).__name__}: {error}")

@@ -227,7 +227,7 @@ def _replay(
     known = columns >= 0
     if not known.any():
         return
-    # Rates belong to items, so one row holds the showings of all users.
+    # Rates belong to items, so one row contains the showings of all users.
     shown = np.bincount(columns[known], minlength=X.shape[1])
     rewarded = np.bincount(columns[known & (log["rewards"] > 0)], minlength=X.shape[1])
     bandit.partial_fit(sp.csr_array(shown[None, :]), sp.csr_array(rewarded[None, :]))
@@ -324,7 +324,7 @@ def publish(
         A bundle, a link to one, or a new path.
     metrics : mapping
     replaces : str or None
-        The version that is expected there; None does not ask.
+        The version that is expected there; None skips the check.
 
     Returns
     -------

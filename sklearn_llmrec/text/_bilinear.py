@@ -32,7 +32,7 @@ class BilinearContentRecommender(ContentMixin, InnerProductMixin):
     .. math:: \min_M \|X - X V M V^\top\|_F^2 + \lambda \|M\|_F^2, \qquad
        \hat{x}_i = \Big(\sum_j x_j v_j\Big)^{\!\top} M v_i.
 
-    With little regularization M whitens the vectors; with more, directions that tell users apart
+    With little regularization M whitens the vectors; with more, directions that distinguish users
     are kept and those that do not are shrunk. With `exclude_self` an item may not predict itself:
     then M learns what goes together though it is not alike, as a teapot with biscuits. The map is d
     x d, whatever the number of users and items, and scores an item by its text alone: items without

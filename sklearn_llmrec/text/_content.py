@@ -113,8 +113,8 @@ def embedded(encoder: Any, content: Any, X: Any) -> Any:
         if "empty vocabulary" not in str(error):
             raise
         raise ValueError(
-            f"The texts of the items hold no words, for example {content[0]!r}: pass other item_texts, or an encoder "
-            "that reads such texts."
+            f"The texts of the items contain no words, for example {content[0]!r}: pass other item_texts, or an "
+            "encoder that reads such texts."
         ) from error
 
 

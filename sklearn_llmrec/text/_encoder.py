@@ -72,7 +72,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Folder of the cache. True is the folder ``sklearn_llmrec/embeddings``
         in `sklearn.datasets.get_data_home`; False keeps nothing. Stored are vectors and hashes
         of texts, never texts. An object is known by its attribute `cache_key` (a text), else by its content; one that
-        has none, because it holds an open connection or the like, is not cached, with a warning.
+        has none, because it contains an open connection or the like, is not cached, with a warning.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -215,7 +215,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 self.model_hash_ = model_name(self.model)
             except UnstableContentError as error:
                 warn(
-                    f"SentenceEncoder keeps no vectors in its cache, because the model cannot be told from others: "
+                    f"SentenceEncoder keeps no vectors in its cache, because the model has no stable description: "
                     f"{error}. Give it an attribute cache_key, a text that names it with all its settings, or pass "
                     "cache=False.",
                 )

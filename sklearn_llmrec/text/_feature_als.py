@@ -39,8 +39,8 @@ class FeatureALSRecommender(InnerProductMixin):
         From texts, or the table, to non-negative features. None takes tf-idf of words;
         "passthrough" takes non-negative numbers as they are.
     user_features : table or array, default=None
-        One row per row of X at `fit`. None takes ``X.user_features``, at `fit` and afterwards; with
-        neither only X tells of users.
+        One row per row of X at `fit`. None takes ``X.user_features``, at `fit` and afterwards; without
+        either, users are described by X only.
     user_encoder : transformer, default=None
         From the table to non-negative features. None is a `OneHotEncoder`.
     feature_weight : float, default=1.0
@@ -233,7 +233,7 @@ def _features(F: Any, n_rows: int, whose: str, dtype: Any) -> sp.csr_array:
         raise ValueError(f"There are {F.shape[0]} rows of {whose} features, and {n_rows} {whose}s.")
     if F.nnz and not (np.isfinite(F.data).all() and F.data.min() >= 0):
         raise ValueError(
-            f"The {whose} features hold negative, infinite or missing values: ALS reads them as "
+            f"The {whose} features contain negative, infinite or missing values: ALS reads them as "
             f"weights, so encode them by words, categories or bins (TfidfVectorizer, "
             f"OneHotEncoder, KBinsDiscretizer)."
         )

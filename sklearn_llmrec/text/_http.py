@@ -28,7 +28,7 @@ def chat_url(base_url: str) -> str:
     Raises
     ------
     ValueError
-        If it is no address of a server. The message does not show it: it may hold a password.
+        If it is no address of a server. The message does not show it: it may contain a password.
     """
     try:
         parts = urlsplit(base_url)
@@ -43,7 +43,7 @@ def chat_url(base_url: str) -> str:
         )
     if "@" in parts.netloc:
         raise ValueError(
-            "base_url must hold no user and password: put the key into the environment variable that api_key_env "
+            "base_url must contain no user and password: put the key into the environment variable that api_key_env "
             "names."
         )
     path = parts.path.rstrip("/") + "/chat/completions"
@@ -51,7 +51,7 @@ def chat_url(base_url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, which no proxy stands before."""
+    """Return whether a host is this machine, which is reached without a proxy."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -72,7 +72,7 @@ def interests_in_words(
                 items=own[np.argsort(-near, kind="stable")[:n_items]].tolist(),
             )
             if words is not None:
-                # What every text says tells no interest from another.
+                # Words of every text do not distinguish interests.
                 excess = words[own].T @ own_weights / own_weights.sum() - usual
                 best = np.argsort(-excess, kind="stable")[:n_terms]
                 interest.terms = names[best[excess[best] > 0]].tolist()

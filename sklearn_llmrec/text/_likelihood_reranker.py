@@ -42,7 +42,7 @@ class LikelihoodReranker(LanguageModelReranker):
         A causal model of transformers: a folder or a name, loaded as float32, or a model object, used as it
         is and where it is, with its `tokenizer`. Or a function that takes the prompt and a list of texts
         and returns the log-likelihood of each after the prompt; one that raises counts as a failure. None
-        asks nobody: the base order is kept, with a warning.
+        uses no model: the base order is kept, with a warning.
     tokenizer : tokenizer, default=None
         The tokenizer of a model object.
     item_texts : array-like of str of shape (n_items,), str or None, default=None
@@ -50,13 +50,13 @@ class LikelihoodReranker(LanguageModelReranker):
         carries at fit, or a template over several, such as ``"{title} by {brand}"``. None reads the
         item ids that X carries, else "item 0", "item 1"...
     blend : float, default=0.5
-        Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it asks once.
+        Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it calls the model once.
     max_length : int, default=20
         How many items of the history the model reads: the last ones by time, or, where X carries no
         times, those with the largest values; fewer where the model has no room for them.
     budget : float, default=None
         Seconds that one call of `predict`, `recommend` or `rerank` may spend on the model, all rows
-        together. None sets no limit. A row under way when they are spent goes on in its thread.
+        together. None sets no limit. A row under way when they are spent finishes in its thread.
     batch_size : int, default=32
         How many candidates of a row the model reads at once.
     device : str, default="auto"
@@ -64,7 +64,7 @@ class LikelihoodReranker(LanguageModelReranker):
     cache : str or path, default=None
         Folder that keeps the numbers; files are named by a hash of model and texts, which are not
         stored. A model object is known by its weights, its make-up and its tokenizer. A function is known by its
-        attribute `cache_key` (a text), else by its code and the values it reads; one that holds what has no content,
+        attribute `cache_key` (a text), else by its code and the values it reads; one that contains what has no content,
         such as an open connection, is not cached, with a warning. None keeps nothing.
     n_candidates : int, default=20
         How many items of the base are reordered; all others follow in the order of the base.
@@ -87,7 +87,7 @@ class LikelihoodReranker(LanguageModelReranker):
 
     See Also
     --------
-    LLMReranker : Ask any model for an order in words.
+    LLMReranker : Request an order in words from any model.
     sklearn_llmrec.sequence.LMRecommender : Train a small language model on the histories themselves.
 
     Notes

@@ -43,7 +43,7 @@ def json_object(answer: str, key: str) -> dict[str, Any]:
             found = value if key in value else found
         start = text.find("{", end)
     if found is None:
-        raise UnreadableAnswer(f"the answer holds no JSON object with {key!r}")
+        raise UnreadableAnswer(f"the answer contains no JSON object with {key!r}")
     return found
 
 
@@ -94,7 +94,7 @@ def read_reasons(answer: str, n: int) -> list[str | None]:
     Raises
     ------
     UnreadableAnswer
-        If the answer holds no reasons.
+        If the answer contains no reasons.
     """
     reasons = json_object(answer, "reasons")["reasons"]
     if not isinstance(reasons, dict):

@@ -28,7 +28,7 @@ from sklearn_llmrec.utils import (
     warn,
 )
 
-# The sessions of the calls under way, by the estimator that asks (one may rerank what another has
+# The sessions of the calls under way, by the calling estimator (one may rerank what another has
 # reranked): the estimator itself changes in fit only.
 _SESSIONS: ContextVar[dict[int, Session]] = ContextVar("_SESSIONS")
 
@@ -118,7 +118,7 @@ class LanguageModelReranker(BaseReranker):
             return describe(), AnswerCache(self.cache)
         except UnstableContentError as error:
             warn(
-                f"{type(self).__name__} keeps no answers in its cache, because the model cannot be told from others: "
+                f"{type(self).__name__} keeps no answers in its cache, because the model has no stable name: "
                 f"{error}. Give the model an attribute cache_key, a text that names it with all its settings.",
             )
         return "", AnswerCache(None)
@@ -156,7 +156,7 @@ class LanguageModelReranker(BaseReranker):
         if problems["damaged"]:
             yield (
                 f"did not use {problems['damaged']} files of its cache {str(folder)!r}, which are damaged or were "
-                "written by something else; the model was asked again."
+                "written by something else; the model was called again."
             )
         if problems["unwritable"]:
             yield (
@@ -175,7 +175,7 @@ class LanguageModelReranker(BaseReranker):
         Returns
         -------
         scores : ndarray of shape (n_users, n_items), dtype of X
-            Finite; higher is better. Candidates stand above all other items.
+            Finite; higher is better. Candidates rank above all other items.
         """
         check_is_fitted(self)
         with self._session():

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 # After so many chats in a row that failed with all their retries the endpoint counts as dead.
 _DEAD_AFTER = 3
-# Longest wait, in seconds, that a server may ask for.
+# Longest wait, in seconds, that a server may request.
 _MAX_RETRY_AFTER = 30.0
 _RETRIED = {408, 409, 425, 429}
 _FATAL = {401, 403, 404}
@@ -57,7 +57,7 @@ def failure_of(error: BaseException) -> ChatFailed:
 
 
 def without_secrets(text: str) -> str:
-    """Return a text without bearer tokens and without the values of environment variables that hold secrets."""
+    """Return a text without bearer tokens and without the values of environment variables that contain secrets."""
     values = {value.strip() for name, value in os.environ.items() if _SECRET_NAME.search(name)}
     for value in sorted(values, key=len, reverse=True):
         if len(value) >= 4:
@@ -175,8 +175,8 @@ class Endpoint:
         if any(not 32 < ord(character) < 127 for character in key):
             raise ChatFailed(
                 "failed",
-                "the environment variable that api_key_env names holds characters that no request can carry, such as "
-                "spaces or typographic quotes",
+                "the environment variable that api_key_env names contains characters that no request can carry, such "
+                "as spaces or typographic quotes",
                 fatal=True,
             )
         return key or None
@@ -185,7 +185,7 @@ class Endpoint:
 def _posted(url: str, body: bytes, key: str | None, end: float) -> Reply | str:
     """Return the reply of a server, or the name of the failure.
 
-    An exception of the libraries may hold the address, the header or a reply; only its type goes on.
+    An exception of the libraries may contain the address, the header or a reply; only its type is passed on.
     """
     try:
         return post(url, body, key, end)

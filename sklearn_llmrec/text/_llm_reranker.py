@@ -41,7 +41,7 @@ class LLMReranker(LanguageModelReranker):
     model : str, callable or None, default=None
         Name of the model at the endpoint, or a function that takes the messages (a list of
         dictionaries with "role" and "content") and returns the answer as a text; one that raises
-        counts as a failure, whose type is shown and whose text is logged at level DEBUG only. None asks nobody: the
+        counts as a failure, whose type is shown and whose text is logged at level DEBUG only. None uses no model: the
         base order is kept, with a warning.
     base_url : str, default="http://localhost:8000/v1"
         The OpenAI-compatible endpoint; ``/chat/completions`` is added. Proxies of the environment are used, but not for
@@ -51,7 +51,7 @@ class LLMReranker(LanguageModelReranker):
         carries at fit, or a template over several, such as ``"{title} by {brand}"``. None reads the
         item ids that X carries, else "item 0", "item 1"...
     blend : float, default=0.5
-        Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it asks once.
+        Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it calls the model once.
     instructions : str, default=None
         A sentence that is added to the instructions of the prompt.
     max_length : int, default=20
@@ -66,17 +66,17 @@ class LLMReranker(LanguageModelReranker):
         How often a request is repeated after a failure that may pass: no connection, no answer in time, or a status
         of 408, 409, 425, 429 or from 500 on.
     backoff : float, default=0.5
-        Seconds before the first repetition, doubled for each next one; or what the server asks for (Retry-After), up
+        Seconds before the first repetition, doubled for each next one; or what the server requests (Retry-After), up
         to 30 seconds.
     max_tokens : int, default=512
         Longest answer.
     cache : str or path, default=None
         Folder that keeps answers; files are named by a hash of model and prompt, which are not
         stored. Only answers that could be read are kept. A function is known by its attribute `cache_key` (a text),
-        else by its code and the values it reads; one that holds what has no content, such as an open connection, is
+        else by its code and the values it reads; one that contains what has no content, such as an open connection, is
         not cached, with a warning. None keeps nothing.
     api_key_env : str, default="OPENAI_API_KEY"
-        Name of the environment variable that holds the key. It is read for every request; a key is
+        Name of the environment variable that contains the key. It is read for every request; a key is
         never a parameter, so it is never printed or pickled.
     n_candidates : int, default=20
         How many items of the base are reordered; all others follow in the order of the base.

@@ -17,7 +17,7 @@ _EXTRA = "text"
 _IGNORED = (".md", ".gitattributes", ".lock")
 # Where an export keeps its int8 weights.
 _INT8_FILE = "onnx/model_int8.onnx"
-# A file beside a kept model that holds the hash of all others; its ending keeps it out of hashes of the model.
+# A file beside a kept model that contains the hash of all others; its ending keeps it out of hashes of the model.
 _MARK = "kept.lock"
 
 
@@ -76,7 +76,7 @@ def download(name: str) -> Path:
     except OSError as error:
         raise OSError(
             f"The model {name!r} is no folder, was not downloaded before, and cannot be downloaded "
-            f"now: {error} Pass the path of a folder that holds the model, or let it be downloaded "
+            f"now: {error} Pass the path of a folder that contains the model, or allow its download "
             "once while online."
         ) from error
     folder = find_folder(name)
@@ -220,7 +220,7 @@ def load(
 ) -> Any:
     """Load a sentence-transformers model and cache it for the next call; a changed `content` reloads it.
 
-    What has to be made of it first (ONNX files) is kept in `home`.
+    What has to be created from it first (ONNX files) is kept in `home`.
     """
     library = require("sentence_transformers", extra=_EXTRA)
     options = json.loads(model_kwargs)

@@ -28,7 +28,7 @@ EXPLAIN = (
     "For every number from 1 to {n} say in one sentence why the item may suit this user, from the "
     'texts above only. Answer as {{"reasons": {{"1": "sentence", ...}}}}.'
 )
-#: For likelihoods: what stands before the text of a candidate, with and without a history.
+#: For likelihoods: the words before the text of a candidate, with and without a history.
 CONDITIONAL = "A user chose, in this order:\n{history}\nNext the user chose:\n"
 UNCONDITIONAL = "A user chose:\n"
 

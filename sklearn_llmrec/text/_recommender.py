@@ -68,7 +68,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         else recommends by popularity, with a warning.
     encoder : transformer, str or path, default=None
         From texts to vectors: any scikit-learn transformer, such as a `SentenceEncoder` or a
-        pipeline. A name or folder stands for a `SentenceEncoder` of it. None is latent semantic
+        pipeline. A name or folder means a `SentenceEncoder` of it. None is latent semantic
         analysis (tf-idf of words, 256 dimensions), which needs no language model; "passthrough"
         takes numbers as they are.
     profile : {"mean", "recency", "last", "interests"}, default="mean"
@@ -119,7 +119,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
     vector of zeros.
 
     Nothing is learned from X but popularity, for rows without a history. An item without a text
-    ranks below all that have one. `recommend` works in blocks of users and items and never holds a
+    ranks below all that have one. `recommend` works in blocks of users and items and never stores a
     users x items matrix; it is O(n_items n_dimensions) a row.
 
     References
@@ -383,7 +383,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         Returns
         -------
         parts : csr_array of shape (n_users, n_items) or (n_users * k, n_items)
-            Row u (of lists: row ``u * k + r``) holds what each item of the history of user u adds
+            Row u (of lists: row ``u * k + r``) contains what each item of the history of user u adds
             to the score of ``items[u]`` (``items[u, r]``); it sums to that score.
 
         Raises

@@ -134,7 +134,7 @@ class SentimentWeighter(TransformerMixin, BaseEstimator):
             self.classifier_ = clone(self.classifier).fit(texts, y)
         if len(self.classifier_.classes_) != 2:
             raise ValueError(
-                "The classifier must tell two classes apart, the disliked one first; it knows "
+                "The classifier must have two classes, the disliked one first; it knows "
                 f"{list(self.classifier_.classes_)}."
             )
         return self

@@ -16,7 +16,7 @@ class Space:
     Parameters
     ----------
     center : bool
-        Whether the mean is taken away: what all texts share tells nothing about taste.
+        Whether the mean is taken away: what all texts share says nothing about taste.
     n_components : int or None
         Principal components to keep; None keeps the space as it is.
     whiten : bool

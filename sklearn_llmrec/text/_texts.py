@@ -72,7 +72,7 @@ def as_texts(X: Any, name: str = "X") -> list[str]:
             texts.append("")
         else:
             raise TypeError(
-                f"{name} must hold texts; entry {position} is {value!r} of type "
+                f"{name} must contain texts; entry {position} is {value!r} of type "
                 f"{type(value).__name__}."
             )
     return texts
@@ -147,5 +147,5 @@ def texts_of_items(item_texts: Any, X: Any) -> list[str]:
     else:
         texts = [""] * n_items
     if len(texts) != n_items:
-        raise ValueError(f"item_texts must hold one text per item, {n_items}; got {len(texts)}.")
+        raise ValueError(f"item_texts must contain one text per item, {n_items}; got {len(texts)}.")
     return [readable(text) or f"item {number}" for number, text in enumerate(texts)]

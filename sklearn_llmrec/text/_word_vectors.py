@@ -33,7 +33,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     n_components : int, default=100
         Dimensions of learned vectors; fewer where there are fewer words.
     window : int, default=5
-        For learned vectors: words at most this far apart stand together.
+        For learned vectors: words at most this far apart count as a pair.
     idf : bool, default=True
         Whether rare words weigh more, by the inverse document frequency among the texts given to
         `fit`.
@@ -109,13 +109,15 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Raises
         ------
         ValueError
-            If no text holds a word, or no word has a vector.
+            If no text contains a word, or no word has a vector.
         """
         self._validate_params()
         texts = [words(text) for text in as_texts(X)]
         names = sorted({word for text in texts for word in text})
         if not names:
-            raise ValueError("No text holds a word: there is nothing to learn word vectors from.")
+            raise ValueError(
+                "No text contains a word: there is nothing to learn word vectors from."
+            )
         self.vocabulary_ = {word: i for i, word in enumerate(names)}
         found = np.concatenate(
             [list({self.vocabulary_[w] for w in text}) for text in texts]

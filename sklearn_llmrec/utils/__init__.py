@@ -106,7 +106,7 @@ _FROM_BASE = {*__all__, "all_estimators"}
 
 
 def __getattr__(name: str) -> Any:
-    # They stand on a higher layer: the base imports from here.
+    # They are on a higher layer: the base imports from here.
     if name in _FROM_BASE:
         return getattr(_import_module("sklearn_llmrec.base"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

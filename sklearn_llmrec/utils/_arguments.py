@@ -36,8 +36,8 @@ _ELSEWHERE = {
 # What a parameter expects, where another library expects something else.
 _NOTES = {
     "X": " A user is given as a row of interactions: X[X.user_rows(ids)] are the rows of user ids.",
-    "exclude_seen": " True leaves out what the row holds.",
-    "candidates": " It holds what may be recommended.",
+    "exclude_seen": " True leaves out what the row contains.",
+    "candidates": " It contains what may be recommended.",
 }
 # What a method returns, for calls in the style of other libraries.
 _RETURNS = {

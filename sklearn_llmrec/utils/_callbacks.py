@@ -59,9 +59,9 @@ def iterations(
     X : object, default=None
         The training data, for callbacks that score.
     fitted : callable, default=None
-        Returns the attributes of an estimator fitted by the iterations so far; called only if a callback asks.
+        Returns the attributes of an estimator fitted by the iterations so far; called only if a callback needs them.
     stop : callable, default=None
-        Asked after every iteration whether that was the last.
+        Called after every iteration; returns whether that was the last.
 
     Yields
     ------

@@ -23,7 +23,7 @@ def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
     Parameters
     ----------
     estimator : object
-        Who asks.
+        The estimator, named in messages.
     X : object
         What was given.
     reset : bool
@@ -39,7 +39,7 @@ def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
     ValueError
         If X is not a finite matrix of numbers, or has another number of columns than at fit.
     TypeError
-        If X is a path, a lazy table, or holds dates or other objects.
+        If X is a path, a lazy table, or contains dates or other objects.
     """
     if not reset and is_plain(estimator, X) and bool(np.isfinite(X.data).all()):
         return X
@@ -94,8 +94,8 @@ def _refuse_other_kinds(X: Any, name: str) -> None:
     if dates:
         where = f"column {columns[dates[0]]!r} of X" if columns else "X"
         raise TypeError(
-            f"{name} takes a numeric user-by-item matrix, and {where} holds dates ({kinds[dates[0]]}). If X is a log "
-            "of events, Interactions.from_frame(df, user=..., item=..., timestamp=...) builds the matrix from it."
+            f"{name} takes a numeric user-by-item matrix, and {where} contains dates ({kinds[dates[0]]}). If X is a "
+            "log of events, Interactions.from_frame(df, user=..., item=..., timestamp=...) builds the matrix from it."
         )
 
 
@@ -104,7 +104,7 @@ def _advice(error: str, estimator: Any, X: Any, *, reset: bool) -> str:
     name = type(estimator).__name__
     if "NaN" in error:
         return (
-            "In a pivot table NaN stands for a rating that nobody gave: fill it with 0, df.fillna(0), since "
+            "In a pivot table NaN means a rating that nobody gave: fill it with 0, df.fillna(0), since "
             f"{name} reads 0 as no interaction. Interactions.from_frame(df, user=..., item=..., value=...) builds the "
             "matrix from the log without a pivot and drops events whose value is missing."
         )

@@ -22,7 +22,7 @@ def warn_of_stack(X: Any, name: str) -> None:
     n_folds = getattr(X, _MARK, 0)
     if n_folds:
         warn(
-            f"{name} is fitted on the whole stack of {n_folds} folds, in which events stand several times and what one "
+            f"{name} is fitted on the whole stack of {n_folds} folds, in which events occur several times and what one "
             "fold hides is visible in another: it is the wrong model, and its scores flatter. In a search pass "
             "refit=False, and fit the best parameters on the original X."
         )

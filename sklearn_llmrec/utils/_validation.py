@@ -38,7 +38,7 @@ def check_matrix(
     Parameters
     ----------
     estimator : BaseRecommender
-        Who asks: its name stands in the messages, `n_features_in_` is set or compared.
+        The estimator: its name is in the messages, `n_features_in_` is set or compared.
     X : array-like or sparse of shape (n_users, n_items)
     reset : bool
         True at fit, False afterwards.
@@ -56,10 +56,10 @@ def check_matrix(
     ------
     ValueError
         If X is not a finite two-dimensional matrix of at least two columns, has another number of columns than at
-        fit or other items, holds negative values where they are refused, values too large (or, at fit, all too small)
-        to compute with, or, at fit, no interaction at all.
+        fit or other items, contains negative values where they are refused, values too large (or, at fit, all too
+        small) to compute with, or, at fit, no interaction at all.
     TypeError
-        If X is a path, or holds dates or other objects than numbers.
+        If X is a path, or contains dates or other objects than numbers.
     """
     name = type(estimator).__name__
     ids = _item_ids(X)
@@ -90,7 +90,7 @@ def check_matrix(
         )
     if reset and not (X.nnz and X.data.any()):
         raise ValueError(
-            f"X of shape {X.shape} holds no interaction (every entry is zero): {name} has nothing to learn from."
+            f"X of shape {X.shape} contains no interaction (every entry is zero): {name} has nothing to learn from."
         )
     if weights:
         _check_size(X, name, reset=reset)
@@ -109,7 +109,7 @@ def _check_size(X: sp.csr_array, name: str, *, reset: bool) -> None:
     largest = max(float(X.data.max()), -float(X.data.min())) if X.nnz else 1.0
     if largest > _LARGEST[X.dtype.itemsize]:
         raise ValueError(
-            f"X holds values as large as {largest:.2g}: {name} takes at most {_LARGEST[X.dtype.itemsize]:g} in "
+            f"X contains values as large as {largest:.2g}: {name} takes at most {_LARGEST[X.dtype.itemsize]:g} in "
             f"{X.dtype}, since sums of products of larger ones overflow. Divide X by a constant, here and at fit."
         )
     if reset and largest < _SMALLEST:
@@ -193,7 +193,7 @@ def check_targets(y: Any, shape: tuple[int, int]) -> Any | None:
         return None
     if tuple(y_shape) != tuple(shape):
         raise ValueError(
-            f"y has shape {tuple(y_shape)} and X has shape {tuple(shape)}: y holds the held-out interactions of the "
+            f"y has shape {tuple(y_shape)} and X has shape {tuple(shape)}: y contains the held-out interactions of the "
             "same users and items, so both must be equal. holdout_split(X) makes such a pair."
         )
     return y
@@ -232,7 +232,7 @@ def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.shape != (n_rows,):
         raise ValueError(
-            f"sample_weight must hold one weight per row, shape ({n_rows},); got shape {weights.shape}."
+            f"sample_weight must contain one weight per row, shape ({n_rows},); got shape {weights.shape}."
         )
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("sample_weight must be finite and at least 0.")
@@ -291,7 +291,7 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
         )
     if candidates.size and not (candidates.min() >= 0 and candidates.max() < shape[1]):
         raise ValueError(
-            f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
+            f"candidates contains column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
             f"columns 0 to {shape[1] - 1}. With ids=True candidates are item ids."
         )
     return np.unique(candidates).astype(np.int64)
