@@ -95,9 +95,9 @@ class VotingRecommender(BaseMembers):
     activity_bounds_ : ndarray or None
         The bounds between groups of users.
     n_features_in_ : int
-        Number of items seen at fit.
-    item_popularity_ : ndarray of shape (n_items,)
-        Number of users who interacted with each item at fit.
+        Number of items.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
 
     See Also
     --------
