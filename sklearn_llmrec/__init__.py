@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# The names of every subpackage of estimators, by the module that holds them. A test compares them with `__all__` of
+# The names of every subpackage of estimators, by the module that contains them. A test compares them with `__all__` of
 # the subpackages, which cannot be read here without importing them.
 _NAMES_IN = {
     "base": "check_recommender recommend recommend_ids refit_on show",
@@ -105,7 +105,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _similar_name(name: str) -> str:
-    """Say where a similar name is, in any subpackage."""
+    """Return a hint to a similar name in any subpackage, or an empty text."""
     from difflib import get_close_matches
 
     places = dict.fromkeys(_SUBPACKAGES, __name__)

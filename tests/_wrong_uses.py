@@ -98,7 +98,7 @@ REFUSED = {
     # -- X that is no matrix ---------------------------------------------------------------------------------------
     "transposed matrix": (lambda: S.model.recommend(S.plain.T), ValueError, "24 features", r"pass X\.T"),
     "transposed interactions": (lambda: S.model.predict(S.X.T), ValueError, "transposed", r"X\.T"),
-    "log with dates": (lambda: ItemKNN().fit(S.log), TypeError, "'day' of X holds dates", "from_frame"),
+    "log with dates": (lambda: ItemKNN().fit(S.log), TypeError, "'day' of X contains dates", "from_frame"),
     "polars log with dates": (lambda: EASE().fit(pl.from_pandas(S.log)), TypeError, "dates", "from_frame"),
     "log of numbers": (lambda: ItemKNN().fit(S.log[["user", "item", "stars"]]), ValueError, "table of events", "from_frame"),
     "polars log": (lambda: EASE().fit(pl.from_pandas(S.log[["user", "item"]])), ValueError, "table of events", "from_frame"),

@@ -76,12 +76,12 @@ def test_one_version(project):
 def test_extras_are_those_promised(project):
     extras = project["project"]["optional-dependencies"]
     assert set(extras) == {
-        *("text", "train", "onnx", "deep", "llm", "plot", "io", "ann", "graph"),
+        *("text", "train", "onnx", "deep", "llm", "plot", "io", "ann", "graph", "privacy"),
         *("serve", "postgres", "fast"),
         *("all", "test", "docs"),
     }
     assert Requirement(extras["all"][0]).extras == {
-        *("text", "deep", "llm", "plot", "io", "ann", "graph"),
+        *("text", "deep", "llm", "plot", "io", "ann", "graph", "privacy"),
     }
     assert extras["fast"] == []
 
@@ -164,7 +164,12 @@ def test_every_public_name_can_be_imported():
 def test_the_top_exports_all_names_of_the_subpackages_of_estimators():
     for name, names in sklearn_llmrec._NAMES_IN.items():
         exported = set(import_module(f"sklearn_llmrec.{name}").__all__) | {"check_recommender"}
-        if name in ("base", "graph", "interactions", "persistence"):  # the top has the names most used
+        if name in (
+            "base",
+            "graph",
+            "interactions",
+            "persistence",
+        ):  # the top has the names most used
             assert set(names.split()) <= exported
         else:
             assert set(names.split()) == exported - {"check_recommender"}, name

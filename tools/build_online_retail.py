@@ -21,7 +21,7 @@ def texts(values):
     """Strings as one array of UTF-8 bytes, a line each: npz without pickle, and small."""
     lines = [str(value) for value in values]
     if any("\n" in line for line in lines):
-        raise ValueError("a text holds a line break")
+        raise ValueError("a text contains a line break")
     return np.frombuffer("\n".join(lines).encode(), dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Rank and solve: top-k lists, sparse products, neighbour search, linear systems; each exists once, compiled.
+"""Rank and solve with compiled loops: top-k lists, sparse products, neighbour search, linear systems.
 
 `topk_dense`, `topk_sparse`, `topk_product` and `topk_vectors` choose the best of dense scores, of stored entries, of
 products of sparse matrices, and of inner products of vectors. `best_of_sparse` and `fill_unknown` complete lists and

@@ -1,4 +1,4 @@
-"""Show arrays to compiled loops as these take them: plain, C-contiguous, index arrays without sign; mostly as views."""
+"""Pass arrays to compiled loops in the form that these accept: plain, C-contiguous, unsigned indices; mostly views."""
 
 from typing import Any
 

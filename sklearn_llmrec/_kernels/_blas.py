@@ -1,4 +1,4 @@
-"""How many threads BLAS uses, limited without looking for its libraries every time."""
+"""Limit the threads of BLAS without a search for its libraries at every call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ def _controller() -> ThreadpoolController:
 
 @contextmanager
 def blas_threads(limit: int | None) -> Iterator[None]:
-    """At most `limit` threads in the products and solvers of numpy and scipy; None is no limit."""
+    """Limit the threads of the products and solvers of numpy and scipy to `limit`; None sets no limit."""
     if limit is None:
         yield
         return

@@ -44,13 +44,13 @@ class ByNorm:
 
     @classmethod
     def of(cls, V: NDArray[Any]) -> "ByNorm | None":
-        """Return the order of large catalogues, None of small ones."""
+        """Return the order of a large catalogue, or None for a small one."""
         return cls(V) if len(V) >= _LEAST_ITEMS else None
 
     def topk(
         self, p: NDArray[Any], V: NDArray[Any], k: int, seen: NDArray[Any]
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        """Return the k best unseen items of ``V @ p`` and their scores, or None where too many items may be among them.
+        """Return the k best unseen items of ``V @ p`` and their scores, or None if too many items may be among them.
 
         Parameters
         ----------

@@ -44,14 +44,14 @@ part = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_c
 
 
 class Kernel:
-    """A loop that is compiled for a dtype when it is first asked for.
+    """A loop that is compiled for a dtype at its first use.
 
     Parameters
     ----------
     function : callable
         What is compiled; it returns nothing.
     signature : str
-        The types of its arguments, as the module's docstring tells.
+        The types of its arguments, as the module's docstring describes.
     fastmath : set of str or False
         Freedoms of floating-point arithmetic, by LLVM's names.
     """

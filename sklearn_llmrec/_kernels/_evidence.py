@@ -1,4 +1,4 @@
-"""Where a score of zero says that nothing is known: popularity orders what is left below the evidence."""
+"""Complete scores whose zeros mean "nothing is known": such items follow by popularity, below the known scores."""
 
 from typing import Any
 
@@ -29,8 +29,8 @@ def dense(scores: Any, dtype: Any) -> NDArray[Any]:
 def equal_but_for_rounding(lowest: NDArray[Any], highest: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where the lowest and the highest of some scores differ by no more than rounding.
 
-    A sum of products is rounded in another way for one row than for many, so exact equality would tell a row that is
-    alone from the same row in a batch.
+    A sum of products is rounded in another way for one row than for many, so exact equality would distinguish a row
+    that is alone from the same row in a batch.
     """
     size = np.maximum(np.abs(lowest), np.abs(highest))
     with np.errstate(invalid="ignore"):  # minus infinity in both: an empty list
@@ -40,7 +40,7 @@ def equal_but_for_rounding(lowest: NDArray[Any], highest: NDArray[Any]) -> NDArr
 def _below(
     lowest: NDArray[np.float64], largest: NDArray[np.float64], share: NDArray[Any], dtype: Any
 ) -> NDArray[Any]:
-    """Scores in the order of `share`, all below the lowest that is known.
+    """Return scores in the order of `share`, all below the lowest score that rests on evidence.
 
     Into [0, lowest) where scores are positive, else below the lowest by at most the size of the largest score.
     """
@@ -75,7 +75,7 @@ def best_of_sparse(
     popularity: NDArray[np.float64],
     fallback: NDArray[Any],
 ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.bool_]]:
-    """Top k of sparse scores, filled as `fill_unknown` fills dense ones, without making them dense.
+    """Return the top k of sparse scores, completed as `fill_unknown` completes dense ones, without a dense matrix.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def _keys(S: sp.csr_array) -> NDArray[np.int64]:
 
 
 def _is_stored(S: sp.csr_array, seen: sp.csr_array) -> NDArray[np.bool_]:
-    """Whether the entries of S are entries of `seen`, whose columns are sorted."""
+    """Return whether the entries of S are entries of `seen`, whose columns are sorted."""
     keys, stored = _keys(S), _keys(seen)
     at = np.searchsorted(stored, keys)
     inside = at < len(stored)
@@ -145,7 +145,7 @@ def _is_stored(S: sp.csr_array, seen: sp.csr_array) -> NDArray[np.bool_]:
 
 
 def _both(A: sp.csr_array, B: sp.csr_array) -> sp.csr_array:
-    """A matrix with an entry, not zero, where A or B has one."""
+    """Return a matrix with a non-zero entry wherever A or B has one."""
     return sp.csr_array(
         with_data(A, np.ones(A.nnz, np.int8)) + with_data(B, np.ones(B.nnz, np.int8))
     )
@@ -159,7 +159,7 @@ def _fill(
     by: NDArray[Any],
     levels: list[NDArray[np.float64]] | None,
 ) -> NDArray[np.bool_]:
-    """Put into the free places of some rows what is best by `by`; returns where that is sure to be right.
+    """Fill the free places of some rows with the best items by `by`; return which rows are certainly right.
 
     With `levels`, the lowest and the largest known score of each row, values go below them.
     """

@@ -95,7 +95,7 @@ def topk_vectors(
             lists.add(scores, first, last=first + width >= len(V))
         items[rows], values[rows] = lists.items, lists.values
 
-    # Where one block holds all items, fewer rows keep it in the cache.
+    # Where one block contains all items, fewer rows keep it in the cache.
     size = _BLOCK_ROWS if len(V) > _BLOCK_ITEMS else max(32, min(_BLOCK_ROWS, 2**19 // len(V)))
     blocks = [slice(row, min(row + size, n_rows)) for row in range(0, n_rows, size)]
     with blas_threads(1 if n_threads > 1 and len(blocks) > 1 else None):

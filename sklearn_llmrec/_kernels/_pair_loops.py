@@ -1,4 +1,4 @@
-"""Loops that draw pairs of items and descend the loss of their order.
+"""Loops that draw pairs of items and take gradient steps on the loss of their order.
 
 Users and items are rows of two dense matrices; interactions are a matrix in csr form (`Xp`, `Xj`), with the rows in
 random order, and the user of every entry. An epoch runs through windows of whole rows that fit in the cache, since
@@ -47,7 +47,7 @@ def _has(Xj, start, stop, column):
     fastmath={"reassoc", "contract"},
 )
 def descend_pairs(windows, Xp, Xj, places, users, P, Q, b, rate, kept, state):
-    """Make one epoch of gradient steps, each for an item that a user has and a drawn item that the user has not.
+    """Run one epoch of gradient steps, each for an item that a user has and a drawn item that the user lacks.
 
     An item j is drawn as often as it has interactions. P, Q and b are factors of users, factors of items and biases of
     items, updated in place; a step multiplies them by `kept` and adds `rate` times the gradient. `windows` are bounds

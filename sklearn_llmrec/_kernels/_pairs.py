@@ -20,7 +20,7 @@ def pair_epoch(
     regularization: float,
     rng: Generator,
 ) -> None:
-    """Descend the loss of BPR by one epoch, updating factors and biases in place.
+    """Run one epoch of gradient descent on the BPR loss, updating factors and biases in place.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def topk_product(
 def _full_rows(
     columns: NDArray[np.uint32], B: sp.csr_array, n_columns: int, dtype: Any, scaled: bool
 ) -> tuple[NDArray[np.uint32], NDArray[Any]]:
-    """Return the rows of B that a batch uses so often that adding them in full pays, and their places, from 1."""
+    """Return the rows of B that a batch uses often enough to be stored densely, and their places, from 1."""
     none = np.zeros(0, dtype=np.uint32), np.zeros((0, 0), dtype=dtype)
     if scaled or len(columns) < max(B.shape[0], _OFTEN):
         return none

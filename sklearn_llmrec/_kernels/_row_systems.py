@@ -1,7 +1,7 @@
 """Weighted ridge regressions of all rows of a sparse matrix at once, by preconditioned conjugate gradients.
 
 Row r of X wants the x that solves ``(G + penalty_r I + sum_i w_ri q_i q_i') x = sum_i v_ri q_i``, the sums over the
-columns that the row holds. All rows share ``G + penalty I`` = V S V'. In the basis ``q -> (V S^-1/2)' q`` that part
+columns that the row contains. All rows share ``G + penalty I`` = V S V'. In the basis ``q -> (V S^-1/2)' q`` that part
 is the identity, so that a row of n entries is solved in at most n + 1 steps and mostly in far fewer, and a step
 costs two products with the row's own q_i, no matrix of n_components^2.
 """
@@ -20,7 +20,7 @@ from sklearn_llmrec.utils import in_threads, slices_for_threads
 def columns_in_use(
     indices: NDArray[Any], n_columns: int
 ) -> tuple[slice | NDArray[Any], NDArray[Any]]:
-    """Return the columns that few rows hold, and the entries' places among them; all columns where rows are many."""
+    """Return the columns that few rows contain and the places of the entries among them; all columns for many rows."""
     if len(indices) >= n_columns:
         return slice(None), indices
     if len(indices) < 2 or bool((indices[1:] > indices[:-1]).all()):
@@ -30,7 +30,7 @@ def columns_in_use(
 
 
 class CommonPart:
-    """The basis in which what all rows have in common is the identity: one eigendecomposition for many solutions.
+    """The basis in which the part shared by all rows is the identity: one eigendecomposition for many solutions.
 
     Parameters
     ----------
@@ -145,6 +145,6 @@ class RowSystems:
         return solved
 
     def solve_fully(self, Q: NDArray[Any], gram: NDArray[Any] | CommonPart) -> NDArray[Any]:
-        """Return the solutions from zero, as exact as the dtype of Q allows in few steps: what a fold-in wants."""
+        """Return the solutions from zero, as exact as the dtype of Q allows in few steps, as a fold-in needs them."""
         tol = 10 * float(np.finfo(Q.dtype).eps)
         return self.solve(Q, gram, max_iter=4 * Q.shape[1], tol=tol)

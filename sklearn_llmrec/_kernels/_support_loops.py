@@ -37,13 +37,13 @@ def _add_shared(S, g, n, a, user, x, last, chains):
 
 # Users by the last bits of their number: most that are not chained are passed over without leaving the fastest cache.
 _FILTER = np.uint32(2**18 - 1)
-# A row that is reached at random costs as much as going on by this many entries.
+# A row that is reached at random costs as much as reading this many consecutive entries.
 _JUMP = 150
 
 
 @part
 def _room(rank, Tp, places, items):
-    """Return the most entries outside the head that a support has with its target, and at least one."""
+    """Return the most entries outside the head that a support shares with its target, at least one."""
     most = 1
     for row in range(len(items)):
         n = 0 if rank[items[row]] >= 0 else Tp[items[row] + 1] - Tp[items[row]]
@@ -58,7 +58,7 @@ def _room(rank, Tp, places, items):
     "r:int64 r:uint32 r:x r:int64 r:uint32 r:x r:int32 rr:x rr:int32 r:int64 w:int32 www:x ww:x"
 )
 def support_grams(Hp, Hj, Hx, Tp, Tj, Tx, rank, head, places, items, last, S, g):
-    """Fill S and g, which come as zeros; `last` comes as -1 for every user."""
+    """Fill S and g, which are zeros on entry; `last` is -1 for every user on entry."""
     room = _room(rank, Tp, places, items)
     # Entries of columns outside the head, those of one user chained from the last to the first.
     chains = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, Tx.dtype)

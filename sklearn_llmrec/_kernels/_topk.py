@@ -11,12 +11,12 @@ from sklearn_llmrec.utils import in_threads, slices_for_threads
 
 
 def empty_lists(n_rows: int, k: int, dtype: Any) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return lists of items and scores that hold nothing yet: -1 beside ``-inf``."""
+    """Return empty lists of items and scores: -1 beside ``-inf``."""
     return np.full((n_rows, k), -1, dtype=np.int64), np.full((n_rows, k), -np.inf, dtype=dtype)
 
 
 def room_for_maxima(k: int, dtype: Any) -> NDArray[Any]:
-    """Return the memory in which loops keep the maxima of groups of columns: four for each of k, in whole strips."""
+    """Return the memory for the maxima of groups of columns: four for each of k, in whole strips."""
     return np.empty((4 * k + 63) // 64 * 64, dtype=dtype)
 
 
@@ -54,7 +54,7 @@ class DenseTopK:
         self._maxima = room_for_maxima(k, dtype)
 
     def add(self, scores: NDArray[Any], first: int = 0, *, last: bool = True) -> None:
-        """Offer a block of scores (overwritten) whose first column is column `first`; the last one ends the lists."""
+        """Add a block of scores (overwritten) whose first column is column `first`; the last block ends the lists."""
         lowest, k = np.finfo(scores.dtype).min, self.items.shape[1]
         lists = k, self._maxima, self.items.ravel(), self.values.ravel(), self._counts, last
         flat = np.ascontiguousarray(scores).ravel()

@@ -77,7 +77,7 @@ def _sort(values, items, base, found):
 
 @part
 def _bound(scores, start, n, k, low, maxima):
-    """Return a value that at least k entries of a row reach, near the highest there is; at least `low`.
+    """Return a value that at least k entries of a row reach, near the highest such value; at least `low`.
 
     The maxima of groups of columns are entries, so it is enough that k of them reach it: halving finds where.
     """
@@ -113,7 +113,7 @@ def _bound(scores, start, n, k, low, maxima):
 
 @part
 def _scan(scores, start, n, shift, low, items, values, base, k, found):
-    """Offer the entries that reach `low` of ``scores[start : start + n]``; column c is called ``c + shift``."""
+    """Add entries that reach `low` of ``scores[start : start + n]`` to the heap; column c is called ``c + shift``."""
     first = start
     while first < start + n:
         end = min(first + _STRIP, start + n)
@@ -157,7 +157,7 @@ def dense_topk(
     counts,
     last,
 ):
-    """Offer a block of dense scores, whose first column is `shift`, to the heaps of its rows.
+    """Add a block of dense scores, whose first column is `shift`, to the heaps of its rows.
 
     Scores below `lowest`, the lowest finite number, are left out. Those of seen columns (Sp, Sj) become ``-inf``, and
     so do scores of zero where `skip_zeros`. With `restricted`, only columns ``Cj[Cp[row] : Cq[row]]`` are offered. The

@@ -17,7 +17,7 @@ def _columns(S: sp.csr_array) -> NDArray[np.uint64]:
 def means_of_nearest(
     S: sp.csr_array, V: sp.csr_array, most: int, regularization: float, *, n_threads: int = 1
 ) -> NDArray[np.float64]:
-    """Return, for every row of S and every column of V, the mean of the votes of the most similar that have one.
+    """Return, for every row of S and every column of V, the mean vote of the most similar rows that have one.
 
     Parameters
     ----------

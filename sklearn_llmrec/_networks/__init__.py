@@ -12,8 +12,8 @@ from sklearn_llmrec._networks._batches import (
 )
 from sklearn_llmrec._networks._parameters import STOPPING_CONSTRAINTS
 from sklearn_llmrec._networks._row_holdout import RowHoldout
-from sklearn_llmrec._networks._row_network import ROW_NETWORK_TEXTS, RowNetworkRecommender
-from sklearn_llmrec._networks._sequence_network import SEQUENCE_TEXTS, TrainedOnSequences
+from sklearn_llmrec._networks._row_network import RowNetworkRecommender
+from sklearn_llmrec._networks._sequence_network import TrainedOnSequences
 
 if TYPE_CHECKING:
     from sklearn_llmrec._networks._loop import (
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from sklearn_llmrec._networks._sequence_training import Holdout, Trainer, encode
 
 __all__ = [
-    "ROW_NETWORK_TEXTS",
-    "SEQUENCE_TEXTS",
     "STOPPING_CONSTRAINTS",
     "Batch",
     "Holdout",

@@ -1,4 +1,4 @@
-"""Batches of windows for training: bucketed by length, so that little is filled up."""
+"""Make batches of windows for training, grouped by length so that there is little padding."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ _STEPS, _SMALLEST_BATCH = 100, 16
 
 
 class Batch(NamedTuple):
-    """Rows of item numbers, filled on the right; a target of -1 is none."""
+    """Rows of item numbers, padded on the right; a target of -1 is none."""
 
     inputs: NDArray[np.int64]
     lengths: NDArray[np.int64]
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 def bucketed(
     lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Random batches of row numbers of similar length, in random order; smaller ones where rows are few."""
+    """Yield batches of row numbers of similar length, in random order; batches are smaller where rows are few."""
     batch_size = min(batch_size, max(_SMALLEST_BATCH, len(lengths) // _STEPS))
     order = rng.permutation(len(lengths))
     bucket = np.arange(len(order)) // (_BUCKET * batch_size)
@@ -47,7 +47,7 @@ def gather(
 def next_item_batches(
     sequences: Sequences, max_length: int, batch_size: int, rng: np.random.Generator
 ) -> Iterator[Batch]:
-    """One epoch in which every event but a row's first is a target once.
+    """Yield one epoch of batches in which every event except the first of a row is a target once.
 
     Histories longer than `max_length` are cut into windows at places that change from epoch to epoch.
     """
@@ -68,7 +68,9 @@ def masked_batches(
     rng: np.random.Generator,
     share: float,
 ) -> Iterator[Batch]:
-    """One epoch in which a share of the events is masked (by the number ``n_items``) and to be told.
+    """Yield one epoch of batches in which a share of the events is masked; the masked events are the targets.
+
+    A masked event has the number ``n_items``.
 
     In a tenth of the rows only the last event is masked, as when ranking.
     """
@@ -90,7 +92,7 @@ def masked_batches(
 def history_batches(
     sequences: Sequences, max_length: int, batch_size: int, mask: bool
 ) -> Iterator[tuple[NDArray[np.int64], Any]]:
-    """Row numbers and batch of the latest events of every row that has any, sorted by length.
+    """Yield the row numbers and the batch of the latest events of all non-empty rows, sorted by length.
 
     With `mask`, the number ``n_items`` is appended in place of the event to come.
     """

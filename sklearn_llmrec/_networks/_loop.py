@@ -1,4 +1,4 @@
-"""The training loop of networks. Imports torch: only imported where a network is trained."""
+"""Train networks: the loop, checkpoints and early stopping. Imports torch, so it is imported late."""
 
 import json
 import os
@@ -45,14 +45,14 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
 
 def choose_device(device: str) -> torch.device:
-    """The device by name; "auto" is a GPU where there is one."""
+    """Return the torch device of this name; "auto" is a GPU where there is one, else the CPU."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
 
 
 # Networks of fitted estimators: building one costs more than a request. They are kept here and not on the estimator,
-# which holds arrays only, so that predictions change no fitted state and a pickle needs no GPU.
+# which contains arrays only, so that predictions change no fitted state and a pickle needs no GPU.
 _KEPT: WeakKeyDictionary[Any, tuple[Weights, dict[Any, torch.nn.Module]]] = WeakKeyDictionary()
 _KEEPING = threading.Lock()
 
@@ -71,7 +71,7 @@ def kept_network(estimator: Any, key: Any, build: Callable[[], torch.nn.Module])
 
 
 def to_numpy(network: torch.nn.Module) -> Weights:
-    """Copies of all weights as arrays."""
+    """Return copies of all weights as arrays."""
     return {name: t.detach().cpu().numpy().copy() for name, t in network.state_dict().items()}
 
 
@@ -84,7 +84,7 @@ def from_numpy(network: torch.nn.Module, weights: Weights, *, copy: bool) -> Non
 
 @dataclass
 class Progress:
-    """What a training has come to, all that is needed to go on with it."""
+    """The state of a training: all that is needed to resume it."""
 
     epoch: int = 0
     losses: list[float] = field(default_factory=list)
@@ -101,7 +101,7 @@ class Progress:
         return int(np.argmax(self.scores)) + 1 if self.scores else self.epoch
 
     def save(self, path: Path) -> None:
-        """Write to a file at once, so that a kill leaves the old one or the new one."""
+        """Write to a file atomically, so that a kill leaves the old file or the new one."""
         facts = {
             "epoch": self.epoch,
             "losses": self.losses,
@@ -119,7 +119,7 @@ class Progress:
 
     @classmethod
     def load(cls, path: Path | None, seed: int) -> "Progress":
-        """Read what `save` wrote; return a new one where there is nothing, or, with a warning, something else."""
+        """Read what `save` wrote; return a new state if there is none, or, with a warning, if it is something else."""
         if path is None or not path.exists():
             return cls(seed=seed)
         try:
@@ -157,7 +157,7 @@ class Progress:
 
 
 def _running_mean(averaged: Any, current: Any, n_averaged: Any) -> None:
-    """Polynomial-decay averaging: no horizon to choose, it grows with the training."""
+    """Update a mean of the weights by polynomial-decay averaging, whose horizon grows with the training."""
     share = (_AVERAGING + 1) / (float(n_averaged) + 1 + _AVERAGING)
     torch._foreach_lerp_(averaged, current, share)
 
@@ -180,11 +180,11 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, state: Weights) -> None
 
 @dataclass(kw_only=True)
 class Training:
-    """One training: a network, what it learns from, and when it stops. A subclass says what the loss is.
+    """One training: a network, its data, and when it stops. A subclass defines the loss.
 
     The outcome is the running mean of the weights over about the last tenth of the steps: sampled negatives and large
     steps leave noise in the weights that a mean takes out. Every epoch draws from generators seeded by the seed and
-    its number, so going on after an epoch is the same as never having stopped.
+    its number, so resuming after an epoch gives the result of an uninterrupted training.
     """
 
     network: Any
@@ -198,11 +198,11 @@ class Training:
     checkpoint: Path | None = None
 
     def loss_of(self, batch: Any, rng: np.random.Generator) -> tuple[torch.Tensor, int]:
-        """The loss of a batch, and of how many targets it is the mean."""
+        """Return the loss of a batch and the number of targets that it averages."""
         raise NotImplementedError
 
     def validate(self, network: Any) -> float | None:
-        """A score of the network, the higher the better; None trains for all epochs."""
+        """Return a validation score, higher is better; None trains for all epochs."""
         return None
 
     def run(self, progress: Progress, max_iter: int) -> Progress:
@@ -230,7 +230,7 @@ class Training:
         return progress
 
     def _so_far(self, progress: Progress, average: AveragedModel) -> dict[str, Any]:
-        """Attributes of an estimator that stopped now."""
+        """Return the fitted attributes that an estimator has if training stops now."""
         return {
             "weights_": to_numpy(average.module),
             "loss_curve_": progress.losses,
@@ -278,13 +278,13 @@ class Training:
 
 
 def print_epoch(estimator: Any, progress: Progress) -> None:
-    """A line per epoch, where the estimator is verbose."""
+    """Print a line per epoch if the estimator is verbose."""
     score = f", validation score {progress.scores[-1]:.4f}" if progress.scores else ""
     tell(estimator, f"epoch {progress.epoch}: loss {progress.losses[-1]:.4f}{score}")
 
 
 def keep_curves(estimator: Any, progress: Progress, go_on: bool) -> None:
-    """Set the curves of a training, behind those of the one that it went on from."""
+    """Set the curves of a training, appended to those of the training that it resumed."""
     estimator.loss_curve_ = [*(estimator.loss_curve_ if go_on else []), *progress.losses]
     estimator.validation_scores_ = [
         *(estimator.validation_scores_ if go_on else []),

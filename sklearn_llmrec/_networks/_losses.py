@@ -12,7 +12,7 @@ _BLOCK = 2**19
 
 
 class _Contrast(torch.autograd.Function):
-    """Sum of losses of one positive and many negatives, with its gradients found on the way.
+    """Sum of losses of one positive and many negatives, whose gradients are computed in the forward pass.
 
     The scores of a block are never stored for a backward pass: softmax and sigmoid losses give their gradient as soon
     as they are known, so memory is that of a block and every score is touched a handful of times.
@@ -112,7 +112,7 @@ class Loss:
         intercepts: Tensor | None,
         rng: np.random.Generator,
     ) -> Tensor:
-        """Mean loss of outputs (N, d) for target items (N,), given the scoring vectors of all items."""
+        """Return the mean loss of outputs (N, d) for target items (N,), given the scoring vectors of all items."""
         positive = (hidden * torch.nn.functional.embedding(targets, vectors)).sum(dim=1)
         if intercepts is not None:
             positive = positive + intercepts[targets]

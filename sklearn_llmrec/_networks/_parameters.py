@@ -1,9 +1,9 @@
-"""What all trained networks share as estimators: constraints of their parameters, and what docstrings say of them."""
+"""Define the parameter constraints that all trained networks share."""
 
 from numbers import Integral, Real
 from typing import Any
 
-from sklearn_llmrec.utils import COMMON_TEXTS, Interval, warn
+from sklearn_llmrec.utils import Interval, warn
 
 NETWORK_CONSTRAINTS: dict[str, Any] = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -19,24 +19,6 @@ STOPPING_CONSTRAINTS: dict[str, Any] = {
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-}
-
-#: For `documented`.
-NETWORK_TEXTS = {
-    **COMMON_TEXTS,
-    "learning_rate": "float\nStep size of Adam.",
-    "regularization": "float\nThe L2 penalty on all weights.",
-    "max_iter": "int\nThe most epochs.",
-    "n_iter_no_change": "int\nHow many epochs the validation score may go without a new best.",
-    "device": """str
-Where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one.""",
-    "random_state": """int, RandomState instance or None
-Start and all draws. Equal seeds give equal models on a CPU with equally many threads.""",
-    "verbose": "bool\nWhether to print a line per epoch.",
-    "weights_": "dict of str to ndarray\nAll weights of the network.",
-    "loss_curve_": "list of float\nMean training loss of every epoch.",
-    "best_epoch_": "int\nThe epoch, from 1, whose weights were kept.",
-    "n_iter_": "int\nEpochs trained.",
 }
 
 

@@ -1,4 +1,4 @@
-"""Hidden interactions of rows that a training is stopped by; those of sequences are in `sequence._training`."""
+"""Hide interactions of rows for early stopping; `_sequence_training.Holdout` does it for sequences."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class RowHoldout:
 
     @classmethod
     def of(cls, X: sp.csr_array, fraction: float, seed: int) -> tuple[sp.csr_array, Self | None]:
-        """X without a fifth of the items of a share of its rows, and these rows; None if that is no row."""
+        """Hide a fifth of the items of some rows; return the visible X and these rows, or None without any."""
         able = np.flatnonzero(np.diff(X.indptr) >= 2)
         chosen = np.random.default_rng(seed).permutation(able)
         chosen = np.sort(chosen[: int(fraction * len(able))])
@@ -36,7 +36,7 @@ class RowHoldout:
         return sp.csr_array(both[source]), cls(visible, hidden)
 
     def ndcg(self, score: Callable[[sp.csr_array], NDArray[Any]]) -> float:
-        """Mean nDCG@10 of the rankings of the whole catalogue by `score`."""
+        """Return the mean nDCG@10 of the hidden items when `score` ranks the whole catalogue."""
         k = min(10, self.visible.shape[1])
         lists = np.empty((self.visible.shape[0], k), dtype=np.int64)
         for rows in row_chunks(len(lists), self.visible.shape[1] * 8):

@@ -1,4 +1,4 @@
-"""What networks share that learn from rows and are stopped by hidden items of some of them."""
+"""The base class of networks that learn from rows and stop early by hidden items of some of them."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,26 +10,12 @@ from sklearn.utils import check_random_state
 
 from sklearn_llmrec._networks._parameters import (
     NETWORK_CONSTRAINTS,
-    NETWORK_TEXTS,
     STOPPING_CONSTRAINTS,
     warn_without_validation,
 )
 from sklearn_llmrec._networks._row_holdout import RowHoldout
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.utils import iterations, require
-
-#: For `documented`.
-ROW_NETWORK_TEXTS = {
-    **NETWORK_TEXTS,
-    "early_stopping": """bool
-Whether to hide a fifth of the items of some rows, stop when their ranking gets no better, and keep the best
-epoch.""",
-    "validation_fraction": "float\nThe share of rows whose items are hidden for that.",
-    "device": """str
-Where to train: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one. Scores need no torch.""",
-    "validation_scores_": """list of float
-nDCG@10 of the hidden items after every epoch; empty without early stopping.""",
-}
 
 
 class RowNetworkRecommender(BaseRecommender):
@@ -49,7 +35,7 @@ class RowNetworkRecommender(BaseRecommender):
     verbose: bool | int
 
     def _split(self, X: sp.csr_array) -> tuple[int, sp.csr_array, RowHoldout | None]:
-        """The seed of a training, what it learns from, and what it is stopped by."""
+        """Return the seed of a training, the rows that it learns from, and the rows that decide when it stops."""
         require("torch", extra="deep")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         fraction = self.validation_fraction if self.early_stopping else 0.0
@@ -69,7 +55,7 @@ class RowNetworkRecommender(BaseRecommender):
         go_on: bool = False,
         **options: Any,
     ) -> dict[str, Any]:
-        """Weights of the network after a training of this kind."""
+        """Train the network and return its weights and training curves as fitted attributes."""
         from sklearn_llmrec._networks import _loop
 
         progress = kind(

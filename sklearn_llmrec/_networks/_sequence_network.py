@@ -1,4 +1,4 @@
-"""What all networks share that are trained on sequences: constraints, texts, checkpoints, the training itself."""
+"""The base class of networks trained on sequences: constraints, checkpoints, the training itself."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,12 +13,11 @@ from sklearn.utils import check_random_state
 
 from sklearn_llmrec._networks._parameters import (
     NETWORK_CONSTRAINTS,
-    NETWORK_TEXTS,
     STOPPING_CONSTRAINTS,
     warn_without_validation,
 )
 from sklearn_llmrec.base import BaseRecommender, Tags
-from sklearn_llmrec.interactions import ORDER_CONSTRAINTS, ORDER_TEXTS, Sequences
+from sklearn_llmrec.interactions import ORDER_CONSTRAINTS, Sequences
 from sklearn_llmrec.utils import (
     Interval,
     UnstableContentError,
@@ -27,39 +26,6 @@ from sklearn_llmrec.utils import (
     package_version,
     warn,
 )
-
-#: For `documented`.
-SEQUENCE_TEXTS = {
-    **NETWORK_TEXTS,
-    **ORDER_TEXTS,
-    "loss": """{"auto", "softmax", "sampled_softmax", "bce", "gbce"}
-What is minimised: cross-entropy over the whole catalogue, over the positive and sampled negatives with the
-correction for how they are sampled, or binary cross-entropy, plain or calibrated. "auto" is "softmax" up to
-5,000 items and "sampled_softmax" above.""",
-    "n_negatives": """int
-Negatives of a batch, shared by all its positions; "softmax" has none.""",
-    "batch_size": """int
-Most histories of a batch. Batches get smaller, down to 16, where an epoch would have fewer than 100.""",
-    "early_stopping": """bool
-Whether to hide the last event of some users, stop when its ranking gets no better, and keep the best epoch.""",
-    "validation_fraction": """float
-The share of users (of at least three events) whose last event is hidden for that.""",
-    "item_embeddings": """array-like of shape (n_items, n_values)
-Vectors to start the items from (of texts, of another model), brought to `n_components` by PCA, their scale
-kept.""",
-    "embedding_training": """{"tuned", "delta", "frozen"}
-Whether the given vectors are only a start, are kept with a learned difference added, or are kept. Kept ones
-let items be ranked that never occurred.""",
-    "warm_start": "bool\nWhether `fit` goes on from the weights of the last fit.",
-    "checkpoint": """str or path
-A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
-file goes on from there, and gives the model that it would have given without a stop; so does one with a
-larger `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it. With
-``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.""",
-    "item_vectors_": "ndarray of shape (n_items, n_components)\nVectors of the items.",
-    "validation_scores_": """list of float
-nDCG@10 of the hidden events after every epoch; empty without early stopping.""",
-}
 
 # Parameters that do not enter the checkpoint's file name: they may differ when training resumes, or their content is
 # hashed separately.
@@ -107,9 +73,9 @@ class TrainedOnSequences(BaseRecommender):
     def _progress(
         self, X: sp.csr_array, seed: int, *depends: Any, max_iter: int
     ) -> tuple[Path | None, Any]:
-        """Return the file of a training, where checkpoints are kept, and how far the training has come.
+        """Return the checkpoint file of a training, if checkpoints are used, and the state stored in it.
 
-        The file is named after all that the outcome depends on but how long the training goes on. A checkpoint that has
+        The file is named after all that the outcome depends on except the length of the training. A checkpoint that has
         gone beyond the limits of this fit is neither used nor replaced.
         """
         from sklearn_llmrec._networks._loop import Progress
@@ -123,7 +89,7 @@ class TrainedOnSequences(BaseRecommender):
             key = content_hash(type(self), package_version(), fixed, fixed_seed, X.shape, *depends)
         except UnstableContentError as error:
             warn(
-                f"{type(self).__name__} keeps no checkpoint, because its parameters cannot be told from others: "
+                f"{type(self).__name__} keeps no checkpoint, because its parameters have no stable description: "
                 f"{error}.",
             )
             return None, Progress(seed=seed)
@@ -170,7 +136,7 @@ class TrainedOnSequences(BaseRecommender):
         holdout: Any = None,
         go_on: bool = False,
     ) -> None:
-        """Train by a loss (its name, counts of items, negatives of a batch); set `weights_` and the curves."""
+        """Train with a loss (its name, counts of items, negatives of a batch); set `weights_` and the curves."""
         from sklearn_llmrec._networks import _loop
         from sklearn_llmrec._networks._losses import Loss
         from sklearn_llmrec._networks._sequence_training import Trainer

@@ -1,4 +1,4 @@
-"""How sequence networks encode histories, learn and are validated. Imports torch."""
+"""Encode histories with sequence networks, train these and validate them. Imports torch."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ _ENCODE_ROWS = 256
 def encode(
     network: Any, sequences: Sequences, max_length: int, *, mask: bool, dtype: Any
 ) -> NDArray[Any]:
-    """Output of the network after the last event of every row; zeros for empty rows."""
+    """Return the output of the network after the last event of every row; zeros for empty rows."""
     device = next(network.parameters()).device
     vectors = np.zeros((len(sequences), network.item_vectors().shape[1]), dtype=dtype)
     if network.training:
@@ -64,7 +64,7 @@ class Holdout:
 
 @dataclass(kw_only=True)
 class Trainer(Training):
-    """A training to tell targets in windows of histories."""
+    """A training that predicts the targets in windows of histories."""
 
     loss: Loss
     max_length: int
@@ -73,13 +73,13 @@ class Trainer(Training):
     holdout: Any
 
     def validate(self, network: Any) -> float | None:
-        """Return how well the hidden events are predicted, or None without any."""
+        """Return the validation score on the hidden events, or None without any."""
         if self.holdout is None:
             return None
         return float(self.holdout.score(network, self.max_length, self.mask))
 
     def loss_of(self, batch: Batch, rng: np.random.Generator) -> tuple[torch.Tensor, int]:
-        """The mean loss over the targets of a batch, and their number."""
+        """Return the mean loss over the targets of a batch and their number."""
         device = next(self.network.parameters()).device
         targets = torch.from_numpy(batch.targets).to(device)
         lengths = torch.from_numpy(batch.lengths).to(device)

@@ -16,7 +16,6 @@ from sklearn_llmrec.base._explain import (
 from sklearn_llmrec.base._forget import forget
 from sklearn_llmrec.base._inner_product import InnerProductMixin
 from sklearn_llmrec.base._item_to_item import (
-    ITEM_TO_ITEM_TEXTS as ITEM_TO_ITEM_TEXTS,
     ItemToItemRecommender,
 )
 from sklearn_llmrec.base._last_step import needs_order as needs_order

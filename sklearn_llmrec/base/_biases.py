@@ -1,4 +1,4 @@
-"""Baselines of ratings: the mean, and how far users and items lie from it."""
+"""Baselines of ratings: the mean and the deviations of users and items from it."""
 
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ Center = Literal["user", "item", "baseline"]
 def _shrunken_means(
     of: NDArray[Any], values: NDArray[np.float64], n: int, regularization: float
 ) -> NDArray[np.float64]:
-    """Sums of `values` over groups, divided by the group's size plus `regularization`; else 0."""
+    """Return the sums of `values` per group, divided by the group's size plus `regularization`; 0 for empty groups."""
     sums = np.bincount(of, weights=values, minlength=n)
     sizes = np.bincount(of, minlength=n) + regularization
     return sums / np.where(sizes == 0, 1, sizes)
@@ -72,16 +72,16 @@ class Biases:
         return _shrunken_means(rows, left, X.shape[0], self.user_regularization)
 
     def of_users(self, X: sp.csr_array) -> NDArray[np.float64]:
-        """The deviation of every row."""
+        """Return the deviation of every row."""
         return self._user(X, X.data.astype(np.float64) - self.mean, entry_rows(X))
 
     def dense(self, X: sp.csr_array) -> NDArray[np.float64]:
-        """The baseline of every row and every item."""
+        """Return the baseline of every row and every item."""
         baseline: NDArray[np.float64] = self.of_users(X)[:, None] + (self.mean + self.item)
         return baseline
 
     def residuals(self, X: sp.csr_array) -> NDArray[np.float64]:
-        """The values of X less their baseline, in storage order."""
+        """Return the values of X minus their baseline, in storage order."""
         users = self.of_users(X)[entry_rows(X)]
         residuals: NDArray[np.float64] = X.data - (self.mean + users + self.item[X.indices])
         return residuals

@@ -1,4 +1,4 @@
-"""Item ids in the place of column numbers: what ``ids=True`` means, once for methods and for functions."""
+"""Convert between item ids and column numbers: the meaning of ``ids=True`` for methods and functions."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def columns_among(
     ids : scalar or array-like
         Item ids.
     name : str
-        The parameter that holds them, for messages.
+        The parameter that contains them, for messages.
     empty_places : bool, default=False
-        Whether None and NaT stand for an empty place of a list, and become -1. By default they are ids like others.
+        Whether None and NaT mean an empty place of a list, and become -1. By default they are ids like others.
 
     Raises
     ------
@@ -66,8 +66,8 @@ def columns_among(
     given = np.array(ids, dtype=object) if isinstance(ids, (list, tuple)) else np.asarray(ids)
     if given.dtype.kind == "b" and known.dtype.kind != "b":
         raise TypeError(
-            f"{name} holds booleans, and with ids=True it must hold item ids such as {known[:3].tolist()}: pass the "
-            "ids that a mask selects, model.item_ids_[mask], or the mask with ids=False."
+            f"{name} contains booleans, and with ids=True it must contain item ids such as {known[:3].tolist()}: pass "
+            "the ids that a mask selects, model.item_ids_[mask], or the mask with ids=False."
         )
     columns = np.full(given.size, -1, dtype=np.int64)
     flat, present = given.ravel(), np.ones(given.size, dtype=bool)
@@ -75,11 +75,11 @@ def columns_among(
         present = np.array([not is_missing(label) for label in flat], dtype=bool)
     if present.any():
         asked = as_ids(flat[present].tolist() if given.dtype.kind == "O" else flat[present], name)
-        columns[present] = found = id_positions(known, asked, "the model knows", f"{name} holds")
+        columns[present] = found = id_positions(known, asked, "the model knows", f"{name} contains")
         if (found < 0).any():
             unknown = asked[found < 0]
             raise ValueError(
-                f"{name} holds {len(unknown)} ids that are no item ids of the fit, for example "
+                f"{name} contains {len(unknown)} ids that are no item ids of the fit, for example "
                 f"{unknown[:3].tolist()}; the model knows {len(known)}, such as {known[:3].tolist()}. Ids are equal "
                 "only if their types are. Leave unknown ids out, or pass column numbers with ids=False."
             )

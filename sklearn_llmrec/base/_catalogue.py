@@ -33,7 +33,7 @@ class Bundled(Protocol):
 
 @dataclass
 class Catalogue:
-    """Hold a fitted estimator with the ids and features of its columns."""
+    """Combine a fitted estimator with the ids and features of its columns."""
 
     estimator: Any
     ids: NDArray[Any]
@@ -76,7 +76,7 @@ class Catalogue:
         """Return a column of the feature table."""
         if features is None:
             raise ValueError(
-                f"item_columns asks for {name!r}, and no table of items is known: pass item_features (the Interactions "
+                f"item_columns names {name!r}, and no table of items is known: pass item_features (the Interactions "
                 "of the fit, or a table with one row per item of item_ids_), or a bundle that has one."
             )
         return table_column(features, "item_features", name)
@@ -131,7 +131,7 @@ def catalogue(model: Any, items: Any = None, default: NDArray[Any] | None = None
             f"model must be a fitted recommender, a Pipeline, a search or a bundle; got {estimator!r}."
         )
     if hasattr(type(estimator), "partial_fit"):
-        estimator = snapshot(estimator)  # its catalogue may grow before it is asked
+        estimator = snapshot(estimator)  # its catalogue may grow before it is used
     step = last_step(estimator)
     check_is_fitted(step)
     if items is None and getattr(step, "item_ids_", None) is None:
@@ -140,7 +140,7 @@ def catalogue(model: Any, items: Any = None, default: NDArray[Any] | None = None
     width = getattr(estimator, "n_features_in_", len(ids))
     if width != len(ids):
         raise ValueError(
-            f"items holds {len(ids)} ids and {type(estimator).__name__} was fitted on {width} columns: both must be "
+            f"items contains {len(ids)} ids and {type(estimator).__name__} was fitted on {width} columns: both must be "
             "equal."
         )
     return Catalogue(estimator, ids, features)

@@ -1,4 +1,4 @@
-"""What the checks of recommenders work with: matrices, a fitted model, and what they assert."""
+"""Helpers of the checks of recommenders: matrices, a fitted model, and assertions."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,7 +11,10 @@ from sklearn.base import clone
 
 
 def taste_matrix(dtype: Any = np.float64) -> sp.csr_array:
-    """Two groups of users with a taste each; values are distinct within a row, so they can be read as times too."""
+    """Make a matrix of two groups of users with different tastes.
+
+    Values are distinct within a row, so they can be read as times too.
+    """
     rng = np.random.default_rng(0)
     n_users, n_items = 48, 30
     odds = np.where(np.arange(n_users)[:, None] % 2 == np.arange(n_items) % 2, 0.55, 0.1)
@@ -27,7 +30,7 @@ def taste_matrix(dtype: Any = np.float64) -> sp.csr_array:
 
 
 def fitted(estimator: Any) -> tuple[Any, sp.csr_array]:
-    """A fitted clone, and what it was fitted on."""
+    """Return a fitted clone and the matrix that it was fitted on."""
     X = taste_matrix()
     model = clone(estimator)
     if "random_state" in model.get_params():
@@ -36,7 +39,7 @@ def fitted(estimator: Any) -> tuple[Any, sp.csr_array]:
 
 
 def assert_close(a: NDArray[Any], b: NDArray[Any], what: str, tolerance: float = 1e-5) -> None:
-    """Scores that differ by no more than the tolerance, as a share of the row's largest."""
+    """Assert that scores differ by no more than the tolerance, as a share of the row's largest score."""
     scale = np.maximum(np.abs(a).max(axis=1, keepdims=True), 1e-12)
     worst = float((np.abs(a - b) / scale).max())
     assert worst <= tolerance, f"{what}: scores differ by {worst:.2g} of the row's largest score."
@@ -45,7 +48,7 @@ def assert_close(a: NDArray[Any], b: NDArray[Any], what: str, tolerance: float =
 def assert_lists_are_the_best(
     model: Any, X: sp.csr_array, what: str, *, k: int, exclude_seen: bool = True
 ) -> None:
-    """Lists that are as long as can be, and hold the best of finite scores of `predict`, with these scores."""
+    """Assert that lists are as long as possible and contain the best finite scores of `predict`, with these scores."""
     scores = model.predict(X)
     assert np.isfinite(scores).all(), f"{what}: scores are not finite."
     size = np.abs(scores).max(axis=1, keepdims=True)
@@ -56,7 +59,9 @@ def assert_lists_are_the_best(
     order = np.argsort(-ranked, axis=1, kind="stable")[:, :k]
     best = np.take_along_axis(ranked, order, axis=1)
     empty = best == -np.inf
-    assert np.array_equal(items < 0, empty), f"{what}: lists are too short, or hold what is seen."
+    assert np.array_equal(items < 0, empty), (
+        f"{what}: lists are too short, or contain what is seen."
+    )
     chosen = np.take_along_axis(ranked, np.where(empty, order, items), axis=1)
     for found, name in ((values / np.where(size == 0, 1, size), "scores"), (chosen, "items")):
         worst = np.abs(found[~empty] - best[~empty]).max(initial=0)
@@ -64,7 +69,7 @@ def assert_lists_are_the_best(
 
 
 def refusal(call: Callable[[], Any]) -> str | None:
-    """What is said where a call is refused with a ValueError, else None."""
+    """Return the message of the ValueError that a call raises, or None if it raises none."""
     try:
         call()
     except ValueError as error:
@@ -73,7 +78,7 @@ def refusal(call: Callable[[], Any]) -> str | None:
 
 
 def assert_refused(call: Callable[[], Any], kind: Any, words: str, what: str) -> None:
-    """A call that fails with this kind of error, whose message matches the words."""
+    """Assert that a call raises this kind of error with a message that matches the words."""
     try:
         call()
     except kind as error:
@@ -86,7 +91,7 @@ def assert_refused(call: Callable[[], Any], kind: Any, words: str, what: str) ->
 
 
 def odd_matrices() -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Small matrices of unusual shape or content."""
+    """Yield small matrices of unusual shape or content, with a name each."""
     one = np.tile(np.eye(5), (2, 1)) * np.arange(1.0, 6)
     yield "users with one item each", one
     once = np.zeros((4, 8))

@@ -1,4 +1,4 @@
-"""Drop what a fitted model keeps for further training only."""
+"""Remove from a fitted model what only further training needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CompactMixin(BaseEstimator):
     _training_only: ClassVar[tuple[str, ...]] = ()
 
     def compact(self) -> Self:
-        """Drop what only further training needs, such as a copy of the training rows.
+        """Remove what only further training needs, such as a copy of the training rows.
 
         Scores and lists stay the same; the model takes less memory and disk, and may keep less of its users. Fitted
         models inside it are compacted too. `partial_fit` then raises an error where it needs what was dropped; `fit`
@@ -33,8 +33,8 @@ class CompactMixin(BaseEstimator):
 
         Notes
         -----
-        Rows that scores are made of stay, for example those of `UserKNN` and `SessionKNN`, and the rows of the fit
-        whose factors `ALSRecommender` knows.
+        Rows from which scores are computed stay, for example those of `UserKNN` and `SessionKNN`, and the rows of the
+        fit whose factors `ALSRecommender` knows.
         """
         check_is_fitted(self)
         for part in {id(part): part for part in _fitted_parts(self)}.values():

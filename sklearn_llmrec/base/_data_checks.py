@@ -1,4 +1,4 @@
-"""Checks of the contract about the caller's data: who owns arrays, and which types of values are taken."""
+"""Checks of the contract about the caller's data: ownership of arrays and types of values."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def _seeded(estimator: Any) -> Any:
 
 
 def check_state_is_owned(estimator: Any) -> None:
-    """No fitted array shares memory with the caller's arrays, and no method after `fit` changes fitted state."""
+    """Check that fitted arrays share no memory with the caller's and that no method after `fit` changes them."""
     T = taste_matrix()
     dense, X, logged = T.toarray(), T.copy(), Interactions(T.copy(), item_ids=np.arange(T.shape[1]))
     logged.timestamps = T.data.astype(np.int64)
@@ -57,7 +57,7 @@ def check_state_is_owned(estimator: Any) -> None:
 
 
 def check_numeric_types(estimator: Any) -> None:
-    """Numbers of every type give one result; duplicate entries are summed without wrapping."""
+    """Check that numbers of every type give one result and that duplicate entries are summed without overflow."""
     T = taste_matrix()
     five = 5 * T
     expected = _seeded(estimator).fit(five).predict(five)

@@ -28,12 +28,12 @@ def _public_classes() -> dict[str, type]:
 
 
 def all_estimators() -> list[tuple[str, type]]:
-    """Name and class of every public estimator and transformer, sorted by name."""
+    """Return the name and class of every public estimator and transformer, sorted by name."""
     return sorted(_public_classes().items())
 
 
 def all_recommenders() -> list[tuple[str, type]]:
-    """Name and class of every public recommender, sorted by name.
+    """Return the name and class of every public recommender, sorted by name.
 
     Returns
     -------

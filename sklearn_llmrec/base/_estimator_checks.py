@@ -1,4 +1,4 @@
-"""The contract of recommenders as checks that any estimator, also a third party's, can run."""
+"""Checks of the recommender contract, which any estimator can run, also a third party's."""
 
 import pickle
 import re
@@ -43,7 +43,7 @@ _ONE_PER_ITEM = (
     "demands one predicted value per row; a recommender predicts one per item. check_recommender repeats the check "
     "with the shape (n_users, n_items)"
 )
-#: The checks of scikit-learn that cannot hold for a recommender, with the reason.
+#: The checks of scikit-learn that a recommender cannot pass, with the reason.
 EXPECTED_FAILED_CHECKS = {
     "check_estimator_sparse_array": _ONE_PER_ITEM,
     "check_estimator_sparse_matrix": _ONE_PER_ITEM,
@@ -51,7 +51,11 @@ EXPECTED_FAILED_CHECKS = {
 
 
 def check_containers(estimator: Any) -> None:
-    """Every sparse format, array or matrix, 32- or 64-bit indices, dense and read-only memory maps give one result."""
+    """Check that all containers of X give one result.
+
+    Containers are the sparse formats as array or matrix, 32- and 64-bit indices, dense arrays and read-only memory
+    maps.
+    """
     from sklearn_llmrec.interactions import Interactions
 
     model, X = fitted(estimator)
@@ -88,7 +92,7 @@ def check_containers(estimator: Any) -> None:
 
 
 def check_dtype(estimator: Any) -> None:
-    """float32 stays float32, everything else becomes float64."""
+    """Check that float32 stays float32 and everything else becomes float64."""
     for dtype, expected in (
         (np.float32, np.float32),
         (np.float64, np.float64),
@@ -103,7 +107,7 @@ def check_dtype(estimator: Any) -> None:
 
 
 def check_recommend_agrees(estimator: Any) -> None:
-    """The top of `predict`, seen items removed, is `recommend`."""
+    """Check that `recommend` returns the top of `predict` without seen items."""
     model, X = fitted(estimator)
     for exclude_seen in (True, False):
         scores = model.predict(X)
@@ -123,7 +127,7 @@ def check_recommend_agrees(estimator: Any) -> None:
 
 
 def check_seen_and_short_rows(estimator: Any) -> None:
-    """Seen items stay out; too few unseen items are filled with -1 and -inf; k is checked."""
+    """Check that seen items are left out, short lists are filled with -1 and -inf, and k is validated."""
     model, X = fitted(estimator)
     n_items = X.shape[1]
     row = np.arange(1, n_items + 1, dtype=float)[None, :]
@@ -142,7 +146,7 @@ def check_seen_and_short_rows(estimator: Any) -> None:
 
 
 def check_candidates(estimator: Any) -> None:
-    """Only candidates are recommended, given for all rows or row by row, in the order of `predict`."""
+    """Check that only candidates are recommended, for all rows or row by row, in the order of `predict`."""
     model, X = fitted(estimator)
     allowed = np.array([1, 4, 8, 9, 20])
     scores = model.predict(X)
@@ -167,7 +171,7 @@ def check_candidates(estimator: Any) -> None:
 
 
 def check_unseen_users(estimator: Any) -> None:
-    """Rows never given to `fit` are scored; alone, in a batch and in another order alike."""
+    """Check that rows that `fit` did not see get the same scores alone, in a batch and in another order."""
     model, X = fitted(estimator)
     new = sp.csr_array(sp.vstack([X[3:20] + X[5:22], X[:4]]))
     together = model.predict(new)
@@ -181,7 +185,7 @@ def check_unseen_users(estimator: Any) -> None:
 
 
 def check_rows_without_evidence(estimator: Any) -> None:
-    """An empty row gets what `fit` learned about everyone: popular items, or a rating model's baseline."""
+    """Check that an empty row gets the fallback learned in `fit`: popular items, or a rating model's baseline."""
     model, X = fitted(estimator)
     popularity = np.bincount(X.indices, minlength=X.shape[1])
     assert np.array_equal(model.item_popularity_, popularity), (
@@ -197,7 +201,7 @@ def check_rows_without_evidence(estimator: Any) -> None:
 
 
 def check_y_is_not_learned(estimator: Any) -> None:
-    """No `y` changes the fitted model; a y of another shape is refused."""
+    """Check that no `y` changes the fitted model and that a y of another shape is refused."""
     model, X = fitted(estimator)
     expected = model.predict(X)
     rng = np.random.default_rng(1)
@@ -210,7 +214,7 @@ def check_y_is_not_learned(estimator: Any) -> None:
 
 
 def check_refit_and_failed_refit(estimator: Any) -> None:
-    """A second fit equals the first; a failed one changes nothing; X is not modified."""
+    """Check that a second fit equals the first, a failed one changes nothing, and X is not modified."""
     model, X = fitted(estimator)
     before = X.copy()
     expected = model.predict(X)
@@ -225,7 +229,7 @@ def check_refit_and_failed_refit(estimator: Any) -> None:
 
 
 def check_bad_input(estimator: Any) -> None:
-    """What is wrong with the input is said, with the remedy, before any work."""
+    """Check that invalid input is refused with the problem and the remedy, before any work."""
     model, X = fitted(estimator)
     dense, expected = X.toarray(), model.predict(X)
     name = type(model).__name__
@@ -277,7 +281,7 @@ def check_bad_input(estimator: Any) -> None:
 
 
 def check_score(estimator: Any) -> None:
-    """`score` is an nDCG, with and without `y`, whatever the order of rows; it refuses rows without targets."""
+    """Check that `score` is an nDCG with and without `y`, for any order of rows, and refuses rows without targets."""
     model, X = fitted(estimator)
     value = model.score(X)
     assert 0 <= value <= 1
@@ -291,7 +295,7 @@ def check_score(estimator: Any) -> None:
 
 
 def check_in_scikit_learn(estimator: Any) -> None:
-    """It works in a Pipeline and in cross-validation; `recommend` reaches it inside the Pipeline."""
+    """Check that the estimator works in a Pipeline and in cross-validation, and `recommend` accepts the Pipeline."""
     model, X = fitted(estimator)
     pipeline = make_pipeline(MaxAbsScaler(), clone(model)).fit(X)
     assert pipeline.predict(X).shape == X.shape
@@ -307,7 +311,10 @@ def check_in_scikit_learn(estimator: Any) -> None:
 
 
 def check_odd_matrices(estimator: Any) -> None:
-    """Single items, single users, full rows, equal rows, equal values and 3 x 2 work, or are refused in words."""
+    """Check small and unusual matrices: each gives valid results or a clear error.
+
+    They are single items, single users, full rows, equal rows, equal values and a 3 x 2 matrix.
+    """
     for what, D in odd_matrices():
         X = sp.csr_array(D)
         X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
@@ -321,7 +328,7 @@ def check_odd_matrices(estimator: Any) -> None:
 
 
 def check_size_of_values(estimator: Any) -> None:
-    """Values near the ends of float32 give finite scores that lists agree with, or are refused in words."""
+    """Check that values near the limits of float32 give finite, consistent scores or a clear error."""
     model, X = fitted(estimator)
     X = X.astype(np.float32)
     for size, at_fit in ((1e30, True), (1e9, True), (1e-30, True), (1e30, False)):
@@ -336,7 +343,10 @@ def check_size_of_values(estimator: Any) -> None:
 
 
 def check_more_than_the_data_has(estimator: Any) -> None:
-    """More neighbours, factors or candidates than users and items work, or are refused in words; threads agree."""
+    """Check sizes above those of the data: neighbours, factors, candidates and threads beyond users and items.
+
+    Each gives valid results or a clear error, and all numbers of threads agree.
+    """
     model, X = fitted(estimator)
     params = model.get_params()
     for name in {"n_components", "n_neighbors", "n_candidates"} & params.keys():
@@ -376,7 +386,7 @@ _CHECKS: tuple[Callable[[Any], None], ...] = (
 
 
 def recommender_checks() -> Iterator[Callable[[Any], None]]:
-    """The checks that `check_recommender` runs, one by one: for ``pytest.mark.parametrize``."""
+    """Yield the checks that `check_recommender` runs, one by one, for ``pytest.mark.parametrize``."""
     yield from _CHECKS
 
 

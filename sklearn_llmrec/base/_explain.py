@@ -1,4 +1,4 @@
-"""Explanations: what each item of a history adds to the score of an item."""
+"""Explain recommendations by the contribution of each item of a history to the score of an item."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_lists_to_explain(
     )
     if found.ndim not in (1, 2) or len(found) != n_rows:
         raise ValueError(
-            f"items must hold one item per row of X, or one list of items as recommend returns them; got shape "
+            f"items must contain one item per row of X, or one list of items as recommend returns them; got shape "
             f"{found.shape} and {n_rows} rows."
         )
     if not np.issubdtype(found.dtype, np.integer):
@@ -61,13 +61,13 @@ class ExplainMixin:
     """Adds `explain` to a recommender that implements `_contributions(X, items)`."""
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-        """What each item of each row adds to the score of the row's item."""
+        """Return the contribution of each item of each row to the score of the row's item."""
         raise NotImplementedError
 
     @on_one_state
     @check_arguments
     def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
-        """What each item of the history adds to the score of a recommended item.
+        """Return the contribution of each item of a history to the score of a recommended item.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class ExplainMixin:
 
 
 def columns_of(W: Any, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-    """``W[i, items[u]]`` at every stored entry (u, i) of X, for sparse or dense W."""
+    """Return ``W[i, items[u]]`` at every stored entry (u, i) of X, for sparse or dense W."""
     asked = np.repeat(items, np.diff(X.indptr))
     if sp.issparse(W):
         values = np.asarray(W[X.indices, asked]).ravel() if X.nnz else np.empty(0, dtype=W.dtype)

@@ -11,14 +11,7 @@ from sklearn_llmrec.base._explain import ExplainMixin, columns_of
 from sklearn_llmrec.base._recommender import BaseRecommender
 from sklearn_llmrec.base._similar import SimilarItemsMixin
 from sklearn_llmrec.base._tags import Tags
-from sklearn_llmrec.utils import COMMON_TEXTS, threads_for
-
-#: For `documented`.
-ITEM_TO_ITEM_TEXTS = {
-    **COMMON_TEXTS,
-    "weights_": """csr_array of shape (n_items, n_items)
-Row i is what item i of a history adds to the score of every item.""",
-}
+from sklearn_llmrec.utils import threads_for
 
 
 class ItemToItemRecommender(SimilarItemsMixin, ExplainMixin, BaseRecommender):

@@ -38,7 +38,7 @@ def _class_name(estimator: Any) -> str:
 
 
 def _numbered(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Equal names with a number each."""
+    """Append a number to names that occur more than once."""
     names = [name for name, _ in pairs]
     return [
         (name if names.count(name) == 1 else f"{name}-{names[: i + 1].count(name)}", model)

@@ -1,4 +1,4 @@
-"""Learning from more users, part after part."""
+"""Learn from more users in parts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PartialFitMixin(BaseRecommender):
     n_features_in_: int
 
     def _fit_first_part(self, X: sp.csr_array) -> None:
-        """Fit the first part: `_fit`, and what only later parts need."""
+        """Run `_fit` on the first part, and prepare what only later parts need."""
         self._fit(X)
 
     @abstractmethod
@@ -50,20 +50,20 @@ class PartialFitMixin(BaseRecommender):
         return X
 
     def _extend_items(self, X: sp.csr_array) -> None:
-        """Widen what is kept per item to the columns of X, where the last ones are new; nothing is known of these.
+        """Extend what is stored per item to the columns of X whose last ones are new; nothing is known about these.
 
         `_partial_fit` follows with the same X. Arrays are replaced, never changed in place: other threads read them.
         """
         raise ValueError(
-            f"X holds new items, and {type(self).__name__} cannot take up any: fit it on all rows, or leave them out, "
-            "X.with_items(model)."
+            f"X contains new items, and {type(self).__name__} cannot take up any: fit it on all rows, or leave them "
+            "out, X.with_items(model)."
         )
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from more users and items; part after part gives what one fit on all of them gives.
+        """Learn from more users and items; fitting in parts gives the same model as one fit on all of them.
 
         Every row counts as a new user. The row of a user that was given before counts a second time, as it would if it
-        stood twice in one matrix: pass only new users, or fit on all rows where histories grow. The model keeps the
+        occurred twice in one matrix: pass only new users, or fit on all rows where histories grow. The model keeps the
         dtype of its first fit; parts of another dtype are cast to it. Rows without interactions count as users, as they
         do in one fit.
 
@@ -71,7 +71,7 @@ class PartialFitMixin(BaseRecommender):
         interactions, and new ones are added behind the others, in the order of X. Anything else must have the columns
         of the fit.
 
-        The model changes in one step at the end. Another thread that asks it meanwhile gets the answer of the old or of
+        The model changes in one step at the end. Another thread that uses it meanwhile gets the answer of the old or of
         the new model, never of a mixture. Only one thread may call `partial_fit` at a time.
 
         Parameters
@@ -88,8 +88,8 @@ class PartialFitMixin(BaseRecommender):
         Raises
         ------
         ValueError
-            If the first part holds no interaction, a later one has another number of columns without ids to match them
-            by, ids of another kind, an id twice, or values too large for the dtype of the model; if `compact`
+            If the first part contains no interaction, a later one has another number of columns without ids to match
+            them by, ids of another kind, an id twice, or values too large for the dtype of the model; if `compact`
             dropped what further training needs; or with ``privacy=``. The estimator then is as it was before.
         """
         with built_aside(self) as changed:
@@ -132,7 +132,7 @@ class PartialFitMixin(BaseRecommender):
         Raises
         ------
         ValueError
-            If ids are of two kinds, or one stands twice.
+            If ids are of two kinds, or one occurs twice.
         """
         known = getattr(self, "item_ids_", None)
         if known is None or not isinstance(X, Interactions) or X.item_ids is None:
@@ -143,10 +143,10 @@ class PartialFitMixin(BaseRecommender):
         repeated = first_repeated(ids)
         if repeated is not None:
             raise ValueError(
-                f"X.item_ids holds {ids[[repeated]].tolist()[0]!r} again at column {repeated}: ids that match columns "
-                "must differ."
+                f"X.item_ids contains {ids[[repeated]].tolist()[0]!r} again at column {repeated}: ids that match "
+                "columns must differ."
             )
-        new = ids[id_positions(known, ids, "the model knows", "X.item_ids holds") < 0]
+        new = ids[id_positions(known, ids, "the model knows", "X.item_ids contains") < 0]
         joined = joined_ids(known, new, "item ids")
         joined.flags.writeable = False
         return joined

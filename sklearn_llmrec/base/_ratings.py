@@ -1,4 +1,4 @@
-"""Rating models: what they predict of a row before its taste counts."""
+"""Predict the baseline of rating models: their prediction for a row before its taste counts."""
 
 from typing import Any
 

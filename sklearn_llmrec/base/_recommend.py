@@ -29,7 +29,7 @@ from sklearn_llmrec.utils import (
 def _generic_recommend(
     estimator: Any, X: Any, seen: sp.csr_array | None, k: int, candidates: Any
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Rank what `predict` of any multi-output estimator returns, chunk by chunk."""
+    """Recommend by the scores that `predict` of any multi-output estimator returns, chunk by chunk."""
     n_rows = X.shape[0]
     if not n_rows:
         raise ValueError("X has no rows: there is nobody to recommend to.")
@@ -47,8 +47,8 @@ def _generic_recommend(
         shape = (n_rows, block.shape[1])
         if seen is not None and seen.shape != shape:
             raise ValueError(
-                f"X has {seen.shape[1]} columns and the estimator scores {shape[1]} items: what is seen cannot be told "
-                "from X, so pass exclude_seen=False."
+                f"X has {seen.shape[1]} columns and the estimator scores {shape[1]} items: what is seen cannot be "
+                "derived from X, so pass exclude_seen=False."
             )
         allowed = check_candidates(candidates, shape)
         parts.append(
@@ -66,7 +66,7 @@ def _generic_recommend(
 def _best_columns(
     estimator: Any, X: Any, k: int, exclude_seen: bool, candidates: Any, seen: Any
 ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    """Return lists of column numbers from whatever estimator, through Pipelines and searches."""
+    """Return lists of column numbers from any estimator, also behind Pipelines and searches."""
     if isinstance(estimator, BaseRecommender) or (
         not isinstance(estimator, Pipeline) and callable(getattr(estimator, "recommend", None))
     ):
@@ -112,7 +112,7 @@ def recommend(
     seen: Any = None,
     ids: bool = False,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The k best items for every row, from any fitted estimator that scores items.
+    """Recommend the k best items for every row, with any fitted estimator that scores items.
 
     A `Pipeline` hides every method that scikit-learn does not know, and so does a fitted search:
     ``pipeline.recommend(X)`` and ``search.recommend(X)`` raise an AttributeError. Write ``recommend(pipeline, X)`` and
@@ -134,7 +134,7 @@ def recommend(
         What may be recommended: column numbers or a mask of the items for all rows (with ``ids=True`` item ids), or
         a matrix row by row.
     seen : {array-like, sparse} of shape (n_users, n_items), default=None
-        Items to leave out of each list, instead of those that X holds: what was bought elsewhere, or hidden from
+        Items to leave out of each list, instead of those that X contains: what was bought elsewhere, or hidden from
         the model. Requires ``exclude_seen=True``.
     ids : bool, default=False
         Whether `candidates` and the items returned are item ids (those in `item_ids_`) instead of column numbers.

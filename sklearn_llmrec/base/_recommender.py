@@ -1,4 +1,4 @@
-"""The base of all recommenders: validation, chunking, masking, cold users, ties, top-k, scoring; once.
+"""The base of all recommenders: validation, chunks, seen items, cold users, ties, top-k and `score`.
 
 A recommender is a multi-output estimator whose samples are users and whose outputs are items. A subclass says how it
 fits (`_fit`) and how it scores a chunk of rows (`_score_rows`); everything else lives here.
@@ -122,16 +122,16 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
 
     @abstractmethod
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any] | sp.csr_array | Scores:
-        """Scores of all items for a chunk of rows."""
+        """Return the scores of all items for a chunk of rows."""
 
     def _topk_rows(
         self, X: sp.csr_array, k: int, seen: sp.csr_array | None
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        """Exact top-k of a chunk by a faster way than dense scores, where the structure has one."""
+        """Return the exact top-k of a chunk where the model has a faster way than dense scores, else None."""
         return None
 
     def _fallback_scores(self) -> NDArray[Any]:
-        """Scores of a row without evidence."""
+        """Return the scores of a row without evidence."""
         return self.item_popularity_
 
     # -- the public face --------------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
     @on_one_state
     @check_arguments
     def predict(self, X: Any) -> NDArray[Any]:
-        """Scores of all items for every row, seen items included.
+        """Score all items for every row, seen items included.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         return self._predict(self._check_X(X, reset=False))
 
     def _predict(self, X: sp.csr_array) -> NDArray[Any]:
-        """`predict` for validated X."""
+        """Return `predict` of a validated X."""
         require_memory(
             X.shape[0] * X.shape[1] * X.dtype.itemsize,
             f"A dense score matrix of shape {X.shape}",
@@ -224,7 +224,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         seen: Any = None,
         ids: bool = False,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The k best items for every row.
+        """Recommend the k best items for every row.
 
         Parameters
         ----------
@@ -238,7 +238,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             What may be recommended: column numbers or a mask of the items for all rows (with ``ids=True`` item ids), or
             a matrix row by row.
         seen : {array-like, sparse} of shape (n_users, n_items), default=None
-            Items to leave out of each list, instead of those that X holds: what was bought elsewhere, or hidden from
+            Items to leave out of each list, instead of those that X contains: what was bought elsewhere, or hidden from
             the model. Requires ``exclude_seen=True``.
         ids : bool, default=False
             Whether `candidates` and the items returned are item ids (those in `item_ids_`) instead of column numbers.
@@ -268,16 +268,16 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
 
     @on_one_state
     def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
-        """Mean nDCG@10 with binary relevance, seen items excluded.
+        """Return the mean nDCG@10 with binary relevance, seen items excluded.
 
         Parameters
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
             What the recommender may see.
         y : {array-like, sparse} of shape (n_users, n_items), default=None
-            Held-out interactions of the same rows; what X already holds does not count. Without it (or with a
+            Held-out interactions of the same rows; what X already contains does not count. Without it (or with a
             one-dimensional y) a fifth of every row of at least two interactions is hidden, chosen by a hash of the
-            row's items; models of order hide the latest fifth instead.
+            row's items; sequential models hide the latest fifth instead.
         sample_weight : array-like of shape (n_users,), default=None
             Weights of the users in the mean; by default all are equal.
 
@@ -337,7 +337,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             del self.__dict__[name]
 
     def _check_X(self, X: Any, *, reset: bool) -> sp.csr_array:
-        """Validate X; at fit also keep the tags that later calls go by."""
+        """Validate X; at fit also store the tags that later calls follow."""
         if reset:
             tags = self.__sklearn_tags__()
             self._tags_ = tags.recommender_tags
@@ -351,14 +351,14 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         )
 
     def _prepared(self, X: sp.csr_array) -> sp.csr_array:
-        """Validated X as `_score_rows` wants it."""
+        """Return the validated X in the form that `_score_rows` expects."""
         return canonical(X) if self._is_canonical_input() else X
 
     def _is_canonical_input(self) -> bool:
         return not (self._tags_.keeps_input or self._tags_.needs_order)
 
     def _scored(self, X: sp.csr_array) -> Scores:
-        """Score prepared rows once: scores with what is unknown filled in, and what is known."""
+        """Return the scores of prepared rows, with unknown ones filled in, and which of them were known."""
         return self._filled(self._score_rows(X), X)
 
     def _filled(self, given: Any, X: sp.csr_array) -> Scores:
@@ -371,7 +371,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             known = scores != 0
         else:
             known = np.ones(scores.shape, dtype=bool)
-        # Three columns tell most rows apart before whole rows are read.
+        # Three columns distinguish most rows before whole rows are read.
         three = scores[:, [0, X.shape[1] // 2, -1]]
         flat = equal_but_for_rounding(three.min(axis=1), three.max(axis=1))
         if flat.any():
@@ -390,7 +390,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
     def _best(
         self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
     ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """Lists of a chunk from its scores."""
+        """Return the ranking lists of a chunk from its scores."""
         scores = self._score_rows(X)
         if candidates is not None or isinstance(scores, Scores) or not sp.issparse(scores):
             filled = self._filled(scores, X).values
@@ -415,7 +415,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
     def _recommend(
         self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
     ) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """`recommend` for validated X; `seen` may be another matrix than X (a Pipeline's own input)."""
+        """Return `recommend` of a validated X; `seen` may be another matrix than X, such as the input of a Pipeline."""
         k = check_k(k, X.shape[1])
         candidates = check_candidates(candidates, X.shape)
         same, X = seen is X, self._prepared(X)
@@ -430,7 +430,8 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         among: dict[str, Any] = {} if candidates is None else {"candidates": candidates}
         served = not among or (self._tags_.ranks_candidates and not sp.issparse(candidates))
         if served and type(self)._topk_rows is not BaseRecommender._topk_rows:
-            # Two at least, so that equal scores all over a list are rare: the row may hold no others, and no evidence.
+            # Two at least, so that equal scores all over a list are rare: the row may have no
+            # other scores, and no evidence.
             width, equal = max(k, min(2, X.shape[1])), np.zeros(X.shape[0], dtype=bool)
             for rows in row_chunks(X.shape[0], _FAST_ROW_BYTES):
                 fast = self._topk_rows(

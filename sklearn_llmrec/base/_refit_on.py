@@ -1,4 +1,4 @@
-"""`refit_on`: an update of models that have no `partial_fit`."""
+"""`refit_on`: update models that have no `partial_fit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`show`: what users had beside what several models recommend to them."""
+"""`show`: display what users had beside what several models recommend to them."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _shortened(text: str) -> str:
 
 
 def _chosen(X: Any, users: ArrayLike | None) -> tuple[Any, list[Any]]:
-    """Return the rows of users, given by id where X has ids, and how they are called."""
+    """Return the rows of users, given by id where X has ids, and their labels."""
     rows: NDArray[np.int64]
     known = getattr(X, "user_ids", None)
     if users is None:
@@ -119,8 +119,8 @@ def _chosen(X: Any, users: ArrayLike | None) -> tuple[Any, list[Any]]:
         rows = np.atleast_1d(np.asarray(users))
         if rows.dtype.kind not in "iu" or ((rows < 0) | (rows >= X.shape[0])).any():
             raise ValueError(
-                f"users holds {rows[:5].tolist()}, and X has no user_ids: row numbers from 0 to {X.shape[0] - 1} are "
-                "needed, or X.user_ids."
+                f"users contains {rows[:5].tolist()}, and X has no user_ids: row numbers from 0 to {X.shape[0] - 1} "
+                "are needed, or X.user_ids."
             )
     return X[rows], (rows if known is None else known[rows]).tolist()
 
@@ -138,7 +138,7 @@ def _latest(X: Interactions) -> list[NDArray[np.int64]]:
 
 
 class _Labels:
-    """Texts of items: the columns asked for, a title by default, the id where a title is missing."""
+    """Texts of items: the requested columns, a title by default, the id where a title is missing."""
 
     def __init__(self, known: Catalogue, features: Any, item_columns: Any) -> None:
         if item_columns is None:
@@ -170,7 +170,7 @@ def _of_history(
 
 def _labels_by_id(labels: _Labels, ids: NDArray[Any]) -> list[str]:
     """Return the labels of ids; an id that the model does not know is its own label."""
-    found = id_positions(labels.ids, ids, "the model knows", "X holds")
+    found = id_positions(labels.ids, ids, "the model knows", "X contains")
     texts = labels(found)
     return [
         text if place >= 0 else str(one) for text, place, one in zip(texts, found, ids.tolist())

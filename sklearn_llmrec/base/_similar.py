@@ -1,4 +1,4 @@
-"""Questions to a fitted model: which items are alike, and why an item is recommended."""
+"""Find the items most similar to given items in a fitted model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SimilarItemsMixin:
     n_features_in_: int
 
     def _item_similarities(self, items: NDArray[np.int64]) -> NDArray[Any]:
-        """Similarity of some items to all, as a dense block; 0 says that nothing is known."""
+        """Return the similarity of some items to all items as a dense block; 0 means that nothing is known."""
         raise NotImplementedError
 
     @on_one_state
@@ -50,7 +50,7 @@ class SimilarItemsMixin:
     def similar_items(
         self, items: ArrayLike, k: int = 10, *, ids: bool = False
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The k items most similar to each of `items`, as the model sees them.
+        """Return the k items most similar to each of `items`, according to the model.
 
         Parameters
         ----------

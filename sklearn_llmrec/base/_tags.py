@@ -1,4 +1,4 @@
-"""What a recommender declares about itself, and the scores that it returns."""
+"""Tags by which a recommender declares its needs, and the scores that it returns."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple

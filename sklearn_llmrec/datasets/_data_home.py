@@ -1,4 +1,4 @@
-"""Where downloaded data sets are kept: a folder inside scikit-learn's own data home."""
+"""Find the folder of downloaded data sets, inside scikit-learn's own data home."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> str:
     ----------
     data_home : str or path-like, default=None
         The folder. None is the folder ``sklearn_llmrec`` inside :func:`sklearn.datasets.get_data_home`
-        (``~/scikit_learn_data`` unless scikit-learn is told otherwise).
+        (``~/scikit_learn_data`` unless scikit-learn is configured otherwise).
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""One file over HTTP: resumed where it broke off, and kept only if the publisher's checksum agrees."""
+"""Download one file over HTTP: resume after an interruption, keep it only if the publisher's checksum agrees."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ def download(
     """Download `url` to `path` and verify it against the publisher's checksum file, ``url + ".md5"``.
 
     The bytes go to ``path + ".part"`` and are renamed once verified. A transfer that breaks off leaves that
-    file, and the next call goes on from its end.
+    file, and the next call resumes from its end.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def download(
 
 
 class _ChecksumMissing(OSError):
-    """The publisher's checksum file holds no checksum: no other try would."""
+    """The publisher's checksum file contains no checksum, so another try would not help."""
 
 
 def _failure(url: str, reason: str, part: Path) -> str:
@@ -83,7 +83,7 @@ def _failure(url: str, reason: str, part: Path) -> str:
 
 
 def _published_md5(url: str) -> str:
-    """The checksum in an md5 file, written "MD5 (name) = digest" or "digest  name"."""
+    """Return the checksum from an md5 file, written "MD5 (name) = digest" or "digest name"."""
     with urlopen(Request(url, headers=_AGENT), timeout=_TIMEOUT) as response:
         text = response.read(4096).decode("ascii", errors="replace")
     found = re.search(r"\b[0-9a-fA-F]{32}\b", text)
@@ -93,7 +93,7 @@ def _published_md5(url: str) -> str:
 
 
 def _transfer(url: str, part: Path, verbose: bool) -> None:
-    """Fetch what `part` lacks."""
+    """Fetch the missing bytes of `part`."""
     have = part.stat().st_size if part.exists() else 0
     headers = _AGENT | ({"Range": f"bytes={have}-"} if have else {})
     try:
@@ -134,7 +134,7 @@ def _receive(response: HTTPResponse, part: Path, have: int, verbose: bool) -> No
 
 
 class _Progress:
-    """A line on the standard error stream, rewritten at most five times a second."""
+    """Progress line on the standard error stream, rewritten at most five times a second."""
 
     def __init__(self, name: str, total: int | None, verbose: bool) -> None:
         self.name, self.total, self.verbose = name, total, verbose

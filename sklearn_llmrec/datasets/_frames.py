@@ -12,7 +12,7 @@ Column = NDArray[Any] | tuple[NDArray[Any], NDArray[Any]]
 
 
 def table(columns: Mapping[str, NDArray[Any]], as_frame: bool) -> Any:
-    """Columns of equal length as one table that can be indexed by name and by row."""
+    """Return columns of equal length as one table that can be indexed by name and by row."""
     if as_frame:
         return frame(columns)
     length = len(next(iter(columns.values())))
@@ -23,7 +23,7 @@ def table(columns: Mapping[str, NDArray[Any]], as_frame: bool) -> Any:
 
 
 def frame(columns: Mapping[str, Column]) -> Any:
-    """Columns as a pandas frame; a pair is (distinct values, codes), so that strings are made once."""
+    """Return columns as a pandas frame; a pair (distinct values, codes) makes each string only once."""
     pandas = require("pandas", extra="all")
     return pandas.DataFrame(
         {
@@ -36,7 +36,7 @@ def frame(columns: Mapping[str, Column]) -> Any:
 
 
 def codes_of(ids: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Distinct ids, sorted, and the position of every id among them, for small non-negative integers.
+    """Return the distinct ids, sorted, and the position of every id among them, for small non-negative integers.
 
     The same as ``np.unique(ids, return_inverse=True)`` in linear time.
     """

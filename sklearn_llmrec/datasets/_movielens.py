@@ -60,7 +60,7 @@ def fetch_movielens(
     name : {"latest-small", "100k", "1m", "20m", "32m"}, default="latest-small"
         Which data set. "latest-small" changes now and then; the others are fixed.
     data_home : str or path-like, default=None
-        Folder that holds the data, or that the archive is downloaded to. The ratings file may lie in it, in a
+        Folder that contains the data, or that the archive is downloaded to. The ratings file may lie in it, in a
         subfolder (``ml-1m``), or in the archive (``ml-1m.zip``), and is then read without a network. None is the
         folder of :func:`get_data_home`.
     download_if_missing : bool, default=True
@@ -92,7 +92,7 @@ def fetch_movielens(
     OSError
         If the data are neither there nor to be had, or do not match the publisher's checksum.
     ValueError
-        If the files found do not hold what this data set holds.
+        If the files found do not contain this data set.
 
     See Also
     --------
@@ -135,7 +135,7 @@ def fetch_movielens(
 
 @dataclass(frozen=True)
 class _Place:
-    """A folder, or an archive, that holds the files of one data set."""
+    """A folder or an archive that contains the files of one data set."""
 
     path: Path
 
@@ -154,14 +154,14 @@ class _Place:
         with archive:
             members = [m for m in archive.namelist() if m.rpartition("/")[2] == filename]
             if not members:
-                raise ValueError(f"{self.path} holds no {filename}.")
+                raise ValueError(f"{self.path} contains no {filename}.")
             with archive.open(members[0]) as file:
                 yield file
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """How the files of one data set are named and written."""
+    """Names and format of the files of one data set."""
 
     folder: str
     ratings: str
@@ -172,7 +172,7 @@ class _Layout:
 
 
 def _find(layout: _Layout, home: Path, archive: Path) -> _Place | None:
-    """Where the data set lies: in the folder itself, in its subfolder, or in its archive."""
+    """Find the data set in the folder itself, in its subfolder or in its archive; None if it is in none."""
     for folder in (home, home / layout.folder):
         if (folder / layout.ratings).is_file():
             return _Place(folder)
@@ -193,8 +193,8 @@ def _read_ratings(layout: _Layout, place: _Place) -> NDArray[Any]:
     if len(ratings) == 0 or layout.n_ratings not in (None, len(ratings)):
         expected = "some" if layout.n_ratings is None else f"{layout.n_ratings:,}"
         raise ValueError(
-            f"{layout.ratings} in {place.path} holds {len(ratings):,} ratings and {layout.folder} has {expected}: it "
-            "is cut short, or another data set. Remove it, or pass another data_home."
+            f"{layout.ratings} in {place.path} contains {len(ratings):,} ratings and {layout.folder} has {expected}: "
+            "it is cut short, or another data set. Remove it, or pass another data_home."
         )
     return ratings
 

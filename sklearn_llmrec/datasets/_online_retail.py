@@ -27,8 +27,8 @@ Time                to the minute, local time
 =================   ==========================================
 
 An item's description is the most frequent one of its stock code, with runs of blanks made one; its price is the median
-over its rows, in pounds. A few stock codes are no products but postage, bank charges and corrections: `is_product`
-tells.
+over its rows, in pounds. A few stock codes are postage, bank charges and corrections; `is_product` is False for
+them.
 
 Source: D. Chen, S. L. Sain, K. Guo, "Data mining for the online retail industry: A case study of RFM model-based
 customer segmentation using data mining", Journal of Database Marketing and Customer Strategy Management 19(3), 2012.
@@ -51,7 +51,7 @@ _SERVICES = ("BANK CHARGES", "C2", "DOT", "M", "POST")
 def load_online_retail(
     *, repeats: str = "count", value: str = "quantity", as_frame: bool = False
 ) -> Bunch:
-    """Load the Online Retail data set: who bought what and when, with the words for it.
+    """Load the Online Retail data set: invoices of a gift shop with customers, products, texts and times.
 
     The file ships with the package, so nothing is downloaded.
 
@@ -186,7 +186,7 @@ def _frame(lines: dict[str, NDArray[Any]]) -> Any:
 
 
 def _lines() -> dict[str, NDArray[Any]]:
-    """The invoice lines in log order: what tools/build_online_retail.py encoded, decoded."""
+    """Decode the invoice lines, in log order, from the files that tools/build_online_retail.py writes."""
     path = files("sklearn_llmrec.datasets") / "data" / "online_retail.npz"
     with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         packed = {name: stored[name] for name in stored.files}
@@ -215,11 +215,11 @@ def _lines() -> dict[str, NDArray[Any]]:
 
 
 def _texts(packed: NDArray[np.uint8]) -> NDArray[Any]:
-    """Strings from their UTF-8 bytes, a line each."""
+    """Decode strings from UTF-8 bytes with one string per line."""
     return np.array(packed.tobytes().decode().split("\n"))
 
 
 def _from_planes(planes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Integers from their bytes, all low bytes first."""
+    """Decode integers whose bytes are stored in planes: all low bytes first."""
     powers = 256 ** np.arange(len(planes), dtype=np.int64)
     return powers @ planes.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Generated interactions whose truth is known: tastes, popularity, order and words."""
+"""Generate interactions whose true tastes, popularity, order and texts are known."""
 
 from collections.abc import Iterator
 from numbers import Integral, Real
@@ -17,7 +17,7 @@ Generated interactions
 ----------------------
 {nnz:,} interactions of {n_users:,} users with {n_items:,} items of {n_topics} topics, {n_cold:,} of the items cold.
 A user takes items of the topics of their taste, popular items more often, and often the item that follows the one
-taken before. Item texts are made of words of the item's topic.
+taken before. Item texts consist of words of the item's topic.
 """
 _EVENTS_PER_CHUNK = 2**20
 _FIRST_DAY = 1_704_067_200  # 2024-01-01, unix seconds
@@ -78,7 +78,7 @@ def make_interactions(
     Every item belongs to a topic, and every user has a taste, a distribution over topics. A user's next item is either
     drawn from a topic of their taste, popular items first, or, with probability `order`, it is the item that follows
     the previous one in a fixed round of the topic's items. So collaborative filtering beats popularity, the latest item
-    tells more than an older one, and the text of an item that nobody took yet tells who will.
+    predicts more than an older one, and the text of an item without interactions predicts who will take it.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def make_interactions(
 
 
 def _topics(n_items: int, n_topics: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-    """Topics of items, each as often as any other, in random order."""
+    """Assign a topic to every item, all topics equally often, in random order."""
     return rng.permutation(np.arange(n_items) % n_topics)
 
 
@@ -197,7 +197,7 @@ def _weights(
     exponent: float,
     rng: np.random.RandomState,
 ) -> NDArray[np.float64]:
-    """Zipf-Mandelbrot popularity in random order, normalised within each topic over the warm items."""
+    """Draw Zipf-Mandelbrot popularity in random order, normalised within each topic over the warm items."""
     n_items = len(topics)
     raw = (1 + rng.permutation(n_items) + n_items / 100) ** -float(exponent)
     total = np.bincount(topics[:n_warm], raw[:n_warm], minlength=n_topics)
@@ -206,7 +206,7 @@ def _weights(
 
 
 def _activity(n_users: int, total: int, most: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-    """Lognormal numbers of items per user, between 1 and `most`, that sum to about `total`."""
+    """Draw lognormal numbers of items per user, between 1 and `most`, with a sum of about `total`."""
     raw = rng.lognormal(0.0, 0.8, n_users)
     scale = total / raw.sum()
     for _ in range(20):  # clipping changes the sum, so the scale has to follow
@@ -215,7 +215,7 @@ def _activity(n_users: int, total: int, most: int, rng: np.random.RandomState) -
 
 
 class _Rounds:
-    """The items of every topic in a fixed random round; an item is drawn, or follows its predecessor."""
+    """The items of every topic in a fixed random cycle; an item is drawn, or follows its predecessor."""
 
     def __init__(self, topics: NDArray[np.int64], weights: NDArray[np.float64]) -> None:
         # Items come in random order already, so a stable sort leaves every topic's items in random order.
@@ -231,7 +231,7 @@ class _Rounds:
     def draw(
         self, topics: NDArray[np.int64], uniform: NDArray[np.float64], steps: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """The item `steps` places after one drawn from the topic by popularity."""
+        """Return the item that is `steps` places after one drawn from the topic by popularity."""
         place = np.searchsorted(self.cdf, topics + uniform, side="right")
         place = np.minimum(place, self.start[topics] + self.size[topics] - 1)
         start, size = self.start[topics], self.size[topics]
@@ -245,7 +245,7 @@ def _draw(
     order: float,
     rng: np.random.RandomState,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Index pointers, item indices (sorted within a user) and times of all events."""
+    """Return index pointers, item indices (sorted within a user) and times of all events."""
     counts, indices, times = [], [], []
     for users in _user_chunks(activity):
         wanted = activity[users]
@@ -276,7 +276,7 @@ def _distinct_events(
     order: float,
     rng: np.random.RandomState,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and items of a chunk's events, in the order they happen, every pair once."""
+    """Return rows and items of a chunk's events in the order in which they happen, every pair once."""
     n_rows, n_topics = tastes.shape
     # Repeats are dropped, so more events are drawn than wanted, and those after the wanted number are dropped too.
     drawn = 2 * wanted + 5
@@ -284,12 +284,12 @@ def _distinct_events(
     first = np.cumsum(drawn) - drawn
     begins = rng.random_sample(len(row)) >= order
     begins[first] = True
-    # A run of events shares the draw at its beginning and goes on from there, a step per event.
+    # A run of events shares the draw at its beginning and continues from there, a step per event.
     run_start = np.maximum.accumulate(np.where(begins, np.arange(len(row)), 0))
     heads, head_of_event = np.unique(run_start, return_inverse=True)
     steps = np.arange(len(row)) - run_start
     uniform = rng.random_sample((2, len(heads)))
-    # One sorted array holds the distributions of all rows, each shifted by its row.
+    # One sorted array contains the distributions of all rows, each shifted by its row.
     cdf = np.cumsum(tastes, axis=1)
     cdf[:, -1] = 1.0
     shifted = (cdf + np.arange(n_rows)[:, None]).ravel()
@@ -304,7 +304,10 @@ def _distinct_events(
 
 
 def _times(row: NDArray[np.int64], n_rows: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-    """Strictly rising times within each row: a start in 300 days, then a day between two events on average."""
+    """Draw strictly rising times within each row.
+
+    The first is within 300 days; the mean gap between two events is a day.
+    """
     gaps = 1 + rng.exponential(_DAY, len(row)).astype(np.int64)
     passed = np.cumsum(gaps)
     first = np.searchsorted(row, np.arange(n_rows))
@@ -320,7 +323,7 @@ def _ratings(
     indices: NDArray[np.int64],
     rng: np.random.RandomState,
 ) -> NDArray[np.float64]:
-    """Ratings from 1 to 5: taste, the item's quality, the user's mood, and noise."""
+    """Draw ratings from 1 to 5: the sum of taste, the item's quality, the user's mood and noise."""
     rows = np.repeat(np.arange(len(tastes)), np.diff(indptr))
     quality = rng.normal(0.0, 0.5, len(topics))
     mood = rng.normal(0.0, 0.5, len(tastes))
@@ -330,7 +333,7 @@ def _ratings(
 
 
 def _texts(topics: NDArray[np.int64], rng: np.random.RandomState) -> NDArray[Any]:
-    """A text per item: words of its topic, and one that any item may have."""
+    """Make a text per item from words of its topic and one word that any item may have."""
     n_topics = int(topics.max()) + 1
     words = np.array([_WORDS[t] if t < len(_WORDS) else _made_up(t) for t in range(n_topics)])
     picked = rng.random_sample((len(topics), words.shape[1])).argsort(axis=1)[:, :_WORDS_PER_TEXT]
@@ -340,7 +343,7 @@ def _texts(topics: NDArray[np.int64], rng: np.random.RandomState) -> NDArray[Any
 
 
 def _made_up(topic: int) -> list[str]:
-    """Ten words of three syllables, the first two the topic's own."""
+    """Make ten words of three syllables; the topic determines the first two."""
     syllables = [c + v for c in "bdfgklmnprst" for v in "aeiou"]
     n = len(syllables)
     return [

@@ -21,7 +21,7 @@ from sklearn_llmrec.utils import Interval, StrOptions, iterations, tell, threads
 
 @dataclass(frozen=True)
 class _Past:
-    """What earlier rows say about the items, near the factors that the items have.
+    """A quadratic summary of earlier rows for each item, around the current factors of the item.
 
     Their objective is taken as quadratic there: for item i its matrix is ``gram + (weights[i] curvature + penalty) I``.
     The true one has the interactions' ``weights[i]`` mean p p' in the middle; a multiple of the identity does as well.
@@ -55,7 +55,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
 
     with :math:`f_u` the sum of the weights :math:`c_{ui}` of a row, :math:`f_i` that of a column, and
     :math:`\bar f` their means. With :math:`\nu = 0` this is the method of Hu, Koren and Volinsky; with
-    :math:`\nu > 0` the frequency-scaled regularisation of iALS. (iALS asks for 0 instead of 1 where
+    :math:`\nu > 0` the frequency-scaled regularisation of iALS. (iALS has the target 0 instead of 1 where
     it weighs an interaction as an unobserved pair. On binary data that changes the unit of the
     scores, and of :math:`\lambda`, and nothing else.)
 
@@ -77,7 +77,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
     max_iter : int, default=15
         Sweeps over users and items.
     warm_start : bool, default=False
-        Whether `fit` goes on from the item factors of the last fit, for `max_iter` more sweeps over the rows that it
+        Whether `fit` continues from the item factors of the last fit, for `max_iter` more sweeps over the rows that it
         is given: the users' factors are solved anew from them, whether or not these are the rows of before.
     random_state : int, RandomState instance or None, default=None
         Initial factors. Equal seeds give bit-equal factors.
@@ -190,7 +190,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         self.verbose = verbose
 
     def _systems(self, X: sp.csr_array, mean: float | None) -> tuple[RowSystems, float]:
-        """The regressions of the rows of X, and the mean frequency that their penalties are scaled by."""
+        """Return the regressions of the rows of X and the mean frequency that scales their penalties."""
         added = (self.confidence * X.data).astype(X.dtype, copy=False)
         right = added + X.dtype.type(self.unobserved_weight)
         frequencies = self._frequencies(X)
@@ -232,7 +232,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         self._past_ = _Past(past.gram, weights, past.curvature)
 
     def _add_to_past(self, X: sp.csr_array, *, first: bool) -> None:
-        """Summarise the rows of a fit, which holds the items in a later `partial_fit`."""
+        """Summarise the rows of a fit, so that a later `partial_fit` does not overwrite them."""
         P = self._known_rows_.values  # type: ignore[union-attr]
         by_user, by_item = (self.confidence * X.sum(axis=axis) for axis in (1, 0))
         curvature = by_user @ np.einsum("ud,ud->u", P, P) / (self.n_components * by_user.sum())
@@ -240,7 +240,9 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         self._past_ = past if first else self._past_ + past
 
     def _item_systems(self, X: sp.csr_array, Q: NDArray[Any]) -> tuple[RowSystems, NDArray[Any]]:
-        """The regressions of items on new rows and on what earlier ones say, and what is added to their right sides.
+        """Return the regressions of items on new rows plus earlier rows, and the additions to their right sides.
+
+        Each item has one entry of weight zero; its column has the additions as factors.
 
         The right sides come in by an entry of weight zero for each item, whose column has them for factors.
         """
@@ -312,7 +314,7 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         return systems.solve_fully(self.components_.T, self._common_part_)
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-        """The factors of a row are linear in its weighted preferences: one solve per item to explain."""
+        """Return contributions: factors are linear in the weighted preferences of a row, so an item needs one solve."""
         Q = self.components_.T.astype(np.float64)
         C = self.unobserved_weight + self.confidence * X.data.astype(np.float64)
         penalties = np.broadcast_to(

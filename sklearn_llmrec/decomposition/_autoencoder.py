@@ -17,7 +17,7 @@ from sklearn_llmrec.decomposition._vae_scores import logits_of
 
 
 class Autoencoder(nn.Module):
-    """Two layers to the mean and spread of the latent factors, two layers back to one logit per item."""
+    """Encoder with two layers to the mean and spread of the latent factors, decoder with two to a logit per item."""
 
     def __init__(self, n_items: int, n_hidden: int, n_components: int, dropout: float) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Autoencoder(nn.Module):
                 nn.init.normal_(weight, std=0.001)
 
     def forward(self, columns: Tensor, values: Tensor, starts: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of a draw for every row, and its divergence from the prior."""
+        """Return the logits of one draw for every row and the divergence of the row's distribution from the prior."""
         values = F.dropout(values, self.dropout, self.training)
         summed = F.embedding_bag(
             columns, self.item_vectors, starts, mode="sum", per_sample_weights=values
@@ -51,7 +51,7 @@ class Autoencoder(nn.Module):
 def new_network(
     n_items: int, n_hidden: int, n_components: int, dropout: float, seed: int
 ) -> Autoencoder:
-    """A network whose first weights depend on the seed alone."""
+    """Return a network whose first weights depend on the seed alone."""
     with seeded(seed):
         return Autoencoder(n_items, n_hidden, n_components, dropout)
 
@@ -59,7 +59,7 @@ def new_network(
 def row_batches(
     X: sp.csr_array, batch_size: int, rng: np.random.Generator
 ) -> Iterator[tuple[sp.csr_array, sp.csr_array]]:
-    """One epoch: every row with entries once, as it is and at unit length."""
+    """Yield one epoch of batches: every non-empty row once, as it is and at unit length."""
     filled = rng.permutation(np.flatnonzero(np.diff(X.indptr)))
     for begin in range(0, len(filled), batch_size):
         rows = X[filled[begin : begin + batch_size]].astype(np.float32)
@@ -77,7 +77,7 @@ class BoundTraining(Training):
     holdout: RowHoldout | None
 
     def validate(self, network: Any) -> float | None:
-        """NDCG@10 of the hidden items."""
+        """Return the nDCG@10 of the hidden items."""
         if self.holdout is None:
             return None
         return self.holdout.ndcg(partial(logits_of, to_numpy(network)))
@@ -85,7 +85,7 @@ class BoundTraining(Training):
     def loss_of(
         self, batch: tuple[sp.csr_array, sp.csr_array], rng: np.random.Generator
     ) -> tuple[Tensor, int]:
-        """The mean bound over the rows of a batch, and their number."""
+        """Return the mean bound over the rows of a batch and their number."""
         counts, unit = batch
         device = self.network.item_vectors.device
         columns = torch.from_numpy(counts.indices.astype(np.int64)).to(device)

@@ -38,7 +38,7 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
     max_iter : int, default=20
         Sweeps over users and items.
     warm_start : bool, default=False
-        Whether `fit` goes on from the item factors and biases of the last fit, for `max_iter` more sweeps over the
+        Whether `fit` continues from the item factors and biases of the last fit, for `max_iter` more sweeps over the
         rows that it is given: the mean and the users are solved anew.
     random_state : int, RandomState instance or None, default=None
         Initial item factors.
@@ -123,21 +123,21 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
             self._after_sweep(X, users)
 
     def _start(self, X: sp.csr_array) -> None:
-        """Set what the first sweep begins with."""
+        """Set the state from which the first sweep starts."""
         rng = check_random_state(self.random_state)
         self.components_ = 0.1 * rng.standard_normal((self.n_components, X.shape[1]))
         self.item_bias_ = Biases(X).item
 
     def _after_sweep(self, X: sp.csr_array, users: NDArray[np.float64]) -> None:
-        """Learn what there is beside the factors, which were just solved for; `users` as given to the items."""
+        """Learn the parameters beside the factors, which were just solved; `users` are those given to the items."""
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-        """The factors and the bias of a row are linear in its ratings: one solve per item to explain."""
+        """Return contributions: factors and bias are linear in the ratings of a row, so each item needs one solve."""
         left = X.data.astype(np.float64) - self.mean_ - self.item_bias_[X.indices]
         return with_data(X, left * self._leverages(X, items))
 
     def _leverages(self, X: sp.csr_array, items: NDArray[np.int64]) -> NDArray[np.float64]:
-        """What a unit of every rating adds, through the regression of its row, to the row's item."""
+        """Return the change of the score of a row's item per unit of each rating, through the row's regression."""
         F = np.column_stack([self.components_.T, np.ones(X.shape[1])])
         values = np.empty(X.nnz)
         for row, (start, stop) in enumerate(pairwise(X.indptr)):
@@ -155,7 +155,7 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
         biases: NDArray[np.float64],
         explained: NDArray[np.float64] | float = 0.0,
     ) -> NDArray[np.float64]:
-        """Factors and bias of every row, given those of the columns, for what is left of the ratings."""
+        """Return factors and bias of every row by ridge regression of its residuals, given those of the columns."""
         features = np.column_stack([factors, np.ones(len(factors))])
         targets = X.data.astype(np.float64) - self.mean_ - biases[X.indices] - explained
         return ridge_rows(X, features, targets, self.regularization * np.diff(X.indptr))

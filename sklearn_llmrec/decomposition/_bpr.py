@@ -54,7 +54,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     max_iter : int, default=30
         Epochs.
     warm_start : bool, default=False
-        Whether `fit` goes on from the item factors and biases of the last fit, for `max_iter` more epochs over the
+        Whether `fit` continues from the item factors and biases of the last fit, for `max_iter` more epochs over the
         rows that it is given: users start from their fold-in, whether or not these are the rows of before.
     random_state : int, RandomState instance or None, default=None
         Initial factors and the pairs drawn. Equal seeds give bit-equal factors.
@@ -83,7 +83,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     An epoch draws as many pairs as there are interactions, in O(nnz n_components) on one thread, without which no seed
     would fix the result. It goes through the users in random order, in windows of some 4,096 interactions that fit in
     the cache of a processor; a window draws from its own interactions with replacement. Factors are learned in
-    float32. Values of X are ignored, only which items a row holds counts. Negative values are refused: a dislike is
+    float32. Values of X are ignored, only which items a row contains counts. Negative values are refused: a dislike is
     no interaction.
 
     References
@@ -139,7 +139,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
         self._known_rows_ = self._by_norm_ = None  # of an earlier fit
-        # What `kept` asks for the kernel does by itself: it draws no item that nobody in X has.
+        # The kernel respects `kept` without being given it: it draws no item that nobody in X has.
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         P: NDArray[np.float32]
         if go_on:

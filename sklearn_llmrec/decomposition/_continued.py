@@ -1,4 +1,4 @@
-"""Factor models that go on from the item factors they have."""
+"""Continue factor models from their current item factors."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -35,7 +35,7 @@ class ContinuedFitMixin(PartialFitMixin):
         self._sweep(X, go_on, None)
 
     def _extend_items(self, X: sp.csr_array) -> None:
-        """Give new items that X holds small random factors, and the others, of which nothing is known, zeros."""
+        """Start new items of X with small random factors, or with zeros if X has no interaction of them."""
         known = self.components_
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         new = _NEW_FACTORS * rng.standard_normal((len(known), X.shape[1] - known.shape[1]))
@@ -55,7 +55,7 @@ class ContinuedFitMixin(PartialFitMixin):
             self._keep_known_rows(X.shape[1])
 
     def _keep_known_rows(self, n_items: int) -> None:
-        """Prepare the fold-in for a catalogue that grew by items without interactions."""
+        """Prepare the fold-in for a catalogue with added items that have no interactions."""
         known = getattr(self, "_known_rows_", None)
         if known is not None and known.rows.shape[1] != n_items:
             rows = known.rows
@@ -66,8 +66,8 @@ class ContinuedFitMixin(PartialFitMixin):
         n_components, n_items = self.components_.shape
         if (n_components, n_items) != (self.n_components, X.shape[1]):
             raise ValueError(
-                f"A fit goes on with {n_components} factors of {n_items} items; n_components={self.n_components} and X "
-                f"has {X.shape[1]} columns. Fit a new estimator for another catalogue or number of factors."
+                f"A fit continues with {n_components} factors of {n_items} items; n_components={self.n_components} and "
+                f"X has {X.shape[1]} columns. Fit a new estimator for another catalogue or number of factors."
             )
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -105,7 +105,7 @@ class ContinuedFitMixin(PartialFitMixin):
 
 
 def held(new: NDArray[Any], old: NDArray[Any], kept: NDArray[np.int64] | None) -> NDArray[Any]:
-    """`new` with the rows `kept` of `old`; None keeps none."""
+    """Return `new` with its rows `kept` replaced by those of `old`; None replaces none."""
     if kept is not None:
         new[kept] = old[kept]
     return new

@@ -1,4 +1,4 @@
-"""What factor models share: a row becomes factors, items are scored by inner products."""
+"""The base class of factor models: rows become factors, items are scored by inner products."""
 
 from abc import abstractmethod
 from itertools import pairwise
@@ -41,11 +41,11 @@ class FactorRecommender(
     _derived: ClassVar[tuple[str, ...]] = ("_by_norm_",)
 
     def _prepare_fold_in(self) -> None:
-        """Keep what `_fold_in` needs of the factors of all items, which a single row should not wait for."""
+        """Compute what `_fold_in` needs from all item factors once, so that no single row waits for it."""
 
     @abstractmethod
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
-        """Factors of rows, whether or not they were fitted."""
+        """Return the factors of rows by fold-in, whether or not the rows were fitted."""
 
     def _remember(self, X: sp.csr_array) -> None:
         """End a fit: prepare the fold-in, and keep the factors of the rows of X."""
@@ -56,12 +56,12 @@ class FactorRecommender(
         self._known_rows_ = KnownRows(X, self._fold_in(X)) if self._remembers_rows else None
 
     def _derive(self) -> None:
-        """Order the items by the lengths of their factors, where there are many."""
+        """Sort the items of a large catalogue by the lengths of their factors."""
         if "components_" in vars(self):
             self._by_norm_ = ByNorm.of(self.components_.T)
 
     def _user_factors(self, X: sp.csr_array) -> NDArray[Any]:
-        """Factors of rows, in the dtype of the model: looked up where the row is known, else folded in."""
+        """Return factors of rows in the dtype of the model: looked up for known rows, else folded in."""
         if self._known_rows_ is None:
             return self._fold_in(X).astype(self.components_.dtype, copy=False)
         place = self._known_rows_.find(X)
@@ -87,7 +87,7 @@ class FactorRecommender(
     @on_one_state
     @check_arguments
     def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """The k users of the last fit (or `partial_fit`) whose factors have the highest cosine to those of each row.
+        """Return the k users of the last fit (or `partial_fit`) with the highest cosine to the factors of each row.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class FactorRecommender(
 
     @on_one_state
     def transform(self, X: Any) -> NDArray[Any]:
-        """Factors of every row.
+        """Return the factors of every row.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ def ridge_rows(
     *,
     common: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Ridge regression of every row's targets on the features of its columns.
+    """Solve the ridge regression of every row's targets on the features of its columns.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def ridge_rows(
 def entry_products(
     X: sp.csr_array, users: NDArray[np.float64], items: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The inner product of its user's and its item's factors at every stored entry of X."""
+    """Return the inner product of user and item factors at every stored entry of X."""
     rows = entry_rows(X)
     products = np.empty(X.nnz)
     for some in row_chunks(X.nnz, 16 * users.shape[1]):

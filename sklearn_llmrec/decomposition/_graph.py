@@ -20,14 +20,14 @@ Triples = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
 
 class Graph:
-    """Both directions of a graph of users and items, on the device that asks for them."""
+    """Both directions of a graph of users and items, on the requested device."""
 
     def __init__(self, graph: sp.csr_array) -> None:
         self.shape = graph.shape
         self._parts = (_tensor(graph), _tensor(graph.T.tocsr()))
 
     def on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """To users, and to items."""
+        """Send vectors along the graph and return the results at users and at items."""
         if self._parts[0].device != device:
             self._parts = (self._parts[0].to(device), self._parts[1].to(device))
         return self._parts
@@ -63,7 +63,7 @@ class GraphNetwork(nn.Module):
         self.items = nn.Parameter(0.1 * torch.randn(graph.shape[1], n_components))
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        """Mean vectors of all users and all items."""
+        """Return the mean vectors over the layers of all users and all items."""
         users, items = self.users, self.items
         user_sum, item_sum = users, items
         for _ in range(self.n_layers):
@@ -76,19 +76,19 @@ def _tensor(A: sp.csr_array) -> Tensor:
     parts = [torch.from_numpy(part.astype(np.int64)) for part in (A.indptr, A.indices)]
     values = torch.from_numpy(A.data.astype(np.float32))
     with warnings.catch_warnings():
-        # The product of a sparse and a dense matrix is all that is asked of it.
+        # The product of a sparse and a dense matrix is the only operation used.
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         return torch.sparse_csr_tensor(*parts, values, size=A.shape, check_invariants=False)
 
 
 def new_network(graph: sp.csr_array, n_components: int, n_layers: int, seed: int) -> GraphNetwork:
-    """A network whose first vectors depend on the seed alone."""
+    """Return a network whose first vectors depend on the seed alone."""
     with seeded(seed):
         return GraphNetwork(Graph(graph), n_components, n_layers)
 
 
 def triples(X: sp.csr_array, batch_size: int, rng: np.random.Generator) -> Iterator[Triples]:
-    """One epoch: every user and item of an interaction, and an item that the user has not."""
+    """Yield one epoch of batches: user and item of every interaction, and an item that the user does not have."""
     rows, columns = entry_rows(X), X.indices.astype(np.int64)
     taken = rows * X.shape[1] + columns  # sorted, as X is
     able = np.flatnonzero(np.diff(X.indptr)[rows] < X.shape[1])  # who has everything orders nothing
@@ -114,7 +114,7 @@ class PairTraining(Training):
     holdout: RowHoldout | None
 
     def validate(self, network: Any) -> float | None:
-        """NDCG@10 of the hidden items, of rows folded in."""
+        """Return the nDCG@10 of the hidden items for folded-in rows."""
         if self.holdout is None:
             return None
         weights = to_numpy(network)
@@ -123,7 +123,7 @@ class PairTraining(Training):
         return self.holdout.ndcg(lambda X: fold_in(X, senders) @ vectors.T)
 
     def loss_of(self, batch: Triples, rng: np.random.Generator) -> tuple[Tensor, int]:
-        """The mean loss over the triples of a batch, and their number."""
+        """Return the mean loss over the triples of a batch and their number."""
         device = self.network.users.device
         user, item, other = (torch.from_numpy(part).to(device) for part in batch)
         users, items = self.network()

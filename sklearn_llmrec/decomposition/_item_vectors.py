@@ -18,12 +18,12 @@ from sklearn_llmrec.utils import Interval, canonical
 
 
 def cooccurrences(X: Any, window: int | None) -> sp.csr_array:
-    """How often two items stand together: in one row, or at most `window` steps apart in the order of time.
+    """Count pairs of items within a row, or at most `window` steps apart in the order of time.
 
     Raises
     ------
     ValueError
-        If a window is asked for and X has no times.
+        If a window is given and X has no times.
     """
     if window is None:
         pattern = canonical(X).astype(np.float64)
@@ -52,7 +52,7 @@ def cooccurrences(X: Any, window: int | None) -> sp.csr_array:
 
 
 class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, InnerProductMixin):
-    """A user is the weighted mean of the unit vectors of the history; items score by the cosine to it."""
+    """Base of models whose user is the weighted mean of item vectors; items score by the cosine to it."""
 
     item_embeddings_: NDArray[Any]
 
@@ -65,7 +65,7 @@ class _ItemVectorRecommender(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return self._users(X), self.item_embeddings_, None
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """Unit vectors of the rows; zeros for a row without a known item.
+        """Return unit vectors of the rows; zeros for a row without a known item.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class Item2Vec(_ItemVectorRecommender):
     .. math:: M_{ij} = \max\Big(0, \log \frac{n_{ij}\, N}{n_i\, \tilde{n}_j} - \log k\Big) \approx
        (U \Sigma V^\top)_{ij},
 
-    with :math:`n_{ij}` the number of times that i and j stand together and :math:`\tilde{n}_j` the
+    with :math:`n_{ij}` the number of times that i and j occur together and :math:`\tilde{n}_j` the
     smoothed context counts. Item vectors are the rows of :math:`U \Sigma^{1/2}`. There is no
     learning rate and no number of epochs, and equal input gives equal vectors. What differs from
     sampled training: pairs that never meet count as zero, not as evidence against.
@@ -112,7 +112,7 @@ class Item2Vec(_ItemVectorRecommender):
     n_components : int, default=64
         Dimensions of the vectors, below the number of items.
     window : int, default=None
-        Items at most this many steps apart in the order of time stand together, which needs times
+        Items at most this many steps apart in the order of time count as a pair, which needs times
         in X. None takes the whole history as one basket, as the paper on Item2Vec does.
     n_negatives : int, default=1
         Number of negative samples k that is imitated. More makes only strong ties count.
@@ -122,7 +122,7 @@ class Item2Vec(_ItemVectorRecommender):
     Attributes
     ----------
     item_embeddings_ : ndarray of shape (n_items, n_components), dtype of X
-        Unit vectors of the items; zeros for an item that never stands with another.
+        Unit vectors of the items; zeros for an item that never occurs with another.
     item_popularity_ : ndarray of shape (n_items,), float64
         Number of users who interacted with each item at `fit`.
     n_features_in_ : int
@@ -195,7 +195,7 @@ class Item2Vec(_ItemVectorRecommender):
 
 
 def _left_singular(M: sp.csr_array, n_components: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Left singular vectors, signs fixed, and singular values, largest first; fewer where the rank is lower."""
+    """Return left singular vectors with fixed signs and singular values, largest first; fewer if the rank is lower."""
     n_items = M.shape[0]
     if n_components > n_items:
         raise ValueError(f"n_components={n_components} is more than the {n_items} items.")
@@ -214,7 +214,7 @@ def _left_singular(M: sp.csr_array, n_components: int) -> tuple[NDArray[Any], ND
 
 
 class GloVeRecommender(_ItemVectorRecommender):
-    r"""Item vectors whose products tell how often items are chosen together.
+    r"""Item vectors whose products predict how often items are chosen together.
 
     Minimises, over item vectors u, context vectors v and biases,
 
@@ -229,7 +229,7 @@ class GloVeRecommender(_ItemVectorRecommender):
     n_components : int, default=64
         Dimensions of the vectors.
     window : int, default=None
-        Items at most this many steps apart in the order of time stand together, which needs times
+        Items at most this many steps apart in the order of time count as a pair, which needs times
         in X. None takes the whole history as one basket.
     max_count : float, default=100.0
         Count from which a pair has full weight.
@@ -245,7 +245,7 @@ class GloVeRecommender(_ItemVectorRecommender):
     Attributes
     ----------
     item_embeddings_ : ndarray of shape (n_items, n_components), dtype of X
-        Unit vectors of the items; zeros for an item that never stands with another.
+        Unit vectors of the items; zeros for an item that never occurs with another.
     n_iter_ : int
         Sweeps done.
     item_popularity_ : ndarray of shape (n_items,), float64
@@ -340,7 +340,7 @@ def _solve_side(
     targets: NDArray[Any],
     regularization: float,
 ) -> None:
-    """The best vectors and biases of one side, in place, given the other; biases are not penalised but slightly."""
+    """Solve the vectors and biases of one side in place, given the other side; biases have a tiny penalty only."""
     d = U.shape[1] - 1
     penalty = np.diag(np.append(np.full(d, regularization), 1e-6))
     for i in range(counts.shape[0]):

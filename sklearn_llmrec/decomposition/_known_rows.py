@@ -1,4 +1,4 @@
-"""What is known of rows that were seen before: found by a hash of the row, verified entry by entry."""
+"""Look up values of rows that were seen before: by a hash of the row, verified entry by entry."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ _CACHED = 2**14
 
 
 def row_hashes(X: sp.csr_array) -> NDArray[np.uint64]:
-    """A number of 64 bits per row of a canonical matrix, from its columns and values; 0 for empty rows."""
+    """Return a 64-bit hash per row of a canonical matrix, from its columns and values; 0 for empty rows."""
     hashes = np.zeros(X.shape[0], dtype=np.uint64)
     if not X.nnz:
         return hashes
@@ -59,7 +59,7 @@ class KnownRows:
         self.hashes = hashes[self.order]
 
     def find(self, X: sp.csr_array) -> NDArray[np.int64]:
-        """The known row that equals each row of X (one of them, if several do), or -1."""
+        """Return the known row that equals each row of X (one of them if several do), or -1."""
         place = np.full(X.shape[0], -1, dtype=np.int64)
         if X.dtype != self.rows.dtype or not X.nnz:
             return place
@@ -83,7 +83,7 @@ class KnownRows:
 
 
 def _select(X: sp.csr_array, rows: NDArray[np.int64]) -> sp.csr_array:
-    """Some rows; without a copy where they are neighbours."""
+    """Return some rows, without a copy where they are consecutive."""
     first, last = int(rows[0]), int(rows[-1])
     if last - first + 1 == len(rows) and (np.diff(rows) == 1).all():
         return rows_between(X, slice(first, last + 1))

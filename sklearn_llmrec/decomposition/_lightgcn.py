@@ -8,18 +8,17 @@ import scipy.sparse as sp
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from sklearn_llmrec._networks import ROW_NETWORK_TEXTS, RowNetworkRecommender
+from sklearn_llmrec._networks import RowNetworkRecommender
 from sklearn_llmrec.decomposition._factors import FactorRecommender
 from sklearn_llmrec.decomposition._propagation import fold_in, item_layers, normalized
-from sklearn_llmrec.utils import Interval, documented
+from sklearn_llmrec.utils import Interval
 
 
-@documented(ROW_NETWORK_TEXTS)
 class LightGCN(FactorRecommender, RowNetworkRecommender):
     r"""Graph convolution of user and item vectors, trained to order pairs.
 
     Users and items start from vectors :math:`e^{(0)}`, the only weights there are, and take, layer by layer, what their
-    neighbours in the graph of interactions hold:
+    neighbours in the graph of interactions have:
 
     .. math:: e_u^{(k+1)} = \sum_{i \in N(u)} \frac{e_i^{(k)}}{\sqrt{|N(u)| |N(i)|}}, \qquad
        e_i^{(k+1)} = \sum_{u \in N(i)} \frac{e_u^{(k)}}{\sqrt{|N(u)| |N(i)|}}.
@@ -30,7 +29,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
 
     A row, whether or not it was seen at `fit`, gets the vector that its items propagate to it: the mean of its layers
     without layer 0, which a new user has not. So users need not be known, and equal rows are scored alike. Values of
-    X are ignored, only which items a row holds counts. Negative values are refused: a dislike is no interaction.
+    X are ignored, only which items a row contains counts. Negative values are refused: a dislike is no interaction.
 
     Parameters
     ----------
@@ -42,13 +41,40 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
         The L2 penalty on the first vectors, per triple.
     batch_size : int, default=65536
         Triples of a batch. Every batch propagates over the whole graph, so large ones are cheap.
-    {learning_rate, max_iter, early_stopping, validation_fraction, n_iter_no_change, device, random_state, verbose}
+    learning_rate : float, default=0.01
+        Step size of Adam.
+    max_iter : int, default=200
+        The most epochs.
+    early_stopping : bool, default=True
+        Whether to hide a fifth of the items of some rows, stop when their ranking gets no better, and keep the best
+        epoch.
+    validation_fraction : float, default=0.1
+        The share of rows whose items are hidden for that.
+    n_iter_no_change : int, default=20
+        How many epochs the validation score may go without a new best.
+    device : str, default="auto"
+        Where to train: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one. Scores need no torch.
+    random_state : int, RandomState instance or None, default=None
+        Start and all draws. Equal seeds give equal models on a CPU with equally many threads.
+    verbose : bool, default=False
+        Whether to print a line per epoch.
 
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_items), dtype of X
         Item factors, one column per item: their means over the layers.
-    {loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_, n_features_in_}
+    loss_curve_ : list of float
+        Mean training loss of every epoch.
+    validation_scores_ : list of float
+        nDCG@10 of the hidden items after every epoch; empty without early stopping.
+    best_epoch_ : int
+        The epoch, from 1, whose weights were kept.
+    n_iter_ : int
+        Epochs trained.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

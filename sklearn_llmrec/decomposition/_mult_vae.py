@@ -8,13 +8,12 @@ import scipy.sparse as sp
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from sklearn_llmrec._networks import ROW_NETWORK_TEXTS, RowNetworkRecommender
+from sklearn_llmrec._networks import RowNetworkRecommender
 from sklearn_llmrec.base import InnerProductMixin
 from sklearn_llmrec.decomposition._vae_scores import output_vectors
-from sklearn_llmrec.utils import Interval, documented
+from sklearn_llmrec.utils import Interval
 
 
-@documented(ROW_NETWORK_TEXTS)
 class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
     r"""Variational autoencoder of histories with a multinomial likelihood.
 
@@ -41,14 +40,44 @@ class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
         Epochs until it is reached.
     batch_size : int, default=100
         Rows of a batch.
-    {learning_rate, regularization, max_iter, early_stopping, validation_fraction, n_iter_no_change}
+    learning_rate : float, default=0.001
+        Step size of Adam.
+    regularization : float, default=0.0
+        The L2 penalty on all weights.
+    max_iter : int, default=200
+        The most epochs.
+    early_stopping : bool, default=True
+        Whether to hide a fifth of the items of some rows, stop when their ranking gets no better, and keep the best
+        epoch.
+    validation_fraction : float, default=0.1
+        The share of rows whose items are hidden for that.
+    n_iter_no_change : int, default=20
+        How many epochs the validation score may go without a new best.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit, with the full `kl_weight`.
-    {device, random_state, verbose}
+        Whether `fit` continues from the weights of the last fit, with the full `kl_weight`.
+    device : str, default="auto"
+        Where to train: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one. Scores need no torch.
+    random_state : int, RandomState instance or None, default=None
+        Start and all draws. Equal seeds give equal models on a CPU with equally many threads.
+    verbose : bool, default=False
+        Whether to print a line per epoch.
 
     Attributes
     ----------
-    {weights_, loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_, n_features_in_}
+    weights_ : dict of str to ndarray
+        All weights of the network.
+    loss_curve_ : list of float
+        Mean training loss of every epoch.
+    validation_scores_ : list of float
+        nDCG@10 of the hidden items after every epoch; empty without early stopping.
+    best_epoch_ : int
+        The epoch, from 1, whose weights were kept.
+    n_iter_ : int
+        Epochs trained.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -130,7 +159,7 @@ class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
         go_on = self.warm_start and hasattr(self, "weights_")
         if go_on and len(self.weights_["item_vectors"]) != X.shape[1]:
             raise ValueError(
-                f"warm_start goes on with {len(self.weights_['item_vectors'])} items and X has {X.shape[1]} columns: "
+                f"warm_start continues with {len(self.weights_['item_vectors'])} items and X has {X.shape[1]} columns: "
                 "fit a new estimator for another catalogue."
             )
         seed, learned, holdout = self._split(X)

@@ -10,7 +10,7 @@ from sklearn_llmrec._kernels import entry_rows, with_data
 
 
 def normalized(X: sp.csr_array) -> sp.csr_array:
-    """The graph of X: every interaction divided by the roots of its row's and its column's number of them."""
+    """Return X with every interaction divided by the square roots of the lengths of its row and its column."""
     of_rows = np.diff(X.indptr)[entry_rows(X)]
     of_columns = np.bincount(X.indices, minlength=X.shape[1])[X.indices]
     return with_data(X, 1 / np.sqrt(of_rows * of_columns, dtype=np.float32))
@@ -19,7 +19,7 @@ def normalized(X: sp.csr_array) -> sp.csr_array:
 def item_layers(
     X: sp.csr_array, users: NDArray[Any], items: NDArray[Any], n_layers: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What items send to a row that has them, before its own length counts, and their mean vectors."""
+    """Return the vectors that items send to a row (before the row's own length scales them) and their mean vectors."""
     graph = normalized(X)
     sent, total = np.zeros_like(items), items.copy()
     for _ in range(n_layers):
@@ -33,7 +33,7 @@ def item_layers(
 
 
 def fold_in(X: sp.csr_array, senders: NDArray[Any]) -> NDArray[Any]:
-    """Vectors of rows: what their items send."""
+    """Return vectors of rows as the sum of the vectors that their items send."""
     shares = 1 / np.sqrt(np.diff(X.indptr), where=np.diff(X.indptr) > 0, out=np.ones(X.shape[0]))
     factors: NDArray[Any] = with_data(X, shares[entry_rows(X)].astype(senders.dtype)) @ senders
     return factors

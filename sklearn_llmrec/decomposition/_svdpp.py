@@ -1,4 +1,4 @@
-"""SVD++: biased matrix factorisation that also reads from which items were rated at all."""
+"""SVD++: biased matrix factorisation that also uses which items were rated, not only how."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _GRADIENT_STEPS = 3
 
 
 class SVDpp(BiasedMF):
-    r"""Biased matrix factorisation in which the choice of items tells of a user, besides the ratings.
+    r"""Biased matrix factorisation that also learns about a user from which items were rated.
 
     Every item has a second vector y that it adds to the factors of those who rated it, N(u) being the items of the
     row. Minimised is, over the ratings that are there,
@@ -37,7 +37,7 @@ class SVDpp(BiasedMF):
     max_iter : int, default=20
         Sweeps over users, items and second vectors.
     warm_start : bool, default=False
-        Whether `fit` goes on from the item factors, second vectors and biases of the last fit, for `max_iter` more
+        Whether `fit` continues from the item factors, second vectors and biases of the last fit, for `max_iter` more
         sweeps over the rows that it is given: the mean and the users are solved anew.
     random_state : int, RandomState instance or None, default=None
         Initial item factors.
@@ -47,7 +47,7 @@ class SVDpp(BiasedMF):
     components_ : ndarray of shape (n_components, n_items), float64
         Item factors, one column per item.
     implicit_components_ : ndarray of shape (n_components, n_items), float64
-        What an item tells of those who rated it, one column per item.
+        Contribution of an item to the factors of those who rated it, one column per item.
     item_bias_ : ndarray of shape (n_items,), float64
         How far an item's ratings lie from the mean.
     mean_ : float
@@ -86,7 +86,7 @@ class SVDpp(BiasedMF):
         self.implicit_components_ = np.zeros((self.n_components, X.shape[1]))
 
     def _implied(self, X: sp.csr_array) -> NDArray[np.float64]:
-        """What the choice of items adds to the factors of every row."""
+        """Return the part of every row's factors that comes from which items it contains."""
         implied: NDArray[np.float64] = _shares(X) @ self.implicit_components_.T
         return implied
 
@@ -97,7 +97,7 @@ class SVDpp(BiasedMF):
         return users
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-        """Through the regression, and through the second vectors, which take from what it explains."""
+        """Return contributions through the regression and through the second vectors, which change its targets."""
         rated = super()._contributions(X, items)
         Q, S = self.components_.T, _shares(X)
         rest = Q[items] - with_data(X, self._leverages(X, items)) @ Q
@@ -105,7 +105,7 @@ class SVDpp(BiasedMF):
         return with_data(X, rated.data + told)
 
     def _after_sweep(self, X: sp.csr_array, users: NDArray[np.float64]) -> None:
-        """Some conjugate gradients towards the best second vectors, given all else."""
+        """Improve the second vectors by some steps of conjugate gradients, with all else fixed."""
         S, Q, Y = _shares(X), self.components_.T, self.implicit_components_.T
         own = users[:, :-1] - self._implied(X)
         rest = X.data - self.mean_ - users[entry_rows(X), -1] - self.item_bias_[X.indices]
@@ -127,14 +127,14 @@ class SVDpp(BiasedMF):
 
 
 def _shares(X: sp.csr_array) -> sp.csr_array:
-    """The pattern of X, every row divided by the root of its length."""
+    """Return the pattern of X with every row divided by the square root of its length."""
     return with_data(X, 1 / np.sqrt(np.diff(X.indptr), dtype=np.float64)[entry_rows(X)])
 
 
 def _conjugate_gradients(
     normal: Any, right: NDArray[np.float64], start: NDArray[np.float64], scale: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Some steps from `start` towards the solution of ``normal(Y) = right``, preconditioned by `scale`."""
+    """Run some conjugate gradient steps from `start` towards ``normal(Y) = right``, preconditioned by `scale`."""
     Y = start.copy()
     left = right - normal(Y)
     scaled = left / scale

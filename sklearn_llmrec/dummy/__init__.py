@@ -1,4 +1,4 @@
-"""Recommenders that learn no taste: the floor that every other one has to clear."""
+"""Recommenders that learn no taste: baselines that every other model must beat."""
 
 from sklearn_llmrec.dummy._dummy import PopularityRecommender, RandomRecommender
 

@@ -1,4 +1,4 @@
-"""Popularity and chance: what a recommender must beat."""
+"""Popularity and random order: the baselines of every comparison."""
 
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from sklearn_llmrec.utils import Interval, StrOptions
 
 
 class PopularityRecommender(PartialFitMixin):
-    r"""Recommend to everyone what most users interacted with, or most users of late.
+    r"""Recommend to everyone what most users interacted with, or most users recently.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ class PopularityRecommender(PartialFitMixin):
     Notes
     -----
     Fit is O(nnz). Scores do not depend on the row; seen items are removed row by row. With ``weighting="users"``
-    values of X are ignored, only which items a row holds counts: a negative value (a dislike) is an interaction like
-    any other. `partial_fit` of later parts gives the scores of one fit on all parts, also where a part holds the newest
-    event: the earlier scores are then multiplied by the decay since the last reference time.
+    values of X are ignored, only which items a row contains counts: a negative value (a dislike) is an interaction like
+    any other. `partial_fit` of later parts gives the scores of one fit on all parts, also where a part contains the
+    newest event: the earlier scores are then multiplied by the decay since the last reference time.
 
     With `privacy`, neighbouring data sets differ by one user, and the catalogue is public. A user of n items counts
     :math:`1 / \sqrt n` for each, a vector of norm 1 whatever n is, so the sensitivity is 1; a hundredth of the squared
@@ -115,7 +115,7 @@ class PopularityRecommender(PartialFitMixin):
         self.privacy = privacy
 
     def _sums(self, X: Any, reference: Any) -> tuple[NDArray[np.float64], Any]:
-        """Return what the rows of X add to the scores, and the reference time."""
+        """Return the contribution of the rows of X to the scores, and the reference time."""
         by_values = self.weighting == "values"
         if self.half_life is not None:
             return decayed_popularity(
@@ -202,7 +202,7 @@ class RandomRecommender(BaseRecommender):
 
     Notes
     -----
-    Values of X are ignored, only which items a row holds counts.
+    Values of X are ignored, only which items a row contains counts.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Recommenders made of recommenders."""
+"""Recommenders that combine other recommenders."""
 
 from sklearn_llmrec.ensemble._bandit import BanditReranker
 from sklearn_llmrec.ensemble._calibrated import CalibratedReranker
@@ -6,7 +6,6 @@ from sklearn_llmrec.ensemble._dpp import DPPReranker
 from sklearn_llmrec.ensemble._fallback import FallbackRecommender
 from sklearn_llmrec.ensemble._mmr import MMRReranker
 from sklearn_llmrec.ensemble._reranker import (
-    RERANKER_TEXTS as RERANKER_TEXTS,
     BaseReranker,
 )
 from sklearn_llmrec.ensemble._rules import RuleReranker, boost, cap_per_category, reserve_slots

@@ -1,4 +1,4 @@
-"""Trying out: rerankers that learn from what is clicked, and show what they do not know yet."""
+"""Bandits: rerankers that learn from clicks and explore items about which little is known."""
 
 from numbers import Real
 from typing import Any, Self
@@ -11,13 +11,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.ensemble._mmr import greedy
 from sklearn_llmrec.ensemble._propensities import list_propensities
-from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker
-from sklearn_llmrec.utils import Interval, StrOptions, built_aside, canonical, documented
+from sklearn_llmrec.ensemble._reranker import BaseReranker
+from sklearn_llmrec.utils import Interval, StrOptions, built_aside, canonical
 
 _POLICIES = ("thompson", "epsilon_greedy", "ucb")
 
 
-@documented(RERANKER_TEXTS)
 class BanditReranker(BaseReranker):
     r"""Rerank the first items of a recommender by feedback, and keep exploring.
 
@@ -33,7 +32,8 @@ class BanditReranker(BaseReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     policy : {"thompson", "epsilon_greedy", "ucb"}, default="thompson"
         How items are tried out. Thompson sampling (Beta-Bernoulli) has nothing to tune and stops trying what it knows
         to be worse.
@@ -44,13 +44,17 @@ class BanditReranker(BaseReranker):
         UCB1 is for 1.
     prior_strength : float, default=1.0
         How many showings the opinion of the base is worth.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=20
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
     random_state : int, RandomState instance or None, default=None
         Source of the seed, drawn at `fit`.
 
     Attributes
     ----------
-    {estimator_}
+    estimator_ : estimator
+        The fitted base recommender.
     n_shown_ : ndarray of shape (n_items,)
         Showings of every item fed back so far.
     n_rewards_ : ndarray of shape (n_items,)
@@ -59,7 +63,10 @@ class BanditReranker(BaseReranker):
         Number of calls of `partial_fit`.
     seed_ : int
         The seed drawn at `fit`.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -169,7 +176,7 @@ class BanditReranker(BaseReranker):
         return self
 
     def _check_feedback(self, shown: sp.csr_array, rewards: sp.csr_array) -> None:
-        """Refuse rewards that nothing shown can have brought.
+        """Refuse rewards that exceed what was shown.
 
         Raises
         ------
@@ -181,16 +188,18 @@ class BanditReranker(BaseReranker):
                 f"y has shape {rewards.shape} and X has {shown.shape}: both are equal."
             )
         if shown.nnz and shown.data.min() < 0:
-            raise ValueError("X holds negative numbers of showings; only without y has X a sign.")
+            raise ValueError(
+                "X contains negative numbers of showings; only without y has X a sign."
+            )
         if not np.isfinite(rewards.data).all() or (rewards.nnz and rewards.data.min() < 0):
-            raise ValueError("y must hold finite rewards of at least 0.")
+            raise ValueError("y must contain finite rewards of at least 0.")
         if rewards.nnz and (rewards - shown).max() > 0:
             raise ValueError(
-                "y holds more rewards than X has showings: X counts what was shown, y what of it was rewarded."
+                "y contains more rewards than X has showings: X counts what was shown, y what of it was rewarded."
             )
 
     def _rates(self, items: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Both parameters of the distribution of every candidate's rate."""
+        """Return both parameters of the Beta distribution of every candidate's rate."""
         safe = np.maximum(items, 0)
         m = (items >= 0).sum(axis=1, keepdims=True)
         mean = np.clip((m - np.arange(items.shape[1])) / (m + 1), 1e-3, 1)
@@ -240,7 +249,7 @@ class BanditReranker(BaseReranker):
         items : ndarray of shape (n_users, k)
             The lists, as `recommend` returned them; -1 for an empty place.
         seen, candidates : boolean csr_array of shape (n_users, n_items), default=None
-            What the lists left out, and what alone they could hold, where `recommend` was given that.
+            What the lists left out, and the only items that they could contain, if `recommend` was given these.
         n_draws : int, default=2000
             Draws per list that the probabilities of "thompson" are counted in; one is added to each count, so that none
             is zero. Those of "epsilon_greedy" are exact, given the items at the places before; items that `seen` or
@@ -278,7 +287,7 @@ class BanditReranker(BaseReranker):
         return list_propensities(self, pool, self._rates(pool), items, (seen, candidates), n_draws)
 
     def _drawn(self, X: Any, draw: Any) -> NDArray[np.float64]:
-        """Random numbers of every row, from its items: alone and in a batch the same."""
+        """Draw random numbers for every row that depend only on its items: the same alone and in a batch."""
         held = canonical(X)
         rows = []
         for row in range(held.shape[0]):
@@ -289,7 +298,7 @@ class BanditReranker(BaseReranker):
 
 
 def ordered(items: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Candidates by falling value, equal ones as they came, -1 at the end."""
+    """Sort candidates by falling value; equal ones keep their order, -1 comes last."""
     rounded = np.where(items < 0, -np.inf, np.round(values, 9))
     order = np.argsort(-rounded, axis=1, kind="stable")
     return np.take_along_axis(items, order, axis=1)

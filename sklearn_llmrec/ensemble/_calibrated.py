@@ -10,11 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.ensemble._item_data import category_matrix
 from sklearn_llmrec.ensemble._mmr import greedy
-from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker, relevance
-from sklearn_llmrec.utils import Interval, canonical, documented
+from sklearn_llmrec.ensemble._reranker import BaseReranker, relevance
+from sklearn_llmrec.utils import Interval, canonical
 
 
-@documented(RERANKER_TEXTS)
 class CalibratedReranker(BaseReranker):
     r"""Reorder the first items so that their categories come in the shares of the user's history.
 
@@ -29,7 +28,8 @@ class CalibratedReranker(BaseReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     calibration : float, default=0.5
         Weight of the shares, from 0 (the order of the base) to 1 (relevance counts for nothing).
     categories : array-like, sparse matrix, str or None, default=None
@@ -39,14 +39,21 @@ class CalibratedReranker(BaseReranker):
         takes a fifth of all interactions, the tail that takes the last fifth, and the middle.
     floor : float, default=0.01
         The a above.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=100
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
 
     Attributes
     ----------
-    {estimator_}
+    estimator_ : estimator
+        The fitted base recommender.
     categories_ : ndarray of shape (n_categories,) of str
         Names of the categories.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -107,7 +114,7 @@ class CalibratedReranker(BaseReranker):
         super()._fit(X)
 
     def _profile(self, X: Any) -> NDArray[np.float64]:
-        """Shares of the categories in the histories; zeros where there are none."""
+        """Return the shares of the categories in the histories; zeros where there are none."""
         held = canonical(X).astype(np.float64)
         held.data = np.maximum(held.data, 0)
         profile = (held @ self._weights_).toarray()

@@ -8,20 +8,18 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_llmrec.ensemble._mmr import DIVERSITY_TEXTS, DiversityReranker, greedy
+from sklearn_llmrec.ensemble._mmr import DiversityReranker, greedy
 from sklearn_llmrec.ensemble._reranker import relevance
-from sklearn_llmrec.utils import documented
 
 # Share of the identity in the kernel: what is new in an item that repeats the list. Without it a list longer than the
 # rank of the features would have no volume, and nothing left to choose by.
 _RIDGE = 0.01
-# Similarities held at once.
+# Similarities in memory at once.
 _BLOCK_VALUES = 2**22
 # A matrix of items up to this size is kept dense: products of small sparse ones are all overhead.
 _DENSE_VALUES = 2**20
 
 
-@documented(DIVERSITY_TEXTS)
 class DPPReranker(DiversityReranker):
     r"""Diversify the first items of a recommender by a determinantal point process.
 
@@ -36,15 +34,26 @@ class DPPReranker(DiversityReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     diversity : float, default=0.1
         Weight of the volume, from 0 (the order of the base) to 1 (relevance decides ties only).
-    {item_features}
-    {n_candidates, exclude_seen}
+    item_features : {array-like, sparse} of shape (n_items, n_features), default=None
+        What similarity is measured on, by cosine: genres, embeddings. None compares the columns of X: items are alike
+        that the same users had.
+    n_candidates : int, default=100
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
 
     Attributes
     ----------
-    {estimator_, item_popularity_, n_features_in_}
+    estimator_ : estimator
+        The fitted base recommender.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -117,7 +126,7 @@ class DPPReranker(DiversityReranker):
 
 
 def unit_items(matrix: Any) -> Any:
-    """Rows of a dense array or csr_array at length 1; empty ones stay empty."""
+    """Scale the rows of a dense array or csr_array to length 1; empty rows stay empty."""
     norms = np.sqrt(np.asarray((matrix * matrix).sum(axis=1)).ravel())
     scale = np.divide(1.0, norms, out=np.zeros(len(norms)), where=norms > 0)
     if sp.issparse(matrix) and matrix.shape[0] * matrix.shape[1] > _DENSE_VALUES:
@@ -127,7 +136,7 @@ def unit_items(matrix: Any) -> Any:
 
 
 def kernel(unit: Any, items: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Similarities (n, m, m) of the candidates of every row; those of item -1 mean nothing.
+    """Return similarities (n, m, m) of the candidates of every row; those of item -1 are meaningless.
 
     All pairs are exact: with the small ones dropped a similarity matrix may have no volume to speak of, because it is
     not positive definite any more.
@@ -145,7 +154,7 @@ def kernel(unit: Any, items: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 class _Volume:
-    """How much volume every candidate would add to the list of its row; Algorithm 1 of Chen et al."""
+    """Volume that every candidate would add to the list of its row; Algorithm 1 of Chen et al."""
 
     def __init__(self, similar: NDArray[np.float64]) -> None:
         self.similar = similar
@@ -154,12 +163,12 @@ class _Volume:
         self.factors: list[NDArray[np.float64]] = []
 
     def add(self, chosen: NDArray[np.int64]) -> None:
-        """Let the candidate at one position per row join the list."""
+        """Add the candidate at one position per row to the lists."""
         rows = np.arange(len(chosen))
         shared = self.similar[rows, chosen]
         for factor in self.factors:
             shared = shared - factor * factor[rows, chosen][:, None]
         factor = shared / np.sqrt(self.left[rows, chosen])[:, None]
-        # A candidate keeps at least its ridge; those of the list are never asked again.
+        # A candidate keeps at least its ridge; those of the list are not used again.
         self.left = np.maximum(self.left - factor**2, 1e-12)
         self.factors.append(factor)

@@ -1,4 +1,4 @@
-"""A chain of recommenders: who knows something speaks first, the next fills the rest."""
+"""Chain recommenders: the first one that has evidence decides, the next ones fill the rest."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from sklearn_llmrec.ensemble._reranker import unit_interval
 
 
 def evidence(member: Any, X: Any) -> Scores:
-    """Score rows by a fitted member, once; also say which scores rest on evidence about the row and the item."""
+    """Score rows by a fitted member once, and return which scores rest on evidence about the row and the item."""
     inner, given = member, X
     if isinstance(member, Pipeline):
         given, inner = member[:-1].transform(X) if len(member.steps) > 1 else X, member[-1]

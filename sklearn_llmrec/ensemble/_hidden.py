@@ -1,4 +1,4 @@
-"""Hidden interactions that hybrids learn from, with every member's opinion: targets never come from outside X."""
+"""Hide interactions of X, from which hybrids learn how far to trust each member. No `y` is read."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._members import member_scores
 from sklearn_llmrec.interactions import hide_by_hash, hide_latest
-from sklearn_llmrec.utils import COMMON_TEXTS, Interval, StrOptions, canonical, row_chunks
+from sklearn_llmrec.utils import Interval, StrOptions, canonical, row_chunks
 
 #: What those accept that learn from hidden interactions.
 HIDING_CONSTRAINTS: dict[str, Any] = {
@@ -26,27 +26,13 @@ HIDING_CONSTRAINTS: dict[str, Any] = {
     "n_hidings": [Interval(Integral, 1, None, closed="left")],
     "exclude_seen": ["boolean"],
 }
-#: For `documented`.
-HIDING_TEXTS = {
-    **COMMON_TEXTS,
-    "test_size": """float
-Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer
-to what they are in the end.""",
-    "max_hidden": """int or None
-How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with long rows
-then lose no more than others, and members that know whole histories are not judged on halves of them. Of the latest
-events whole baskets are hidden, as few as hold so many.""",
-    "n_hidings": """int
-How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
-latest events, a step further back. Everything is learned on all of them together.""",
-}
 
 
 @dataclass
 class Pool:
-    """Candidates of some rows, what every member says about them, and which of them were hidden.
+    """Candidates of some rows, the members' scores of them, and which of them were hidden.
 
-    `items` (n, p) holds -1 at the end of short rows; `votes` (n, p, m) holds the members' scores,
+    `items` (n, p) has -1 at the end of short rows; `votes` (n, p, m) are the members' scores,
     normalised over all columns; `hits` is None where there are no targets; `n_targets` counts a
     row's hidden items, candidates or not; `lengths` a row's visible ones.
     """
@@ -63,7 +49,7 @@ def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
 
 
 def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_array]]:
-    """Clones of the members fitted on a visible part of X; that part; and the rest; hiding by hiding.
+    """Yield, for every hiding, clones of the members fitted on the visible part of X, that part, and the hidden part.
 
     The parameters `holdout`, `exclude_seen`, `test_size`, `max_hidden` and `n_hidings` of the estimator say what is
     hidden. Every hiding by hash chooses anew; the latest events are hidden step by step, each from what the one before
@@ -99,7 +85,7 @@ def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_
 
 
 def sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray[np.int64]:
-    """Rows that have targets, at most `n_rows` of them, drawn at random."""
+    """Return the rows that have targets, at most `n_rows` of them, drawn at random."""
     rows = np.flatnonzero(np.diff(hidden.indptr))
     if n_rows is None or len(rows) <= n_rows:
         return rows
@@ -109,7 +95,7 @@ def sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray
 def union_of_tops(
     scores: list[NDArray[Any]], held: sp.csr_array | None, n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Items among the n best of any member that are not held, -1 at the end of short rows; as a mask too."""
+    """Return the unseen items among the n best of any member, -1 at the end of short rows, and their mask."""
     chosen = np.zeros(scores[0].shape, dtype=bool)
     for one in scores:
         if held is not None:
@@ -127,7 +113,7 @@ def union_of_tops(
 def pool_rows(
     members: list[Any], X: Any, normalize: Any, n: int, exclude_seen: bool
 ) -> tuple[Pool, list[NDArray[Any]]]:
-    """The pool of a chunk of rows without targets, and the normalised scores of all columns."""
+    """Return the pool of a chunk of rows without targets, and the normalised scores of all columns."""
     held = canonical(X)
     scores = [normalize(member_scores(member, X).astype(np.float64)) for member in members]
     items, _ = union_of_tops(scores, held if exclude_seen else None, n)
@@ -145,7 +131,7 @@ def pool_with_targets(
     n: int,
     exclude_seen: bool,
 ) -> Pool:
-    """The pool of all rows of X, in chunks, with what was hidden of them."""
+    """Return the pool of all rows of X, built in chunks, with the hidden items as targets."""
     parts, hits = [], []
     for rows in row_chunks(X.shape[0], 8 * X.shape[1] * (len(members) + 2)):
         part, _ = pool_rows(members, X[rows], normalize, n, exclude_seen)
@@ -164,7 +150,7 @@ def pool_with_targets(
 
 
 def joined(parts: list[Pool]) -> Pool:
-    """One pool of the rows of several, short rows padded."""
+    """Concatenate several pools into one; short rows are padded."""
     width = max(part.items.shape[1] for part in parts)
 
     def stacked(name: str, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What rerankers know about items: similarities and categories."""
+"""Item data of rerankers: similarities and categories."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from sklearn_llmrec.utils import canonical, is_missing
 
 
 def item_matrix(values: Any, name: str, n_items: int) -> Any:
-    """A numeric dense array or csr_array with one row per item.
+    """Return a numeric dense array or csr_array with one row per item.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def item_matrix(values: Any, name: str, n_items: int) -> Any:
 
 
 def _labels(value: Any) -> list[str]:
-    """Categories of one item from a cell: a list of them, or a text that ``|`` separates."""
+    """Return the categories of one item from a cell: a list, or a text in which ``|`` separates them."""
     if is_missing(value):
         return []
     if isinstance(value, str):
@@ -44,7 +44,7 @@ def _labels(value: Any) -> list[str]:
 def category_matrix(
     categories: Any, X: Any, popularity: NDArray[np.float64]
 ) -> tuple[sp.csr_array, NDArray[np.str_]]:
-    """Items by categories, rows summing to 1 or empty, and the names of the categories.
+    """Return items by categories (rows sum to 1 or are empty) and the names of the categories.
 
     `categories` is a matrix of weights, one label (or list of labels) per item, the name of a
     column of item features, or None for three groups by popularity.
@@ -68,7 +68,7 @@ def category_matrix(
         cells = [_labels(value) for value in categories]
         if len(cells) != n_items:
             raise ValueError(
-                f"categories must hold one value per item, {n_items}; got {len(cells)}."
+                f"categories must contain one value per item, {n_items}; got {len(cells)}."
             )
         names, columns = np.unique([label for cell in cells for label in cell], return_inverse=True)
         indptr = np.concatenate([[0], np.cumsum([len(cell) for cell in cells])])
@@ -82,7 +82,7 @@ def category_matrix(
 
 
 def popularity_groups(popularity: NDArray[np.float64]) -> NDArray[np.str_]:
-    """The head, which takes a fifth of all interactions, the tail, which takes the last fifth, the rest."""
+    """Assign items to the head (first fifth of all interactions), the tail (last fifth) or the middle."""
     order = np.argsort(-popularity, kind="stable")
     before = np.cumsum(popularity[order]) - popularity[order]
     share = before / max(popularity.sum(), 1)
@@ -99,7 +99,7 @@ class FeatureCosine:
         self.unit = features / np.where(norms > 0, norms, 1)
 
     def between(self, items: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Similarity of every item of row r to ``chosen[r]``."""
+        """Return the similarity of every item of row r to ``chosen[r]``."""
         return np.einsum("nmd,nd->nm", self.unit[items], self.unit[chosen])
 
 
@@ -116,7 +116,7 @@ class SparseCosine:
         self.keys = rows * unit.shape[1] + self.similarity.indices
 
     def between(self, items: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Similarity of every item of row r to ``chosen[r]``."""
+        """Return the similarity of every item of row r to ``chosen[r]``."""
         if not len(self.keys):
             return np.zeros(items.shape)
         wanted = chosen[:, None] * self.similarity.shape[1] + items
@@ -125,14 +125,14 @@ class SparseCosine:
 
 
 def items_by_features(item_features: Any, X: Any) -> Any:
-    """One row per item, dense or csr: its features, or who interacted with it where there are none."""
+    """Return one row per item, dense or csr: its features, or the users who interacted with it if there are none."""
     if item_features is None:
         return canonical(X).astype(np.float64).T.tocsr()
     return item_matrix(item_features, "item_features", X.shape[1])
 
 
 def item_similarity(items: Any, n_neighbors: int) -> FeatureCosine | SparseCosine:
-    """Cosine between the rows of what `items_by_features` gives."""
+    """Return the cosine between the rows that `items_by_features` returns."""
     if sp.issparse(items):
         return SparseCosine(items.T.tocsr(), n_neighbors)
     return FeatureCosine(items)

@@ -1,4 +1,4 @@
-"""What every estimator made of recommenders shares: its members, their parameters, tags and scores."""
+"""The base class of ensembles: members, their parameters, tags and scores."""
 
 from typing import Any, Self
 
@@ -14,17 +14,17 @@ from sklearn_llmrec.utils import BaseComposition, fit_single_estimator
 
 
 def is_dropped(member: Any) -> bool:
-    """Whether a member was set to ``"drop"``."""
+    """Return whether a member was set to ``"drop"``."""
     return isinstance(member, str) and member == "drop"
 
 
 def needs_nonnegative(estimator: Any) -> bool:
-    """Whether a member refuses negative values."""
+    """Return whether a member refuses negative values."""
     return hasattr(estimator, "__sklearn_tags__") and get_tags(estimator).input_tags.positive_only
 
 
 def member_scores(member: Any, X: Any, *, validated: bool = False) -> NDArray[Any]:
-    """`predict` of a fitted member, one finite score per item, of the type of X.
+    """Return `predict` of a fitted member: one finite score per item, in the dtype of X.
 
     With `validated`, the caller has checked all of X that the member would check, and a recommender does not repeat it.
 
@@ -46,17 +46,17 @@ def member_scores(member: Any, X: Any, *, validated: bool = False) -> NDArray[An
 
 
 class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
-    """A recommender made of named recommenders, in the manner of `sklearn.ensemble.VotingClassifier`."""
+    """Base of recommenders that combine named recommenders, in the manner of `sklearn.ensemble.VotingClassifier`."""
 
     estimators: list[tuple[str, Any]]
 
     @property
     def named_estimators(self) -> Bunch:
-        """The members by name, as given."""
+        """Return the members by name, as given."""
         return Bunch(**dict(self.estimators))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Get the parameters, those of the members included.
+        """Return the parameters, including those of the members.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
         return self._get_params("estimators", deep=deep)
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, members (``name=estimator`` or ``name="drop"``) and their parameters.
+        """Set parameters, replace members (``name=estimator`` or ``name="drop"``), or set their parameters.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
         return self
 
     def _checked_members(self) -> tuple[list[str], list[Any]]:
-        """Names and members as given.
+        """Validate and return the names and members as given.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
         return names, members
 
     def _kept_members(self) -> tuple[list[str], list[Any]]:
-        """Names and members as given, without dropped ones."""
+        """Return the names and members as given, without dropped ones."""
         kept = [pair for pair in zip(*self._checked_members()) if not is_dropped(pair[1])]
         return [name for name, _ in kept], [member for _, member in kept]
 
@@ -157,7 +157,7 @@ class BaseMembers(MetaEstimatorMixin, BaseComposition, RoutesFitMixin):
         return {e[0]: e[1] for e in entries if isinstance(e, tuple) and len(e) == 2}
 
     def _voters(self) -> list[Any]:
-        """The members that are estimators, of a list that nobody has checked yet."""
+        """Return the members that are estimators, from a list that is not validated yet."""
         members = self._routed_members().values()
         return [member for member in members if isinstance(member, BaseEstimator)]
 

@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: relevant, and unlike what the list holds already."""
+"""Maximal marginal relevance: relevant items that are unlike those above them in the list."""
 
 from __future__ import annotations
 
@@ -10,20 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.ensemble._item_data import item_similarity, items_by_features
-from sklearn_llmrec.ensemble._reranker import RERANKER_TEXTS, BaseReranker, relevance
-from sklearn_llmrec.utils import Interval, documented
-
-#: For `documented`.
-DIVERSITY_TEXTS = {
-    **RERANKER_TEXTS,
-    "item_features": """{array-like, sparse} of shape (n_items, n_features)
-What similarity is measured on, by cosine: genres, embeddings. None compares the columns of X: items
-are alike that the same users had.""",
-}
+from sklearn_llmrec.ensemble._reranker import BaseReranker, relevance
+from sklearn_llmrec.utils import Interval
 
 
 class DiversityReranker(BaseReranker):
-    """Base of rerankers that weigh relevance against how alike the items of a list are."""
+    """Base of rerankers that weigh relevance against the similarity of the items in a list."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseReranker._parameter_constraints,
@@ -42,7 +34,6 @@ class DiversityReranker(BaseReranker):
         """Learn from one row of features per item, dense or csr."""
 
 
-@documented(DIVERSITY_TEXTS)
 class MMRReranker(DiversityReranker):
     r"""Diversify the first items of a recommender by maximal marginal relevance.
 
@@ -54,19 +45,30 @@ class MMRReranker(DiversityReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     diversity : float, default=0.3
         Weight of the similarity, from 0 (the order of the base) to 1 (relevance picks the first
         item only).
-    {item_features}
+    item_features : {array-like, sparse} of shape (n_items, n_features), default=None
+        What similarity is measured on, by cosine: genres, embeddings. None compares the columns of X: items are alike
+        that the same users had.
     n_neighbors : int, default=200
         Where similarity is measured on sparse columns, how many of the most similar items each item
         remembers; others count as unlike.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=100
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
 
     Attributes
     ----------
-    {estimator_, item_popularity_, n_features_in_}
+    estimator_ : estimator
+        The fitted base recommender.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -140,7 +142,7 @@ class MMRReranker(DiversityReranker):
 
 
 def greedy(items: NDArray[np.int64], objective: Any, depth: int) -> NDArray[np.int64]:
-    """Lists built one item at a time; what is left after `depth` places follows as it came.
+    """Build lists greedily, one item at a time; candidates after `depth` places keep their order.
 
     ``objective(chosen)`` gives the value of every candidate once the candidates at the positions
     `chosen` (one per row; None at first) have joined the lists.

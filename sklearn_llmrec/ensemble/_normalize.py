@@ -10,14 +10,14 @@ from scipy.stats import rankdata
 from sklearn_llmrec._kernels import equal_but_for_rounding
 
 # Scores of one row closer than this share of its largest are one score to every contract of the
-# package, alone or in a batch; ranks must not tell them apart.
+# package, alone or in a batch; ranks must treat them as equal.
 SAME_SCORE = 1e-6
 # How many first places get points in a Borda count.
 BORDA_DEPTH = 100
 
 
 def normalizer(name: str | None, rrf_k: float = 60) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """A function that brings the scores of every row to one scale, over all items."""
+    """Return a function that brings the scores of every row to one scale, over all items."""
     if name == "minmax":
         return _minmax
     if name == "zscore":
@@ -47,7 +47,7 @@ def _zscore(scores: NDArray[Any]) -> NDArray[Any]:
 
 
 def _ranks(scores: NDArray[Any]) -> NDArray[np.float64]:
-    """Ranks within each row from 1, the best; equal scores share the mean of their ranks."""
+    """Return ranks within each row from 1 (best); equal scores share the mean of their ranks."""
     step = np.abs(scores).max(axis=1, keepdims=True) * SAME_SCORE
     step[step == 0] = 1
     ranks: NDArray[np.float64] = rankdata(-np.rint(scores / step), axis=1)

@@ -51,7 +51,7 @@ def _allowed(
     seen: sp.csr_array | None,
     candidates: sp.csr_array | None,
 ) -> NDArray[np.bool_]:
-    """Return which candidates of a row the list could hold."""
+    """Return which candidates of a row may be in the list."""
     allowed = pool >= 0
     if seen is not None:
         allowed &= ~np.isin(pool, seen.indices[seen.indptr[row] : seen.indptr[row + 1]])
@@ -78,7 +78,7 @@ def _thompson(
 
 
 def _epsilon_greedy(mean: NDArray[Any], chosen: list[int], epsilon: float) -> NDArray[np.float64]:
-    """Follow the list: each place goes to a random candidate with probability epsilon, else to the best one left."""
+    """Return the probabilities of epsilon-greedy lists: a random candidate with epsilon, else the best one left."""
     found, open_ = np.ones(len(chosen)), np.ones(len(mean), dtype=bool)
     rounded = np.round(mean, 9)  # as the policy compares them
     for place, candidate in enumerate(chosen):

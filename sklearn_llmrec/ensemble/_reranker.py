@@ -1,4 +1,4 @@
-"""The base of estimators that reorder the first items of a recommender."""
+"""The base class of estimators that reorder the first items of a recommender."""
 
 from abc import abstractmethod
 from numbers import Integral
@@ -14,28 +14,17 @@ from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import needs_order, recommend
 from sklearn_llmrec.ensemble._members import member_scores, needs_nonnegative
 from sklearn_llmrec.ensemble._routing import RoutesFitMixin
-from sklearn_llmrec.utils import COMMON_TEXTS, HasMethods, Interval, canonical, rows_without_entries
+from sklearn_llmrec.utils import HasMethods, Interval, canonical, rows_without_entries
 
-#: For `documented`.
-RERANKER_TEXTS = {
-    **COMMON_TEXTS,
-    "estimator": """estimator
-The recommender whose first items are reordered, or a Pipeline that ends with one.""",
-    "n_candidates": """int
-How many items of the base are reordered; all others follow in the order of the base.""",
-    "exclude_seen": """bool
-Whether items of the row itself are left out of the candidates; False for where people buy again.""",
-    "estimator_": "estimator\nThe fitted base recommender.",
-}
 # Rows reranked at once: enough for numpy, few enough for three-dimensional intermediate arrays.
 _BLOCK_ROWS = 256
 # Scores of one row closer than this share of its largest are one score to every contract of the
-# package; a rerank must not tell them apart, or a row alone and in a batch would get two lists.
+# package; a rerank must treat them as equal, or a row alone and in a batch would get two lists.
 _SAME_SCORE = 1e-6
 
 
 def same_pattern(a: sp.csr_array, b: sp.csr_array) -> bool:
-    """Whether two canonical matrices have their entries at the same places."""
+    """Return whether two canonical matrices have their entries at the same places."""
     return a.shape == b.shape and (
         a is b or (np.array_equal(a.indptr, b.indptr) and np.array_equal(a.indices, b.indices))
     )
@@ -44,7 +33,7 @@ def same_pattern(a: sp.csr_array, b: sp.csr_array) -> bool:
 def settled(
     items: NDArray[np.int64], values: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Candidates with scores that differ by rounding only made equal, ordered by item then."""
+    """Treat scores that differ only by rounding as equal, and order such candidates by item."""
     valid = items >= 0
     values = np.where(valid, values, 0).astype(np.float64)
     step = np.abs(values).max(axis=1, initial=0, keepdims=True) * _SAME_SCORE
@@ -55,7 +44,7 @@ def settled(
 
 
 def unit_interval(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Finite values of every row brought to [0, 1]; ``-inf`` stays, equal values become 1."""
+    """Scale the finite values of every row to [0, 1]; ``-inf`` stays, equal values become 1."""
     valid = np.isfinite(values)
     low = np.where(valid, values, np.inf).min(axis=1, keepdims=True)
     high = np.where(valid, values, -np.inf).max(axis=1, keepdims=True)
@@ -68,19 +57,19 @@ def unit_interval(values: NDArray[Any]) -> NDArray[np.float64]:
 def relevance(
     items: NDArray[np.int64], values: NDArray[np.float64], weight: float
 ) -> NDArray[np.float64]:
-    """Scores of the candidates brought to [0, weight]; ``-inf`` where a row has no more."""
+    """Scale the scores of the candidates to [0, weight]; ``-inf`` marks empty places of a row."""
     scaled = unit_interval(values)
     return np.where(items < 0, -np.inf, weight * np.where(items < 0, 0, scaled))
 
 
 def ladder(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores for the places of a list: evenly spaced over the range of the candidates' own scores."""
+    """Return scores for the places of a list: evenly spaced over the range of the candidates' scores."""
     valid = np.isfinite(values)
     n_valid = valid.sum(axis=1, keepdims=True)
     high = np.where(valid, values, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
     low = np.where(valid, values, np.inf).min(axis=1, initial=np.inf, keepdims=True)
     high, low = np.where(n_valid > 0, high, 0.0), np.where(n_valid > 0, low, 0.0)
-    # Wide enough that float32 tells neighbouring places apart.
+    # Wide enough that float32 distinguishes neighbouring places.
     span = np.maximum(high - low, np.maximum(1e-2 * np.maximum(np.abs(high), np.abs(low)), 1e-6))
     places = np.arange(values.shape[1])
     steps = high - span * places / np.maximum(n_valid, 1)
@@ -91,7 +80,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     """Base class of estimators that reorder the first `n_candidates` items of a recommender.
 
     A subclass implements `_rerank`. Where it learns something, it does so in `_fit` and then calls
-    ``super()._fit(X)``. Candidates are the best items that the row does not hold. They get evenly
+    ``super()._fit(X)``. Candidates are the best items that the row does not contain. They get evenly
     spaced scores above those of all other items, which keep the order of the base.
 
     Attributes
@@ -115,10 +104,10 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     def _rerank(
         self, X: Any, items: NDArray[np.int64], values: NDArray[np.float64], depth: int
     ) -> NDArray[np.int64]:
-        """Candidates in their new order.
+        """Return the candidates in their new order.
 
         `items` (n, m) are best first, -1 at the end of short rows, `values` the scores of the base
-        (``-inf`` there). The result holds the same items per row; only its first `depth` places
+        (``-inf`` there). The result contains the same items per row; only its first `depth` places
         will be read, and they must not depend on `depth`.
         """
 
@@ -132,7 +121,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         self._remember_empty_row(X)
 
     def _remember_empty_row(self, X: Any) -> None:
-        """Find the scores of a row without evidence, which the base class asks for."""
+        """Compute the scores of a row without evidence, which the base class needs."""
         empty = sp.csr_array((1, X.shape[1]), dtype=X.dtype)
         self._empty_row_scores_ = self._score_rows(empty)[0]
 
@@ -142,7 +131,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     def _candidates(
         self, X: Any, scores: NDArray[Any]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Candidates of every row from dense scores of the base (overwritten)."""
+        """Return the candidates of every row from dense scores of the base, which are overwritten."""
         if self.exclude_seen:
             held = canonical(X)
             rows = np.repeat(np.arange(X.shape[0]), np.diff(held.indptr))
@@ -150,14 +139,14 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         return settled(*topk_dense(scores, min(self.n_candidates, X.shape[1])))
 
     def _fast_candidates(self, X: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """The same from the base's own top-k."""
+        """Return the candidates from the base's own top-k."""
         width = min(self.n_candidates, X.shape[1])
         return settled(*recommend(self.estimator_, X, width, exclude_seen=self.exclude_seen))
 
     def _reranked(
         self, X: Any, items: NDArray[np.int64], values: NDArray[np.float64], depth: int
     ) -> NDArray[np.int64]:
-        """`_rerank` in blocks of rows, checked."""
+        """Run `_rerank` in blocks of rows and check its results."""
         result = np.empty_like(items)
         for start in range(0, len(items), _BLOCK_ROWS):
             rows = slice(start, start + _BLOCK_ROWS)
@@ -196,7 +185,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
 def lifted(
     scores: NDArray[np.float64], order: NDArray[np.int64], steps: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Scores with the items of `order` at `steps` and all others, in their order, below them."""
+    """Return scores in which the items of `order` have `steps` and all others follow below in their order."""
     rows, places = np.nonzero(order >= 0)
     chosen = np.zeros(scores.shape, dtype=bool)
     chosen[rows, order[rows, places]] = True

@@ -1,4 +1,4 @@
-"""scikit-learn's metadata routing for recommenders made of recommenders."""
+"""scikit-learn's metadata routing for ensembles."""
 
 from typing import Any, Self
 
@@ -10,17 +10,17 @@ from sklearn_llmrec.utils import check_method_params, raise_for_params
 
 
 class RoutesFitMixin(BaseRecommender):
-    """`fit` hands metadata, one value per user, to the members that ask for it.
+    """Mixin whose `fit` passes metadata, one value per user, to the members that request it.
 
     A subclass says by `_routed_members` who they are, and reads `_params_for` while it fits.
     """
 
     def _routed_members(self) -> dict[str, Any]:
-        """Members by name; nobody has checked them yet."""
+        """Return the members by name, not validated yet."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any = None, **fit_params: Any) -> Self:
-        """Fit the members, and what is learned from them.
+        """Fit the members, and what is learned from their scores.
 
         Parameters
         ----------
@@ -30,7 +30,7 @@ class RoutesFitMixin(BaseRecommender):
             Ignored; a two-dimensional `y` must have the shape of `X`. Nothing is ever learned from it.
         **fit_params : dict
             Metadata with one value per user, such as `sample_weight`, for the `fit` of members that
-            ask for it by ``set_fit_request``. Needs
+            request it by ``set_fit_request``. Needs
             ``sklearn.set_config(enable_metadata_routing=True)``.
 
         Returns
@@ -44,7 +44,7 @@ class RoutesFitMixin(BaseRecommender):
             of range, or metadata are given where routing is not enabled. The estimator then is as
             it was before.
         TypeError
-            If no member asks for a metadatum.
+            If no member requests a metadatum.
         """
         raise_for_params(fit_params, self, "fit")
         routed = process_routing(self, "fit", **fit_params) if fit_params else Bunch()
@@ -55,13 +55,13 @@ class RoutesFitMixin(BaseRecommender):
             del self._routed_params
 
     def _params_for(self, name: str, X: Any, rows: Any = None) -> dict[str, Any]:
-        """What member `name` gets beside X in its `fit`; `rows` where it gets some of them only."""
+        """Return the parameters of `fit` routed to member `name`, for some `rows` only where given."""
         params = self._routed_params.get(name, {}).get("fit", {})
         checked: dict[str, Any] = check_method_params(X, params, indices=rows)
         return checked
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Who asks for what.
+        """Return which metadata every member requests.
 
         Returns
         -------

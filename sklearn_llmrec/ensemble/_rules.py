@@ -14,19 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.ensemble._item_data import category_matrix
 from sklearn_llmrec.ensemble._reranker import (
-    RERANKER_TEXTS,
     BaseReranker,
     lifted,
     relevance,
     settled,
 )
-from sklearn_llmrec.utils import canonical, check_candidates, documented
+from sklearn_llmrec.utils import canonical, check_candidates
 
 Rule = Callable[[NDArray[np.int64], NDArray[np.float64], Any], NDArray[np.float64]]
 
 
 def boost(amounts: ArrayLike) -> Rule:
-    """A rule that adds an amount to the score of every item.
+    """Return a rule that adds an amount to the score of every item.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ def _check_items(rule: str, n_items: int, X: Any) -> None:
 
 
 def cap_per_category(categories: ArrayLike, n: int) -> Rule:
-    """A rule that lets at most n items of every category stand before the capped ones.
+    """Return a rule that places at most n items of each category before the items above the limit.
 
     Parameters
     ----------
@@ -73,7 +72,7 @@ def cap_per_category(categories: ArrayLike, n: int) -> Rule:
         One label (or list of labels, or text with ``|`` between them) per item, or a matrix whose
         non-zero entries say what an item belongs to.
     n : int
-        How many items of one category the list may hold. Items beyond it go below all others.
+        How many items of one category the list may contain. Items beyond it go below all others.
 
     Returns
     -------
@@ -124,7 +123,7 @@ def _capped(
 
 
 def reserve_slots(columns: ArrayLike, places: Sequence[int]) -> Rule:
-    """A rule that keeps places of the list for certain items.
+    """Return a rule that reserves places of the list for certain items.
 
     Parameters
     ----------
@@ -132,7 +131,7 @@ def reserve_slots(columns: ArrayLike, places: Sequence[int]) -> Rule:
         The items, for example new or sponsored ones. Those that are no candidates cannot be
         placed: name them in `RuleReranker`'s `also_candidates`.
     places : sequence of int
-        Places from 0, the first. Each gets the best of the items that does not stand before it;
+        Places from 0, the first. Each gets the best of the items that is not before it;
         a place stays with the others when there are no more.
 
     Returns
@@ -175,7 +174,6 @@ def _reserved(
     return result
 
 
-@documented(RERANKER_TEXTS)
 class RuleReranker(BaseReranker):
     r"""Apply business rules to the first items of a recommender.
 
@@ -187,7 +185,8 @@ class RuleReranker(BaseReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     rules : list of callable, default=None
         Functions as above.
     allowed : array-like of shape (n_items,) or callable, default=None
@@ -196,11 +195,19 @@ class RuleReranker(BaseReranker):
         anything else, filling short lists with -1; `predict` puts it last.
     also_candidates : array-like of int, default=None
         Columns that join the candidates whatever their scores, for example for reserved slots.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=200
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
 
     Attributes
     ----------
-    {estimator_, item_popularity_, n_features_in_}
+    estimator_ : estimator
+        The fitted base recommender.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -266,12 +273,12 @@ class RuleReranker(BaseReranker):
         super()._fit(X)
 
     def _allowed_mask(self, X: Any) -> NDArray[np.bool_] | sp.csr_array | None:
-        """What may be recommended, one row for all or one per row; None for everything.
+        """Return the mask of allowed items, one row for all or one per row; None allows everything.
 
         Raises
         ------
         ValueError
-            If it has another shape, or holds something else than booleans.
+            If it has another shape, or contains something else than booleans.
         """
         if self.allowed is None:
             return None
@@ -290,7 +297,7 @@ class RuleReranker(BaseReranker):
         return mask.astype(bool) if sp.issparse(mask) else np.atleast_2d(mask.astype(bool))
 
     def _allowed_block(self, X: Any) -> NDArray[np.bool_] | None:
-        """The same for a chunk of rows, as a block of its shape."""
+        """Return the mask of allowed items for a chunk of rows, as a block of its shape."""
         mask: Any = self._allowed_mask(X)
         if mask is None:
             return None

@@ -1,4 +1,4 @@
-"""Two stages: recommenders retrieve, a model of scikit-learn ranks."""
+"""Two stages: recommenders retrieve candidates, a scikit-learn model ranks them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from sklearn_llmrec._kernels import dense
 from sklearn_llmrec.base import Scores
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
-    HIDING_TEXTS,
     Pool,
     hidden_fits,
     pool_rows,
@@ -35,18 +34,16 @@ from sklearn_llmrec.utils import (
     Interval,
     StrOptions,
     canonical,
-    documented,
     rows_without_entries,
 )
 
 
 def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:
-    """Popularities on a scale that is the same for a part of the interactions and for all."""
+    """Return log popularities on a scale that does not depend on how many interactions were counted."""
     result: NDArray[np.float64] = np.log1p(counts) - np.log1p(counts.mean())
     return result
 
 
-@documented(HIDING_TEXTS)
 class StackingRecommender(BaseMembers):
     r"""Recommenders retrieve candidates, and a classifier, regressor or ranker orders them.
 
@@ -80,10 +77,19 @@ class StackingRecommender(BaseMembers):
         How many users of every hiding, drawn at random, the final estimator learns on; None takes all.
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn from: any items of a row, chosen by a hash, or its latest events.
-        "auto" hides the latest where a member is a model of order.
-    {test_size, max_hidden, n_hidings}
+        "auto" hides the latest where a member is a sequential model.
+    test_size : float, default=0.2
+        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer to what
+        they are in the end.
+    max_hidden : int or None, default=None
+        How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with
+        long rows then lose no more than others, and members that know whole histories are not judged on halves of
+        them. Of the latest events whole baskets are hidden, as few as contain so many.
+    n_hidings : int, default=1
+        How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
+        latest events, a step further back. Everything is learned on all of them together.
     exclude_seen : bool, default=True
-        Whether items that a row holds already are left out of the candidates. False where people buy again; use
+        Whether items that a row contains already are left out of the candidates. False where people buy again; use
         ``recommend(..., exclude_seen=False)`` then.
     random_state : int, RandomState instance or None, default=None
         Seed of the draw of users; it is handed to the default final estimator too.
@@ -114,7 +120,7 @@ class StackingRecommender(BaseMembers):
 
     Notes
     -----
-    Candidates stand above all other items, which follow by the mean of the normalised scores. Cost:
+    Candidates rank above all other items, which follow by the mean of the normalised scores. Cost:
     `n_hidings` + 1 fits of every member, and one of the final estimator on `n_hidings` times about `learn_users` times
     `n_candidates` times the number of members rows.
 
@@ -218,8 +224,8 @@ class StackingRecommender(BaseMembers):
     def _learning_part(
         self, fitted: list[Any], visible: Any, hidden: sp.csr_array, seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-        """Features of the candidates of one hiding, which were hidden, and how many each row has."""
-        # Of the visible part: how often an item was hidden would tell which candidates were.
+        """Return the features of the candidates of one hiding, which of them were hidden, and their number per row."""
+        # Of the visible part: how often an item was hidden would reveal which candidates were.
         self._log_popularity_ = _log_share(
             np.bincount(canonical(visible).indices, minlength=visible.shape[1])
         )
@@ -261,7 +267,7 @@ class StackingRecommender(BaseMembers):
         return np.column_stack(list(columns.values())).astype(float)
 
     def _features(self, pool: Pool, X: Any) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Features of all candidates, row after row, and where in the pool they stand."""
+        """Return the features of all candidates, row after row, and their places in the pool."""
         valid = pool.items >= 0
         rows, _ = np.nonzero(valid)
         items = pool.items[valid]
@@ -286,7 +292,7 @@ class StackingRecommender(BaseMembers):
         sizes: NDArray[np.int64],
         seed: int,
     ) -> None:
-        """Fit the second stage on what was hidden."""
+        """Fit the second stage on the hidden interactions."""
         final = self.final_estimator
         if final is None:
             final = HistGradientBoostingClassifier(

@@ -141,7 +141,7 @@ class SwitchRecommender(BaseMembers):
         thresholds = np.asarray(self.thresholds, dtype=np.float64)
         if thresholds.shape != (n_members - 1,):
             raise ValueError(
-                f"thresholds must hold one number less than there are members, {n_members - 1}; "
+                f"thresholds must have one number less than there are members, {n_members - 1}; "
                 f"got an array of shape {thresholds.shape}."
             )
         if not (np.isfinite(thresholds).all() and (np.diff(thresholds) > 0).all()):
@@ -162,7 +162,7 @@ class SwitchRecommender(BaseMembers):
         return values
 
     def _refuse_strange_values(self, X: Any) -> None:
-        """Refuse values of which none names a member: all rows would go to one.
+        """Refuse a column of which no value is the name of a member: all rows would go to one member.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class SwitchRecommender(BaseMembers):
         return self._default_route()
 
     def _routes(self, X: Any) -> NDArray[np.int64]:
-        """Position of the member in charge of every row."""
+        """Return the position of the responsible member for every row."""
         values = self._values(X)
         if self.thresholds_ is None:
             where = {name: i for i, name in enumerate(self._names_)}
@@ -197,7 +197,7 @@ class SwitchRecommender(BaseMembers):
         return np.where(np.isnan(numbers), self._default_route(), routes)
 
     def route(self, X: Any) -> NDArray[np.str_]:
-        """Name of the member in charge of every row.
+        """Return the name of the responsible member for every row.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Trend: prefer what is more popular lately than it was over all."""
+"""Trend: prefer items whose recent popularity is above their overall popularity."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TrendReranker(BaseReranker):
     exponent : float, default=0.5
         The g above, from 0 (the order of the base) upwards.
     order : {"timestamps", "values"}, default="timestamps"
-        Where times are read from: the timestamps of an `Interactions`, or the values of a matrix that holds times
+        Where times are read from: the timestamps of an `Interactions`, or the values of a matrix that contains times
         instead of weights. Ratings and counts are not times.
     n_candidates : int, default=100
         How many items of the base are reordered; all others follow in the order of the base. With an `exponent` near 1

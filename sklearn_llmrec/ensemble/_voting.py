@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
-    HIDING_TEXTS,
     hidden_fits,
     joined,
     pool_with_targets,
@@ -20,7 +19,7 @@ from sklearn_llmrec.ensemble._hidden import (
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._normalize import normalizer
 from sklearn_llmrec.ensemble._weights import learn_weights
-from sklearn_llmrec.utils import Interval, StrOptions, canonical, documented
+from sklearn_llmrec.utils import Interval, StrOptions, canonical
 
 # Weights are learned on the union of so many first items of each member.
 _POOL = 50
@@ -28,13 +27,12 @@ _POOL = 50
 _LEAST_USERS = 30
 
 
-@documented(HIDING_TEXTS)
 class VotingRecommender(BaseMembers):
     r"""Weighted mean of the scores of several recommenders.
 
     The scores of every member are brought to one scale within each user, over all items, whether
     the user has seen them or not and whether they are candidates or not: a vote does not depend on
-    what is asked for. Then
+    what is requested. Then
 
     .. math:: s_{ui} = \frac{\sum_m w_m \, \mathrm{norm}(s^{(m)}_u)_i}{\sum_m w_m} .
 
@@ -66,12 +64,21 @@ class VotingRecommender(BaseMembers):
         How many users of every hiding, drawn at random, weights are learned on; None takes all.
     holdout : {"auto", "hash", "latest"}, default="auto"
         What is hidden to learn weights: any items of a row, chosen by a hash, or its latest events.
-        "auto" hides the latest where a member is a model of order. Choose what is asked for later:
+        "auto" hides the latest where a member is a sequential model. Choose the setting of later use:
         what comes next, or what else belongs to a history.
-    {test_size, max_hidden, n_hidings}
+    test_size : float, default=0.2
+        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer to what
+        they are in the end.
+    max_hidden : int or None, default=5
+        How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with
+        long rows then lose no more than others, and members that know whole histories are not judged on halves of
+        them. Of the latest events whole baskets are hidden, as few as contain so many.
+    n_hidings : int, default=1
+        How many times a part is hidden and the members are fitted on the rest: another choice each time, or, of the
+        latest events, a step further back. Everything is learned on all of them together.
     exclude_seen : bool, default=True
-        Whether weights are learned for lists without the items that a row holds already. False where people buy again;
-        use ``recommend(..., exclude_seen=False)`` then.
+        Whether weights are learned for lists without the items that a row contains already. False where people buy
+        again; use ``recommend(..., exclude_seen=False)`` then.
     n_jobs : int or None, default=None
         Number of members fitted in parallel. None means 1, -1 all processors.
     verbose : bool, default=False
@@ -88,9 +95,9 @@ class VotingRecommender(BaseMembers):
     activity_bounds_ : ndarray or None
         The bounds between groups of users.
     n_features_in_ : int
-        Number of items seen at fit.
-    item_popularity_ : ndarray of shape (n_items,)
-        Number of users who interacted with each item at fit.
+        Number of items.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
 
     See Also
     --------
@@ -98,7 +105,7 @@ class VotingRecommender(BaseMembers):
 
     Notes
     -----
-    Members get `X` with the times and tables that it carries. If one of them is a model of order,
+    Members get `X` with the times and tables that it carries. If one of them is a sequential model,
     so is the vote: `score` hides the latest interactions. Cost: that of the members, and for ranks
     O(n_items log n_items) a user.
 
@@ -180,7 +187,7 @@ class VotingRecommender(BaseMembers):
         self.weights_ = given
 
     def _checked_bounds(self, X: Any) -> NDArray[np.float64] | None:
-        """Bounds between groups of history lengths."""
+        """Validate and return the bounds between groups of history lengths."""
         if self.activity_bins is None:
             return None
         if isinstance(self.activity_bins, Integral):
@@ -196,7 +203,7 @@ class VotingRecommender(BaseMembers):
         return bounds
 
     def _checked_weights(self) -> NDArray[np.float64]:
-        """Weights of the members that are not dropped, summing to 1, one row per activity group."""
+        """Return the weights of the members that are not dropped, which sum to 1, one row per activity group."""
         members = self._checked_members()[1]
         weights = np.ones(len(members))
         if self.weights is not None:
@@ -207,7 +214,7 @@ class VotingRecommender(BaseMembers):
             shape = (len(members),)
         if weights.shape != shape:
             raise ValueError(
-                f"weights must hold one number per member, {len(members)} (dropped ones included), "
+                f"weights must contain one number per member, {len(members)} (dropped ones included), "
                 "or, where activity_bins gives bounds, one row of them for each group; got an "
                 f"array of shape {weights.shape}."
             )
@@ -222,7 +229,7 @@ class VotingRecommender(BaseMembers):
         return weights / weights.sum(axis=-1, keepdims=True)
 
     def _learned(self, X: Any) -> NDArray[np.float64]:
-        """Weights, one row per activity group where there are groups, learned on hidden interactions."""
+        """Learn weights on hidden interactions, one row per activity group where there are groups."""
         parts = []
         for turn, (fitted, visible, hidden) in enumerate(hidden_fits(self, X)):
             rows = sampled_rows(hidden, self.learn_users, turn)
@@ -250,7 +257,7 @@ class VotingRecommender(BaseMembers):
         return learned
 
     def _row_weights(self, X: Any) -> NDArray[np.float64]:
-        """Weights of every member for every row, or for all rows."""
+        """Return the weights of every member, for every row or once for all rows."""
         if self.weights_.ndim == 1:
             return self.weights_[None, :]
         assert self.activity_bounds_ is not None

@@ -21,7 +21,7 @@ _K = 10
 def pool_ndcg(
     pool: Pool, weights: NDArray[np.float64], rows: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
-    """nDCG@10 of the weighted vote over the candidates of a pool, row by row."""
+    """Return the nDCG@10 of the weighted vote over the candidates of a pool, row by row."""
     assert pool.hits is not None
     assert pool.n_targets is not None
     items, votes, hits, n = pool.items, pool.votes, pool.hits, pool.n_targets
@@ -44,7 +44,7 @@ def pool_ndcg(
 def likeliest_weights(
     pool: Pool, rows: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64] | None:
-    """Weights >= 0 under which hidden candidates are likeliest to be drawn; None if there are none.
+    """Return the non-negative maximum-likelihood weights of the members, or None without hidden candidates.
 
     A candidate is drawn with probability softmax of its weighted vote; every user counts alike. The
     logarithm of the likelihood is concave: one optimum, reached from anywhere. It looks at all
@@ -88,7 +88,7 @@ def learn_weights(
     plain: NDArray[np.float64] | None = None,
     rows: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
-    """Fit weights that sum to 1 by likelihood, then move them to where nDCG@10 on the pool is highest.
+    """Fit weights that sum to 1 by likelihood, then choose a blend of them by nDCG@10 on the pool.
 
     The choices are points on the lines from the likeliest weights to the plain ones and to each member alone. `plain`
     is equal weights, or those of all users where `rows` are a group; a group is not moved towards single members. A

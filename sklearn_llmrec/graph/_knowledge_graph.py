@@ -55,7 +55,7 @@ class Facts(NamedTuple):
 
     @property
     def names(self) -> list[str]:
-        """Name every column as ``relation: entity``."""
+        """Return the name of every column as ``relation: entity``."""
         return [f"{r}: {e}" for r, e in zip(self.relations, self.entities, strict=True)]
 
 
@@ -694,14 +694,14 @@ def _chosen(values: list[Any], mask: NDArray[np.bool_]) -> list[Any]:
 
 
 def _codes(values: Iterable[Any], known: dict[Any, int]) -> NDArray[np.int64]:
-    """Number values in the order in which they are first seen; `known` grows."""
+    """Assign codes to values in the order in which they are first seen; `known` grows."""
     return np.fromiter((known.setdefault(value, len(known)) for value in values), np.int64)
 
 
 def _entity_codes(
     heads: NDArray[Any], tails: NDArray[Any], apart: bool = False
 ) -> tuple[NDArray[np.object_], NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
-    """Number entities: heads and tails together, or heads first where they are of two kinds or `apart`.
+    """Assign codes to entities: heads and tails together, or heads first where they are of two kinds or `apart`.
 
     Returns the labels of all codes, the ids whose position is their code (those that heads are among), and the codes of
     heads and of tails.

@@ -1,4 +1,4 @@
-"""What the displays share: measuring several models, intervals, axes and words."""
+"""Helpers of the displays: measuring several models, intervals, axes and labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ _WORDS = {
 
 
 def as_rows(X: Any) -> Any:
-    """`X` as csr; an `Interactions` stays one."""
+    """Return `X` as csr; an `Interactions` stays one."""
     if sp.issparse(X):
         return X if X.format == "csr" else X.tocsr()
     return check_matrix(X, "X")
@@ -59,7 +59,7 @@ def as_rows(X: Any) -> Any:
 
 @dataclass
 class Counted:
-    """The values of all metrics under every model, and the users behind them."""
+    """The values of all metrics for every model, and the number of users behind them."""
 
     values: dict[str, Measured]
     n_users: int
@@ -67,12 +67,12 @@ class Counted:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """The numbers of users, as displays take them."""
+        """Return the numbers of users, as displays take them."""
         return {"n_users": self.n_users, "n_without_history": self.n_without_history}
 
 
 def of_estimators(estimators: Any, X: Any, y: Any, metrics: list[str], **settings: Any) -> Counted:
-    """The values of all metrics under every fitted model; warns where these have learned the targets."""
+    """Return the values of all metrics for every fitted model; warn if a model was fitted on the targets."""
     models = named(estimators)
     settings["holdout"] = common_holdout(settings["holdout"], models.values())
     scorer = ranking_scorer(metrics, **settings)
@@ -84,7 +84,7 @@ def of_estimators(estimators: Any, X: Any, y: Any, metrics: list[str], **setting
 
 
 def counted(values: dict[str, Measured], known: NDArray[np.bool_] | None) -> Counted:
-    """Count the users that some metric of some model counts: all, and those without history."""
+    """Count the users with a value of some metric for some model: all, and those without history."""
     per_row = [
         value for of_model in values.values() for value in of_model.values() if np.ndim(value)
     ]
@@ -97,7 +97,7 @@ def counted(values: dict[str, Measured], known: NDArray[np.bool_] | None) -> Cou
 
 
 def of_predictions(y_true: Any, y_pred: Any, metrics: list[str], seen: Any) -> Counted:
-    """The same from lists or scores by name, or of one model."""
+    """Return the values of all metrics for lists or scores, by name or of one model."""
     values = {
         name: measure_lists(metrics, y_true, one, seen)
         for name, one in by_name(y_pred, "y_pred").items()
@@ -106,13 +106,13 @@ def of_predictions(y_true: Any, y_pred: Any, metrics: list[str], seen: Any) -> C
 
 
 def caption(what: str, confidence: float, n_users: int | None, n_without: int | None) -> str:
-    """Say what bars or bands are, and how many users stand behind a figure."""
+    """Return the caption: what bars or bands show, and the number of users behind a figure."""
     text = f"{what}: {100 * confidence:g} % intervals"
     return text if not n_users else f"{text}\n{describe_users(n_users, n_without)}"
 
 
 def by_name(arrays: Any, what: str) -> dict[str, Any]:
-    """Arrays by name, from a dict, a list of (name, array) pairs, or one array."""
+    """Return arrays by name, from a dict, a list of (name, array) pairs, or one array."""
     pairs = isinstance(arrays, list) and all(isinstance(one, tuple) for one in arrays)
     if isinstance(arrays, Mapping) or pairs:
         return named(arrays, what)
@@ -122,7 +122,9 @@ def by_name(arrays: Any, what: str) -> dict[str, Any]:
 def means_and_intervals(
     values: list[NDArray[np.float64] | float], confidence: float, random_state: Any
 ) -> NDArray[np.float64]:
-    """Mean and ends of the interval of every metric, (3, n): NaN ends for a number without values per user.
+    """Return the mean and the ends of the interval of every metric, (3, n), from shared resamples.
+
+    A metric without values per user has NaN ends.
 
     All share their resamples, which are drawn once.
     """
@@ -142,7 +144,7 @@ def means_and_intervals(
 
 
 def words(label: str) -> str:
-    """A metric as it stands on an axis: ``"ndcg@10"`` is "nDCG@10"."""
+    """Return the label of a metric on an axis: ``"ndcg@10"`` becomes "nDCG@10"."""
     name, _, k = label.partition("@")
     text = _WORDS.get(name, name.replace("_", " "))
     if k and "(" in text:
@@ -152,13 +154,13 @@ def words(label: str) -> str:
 
 
 def direction(label: str) -> str:
-    """What to add to an axis where less is better."""
+    """Return what an axis label adds for a metric of which less is better."""
     name = label.partition("@")[0]
     return "" if METRICS[name].greater_is_better else ", less is better"
 
 
 def check_metric(label: Any, *, per_user: bool) -> str:
-    """A metric's name, refused where it has no value per user and needs one.
+    """Check a metric's name; refuse one without values per user where these are needed.
 
     Raises
     ------
@@ -173,7 +175,7 @@ def check_metric(label: Any, *, per_user: bool) -> str:
 
 
 def axes(ax: Any) -> tuple[Any, Any]:
-    """Figure and axes to draw on; new ones without `ax`."""
+    """Return the figure and axes to draw on; make new ones without `ax`."""
     if ax is not None:
         return ax.figure, ax
     pyplot = require("matplotlib.pyplot", extra="plot")
@@ -181,7 +183,7 @@ def axes(ax: Any) -> tuple[Any, Any]:
 
 
 def best_first(curves: dict[str, Any]) -> list[tuple[str, Any, str]]:
-    """Name, curve and colour of every model, in the order in which the curves stand at the right edge.
+    """Return name, curve and colour of every model, in the order of the curves at the right edge.
 
     The colour goes by the order in which models were given, so that a model has the same in all figures.
     """
@@ -192,7 +194,7 @@ def best_first(curves: dict[str, Any]) -> list[tuple[str, Any, str]]:
 def finish(
     ax: Any, *, title: str | None = None, legend: bool = True, loc: str | None = None
 ) -> None:
-    """Grid, spines and a legend that hides no data."""
+    """Add the grid, remove spines, and place a legend that hides no data."""
     ax.grid(True, alpha=0.25)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

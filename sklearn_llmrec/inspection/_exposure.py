@@ -1,4 +1,4 @@
-"""Which items the places go to."""
+"""Show how places in lists are distributed over items."""
 
 from typing import Any, Self
 
@@ -21,7 +21,7 @@ class ExposureDisplay:
     Parameters
     ----------
     exposures : dict of str to ndarray of shape (n_items,)
-        By model: how many lists hold each item.
+        By model: how many lists contain each item.
     interactions : ndarray of shape (n_items,), default=None
         How many users had each item: drawn for comparison.
 
@@ -63,7 +63,7 @@ class ExposureDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Rank with fitted models, and plot.
+        """Make ranking lists with fitted models, and plot.
 
         Parameters
         ----------

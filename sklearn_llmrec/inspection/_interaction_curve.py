@@ -1,4 +1,4 @@
-"""What more interactions would bring: a learning curve."""
+"""Show the effect of more interactions: a learning curve."""
 
 from typing import Any, Self
 
@@ -109,7 +109,7 @@ class InteractionCurveDisplay:
         train_sizes : array-like of float, default=(0.1, 0.2, 0.4, 0.7, 1.0)
             Shares of the visible interactions to fit on.
         confidence : float, default=0.95
-            Level of the intervals over users; they do not tell how much the choice of interactions matters.
+            Level of the intervals over users; they do not show how much the choice of interactions matters.
         random_state : int, default=0
             Seed of the choice of interactions, the resamples and ``holdout="random"``.
         ax : matplotlib Axes, default=None

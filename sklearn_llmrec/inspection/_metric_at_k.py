@@ -91,7 +91,7 @@ class MetricAtKDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Rank with fitted models, and plot.
+        """Make ranking lists with fitted models, and plot.
 
         Parameters
         ----------
@@ -209,7 +209,7 @@ class MetricAtKDisplay:
 
 
 def _checked(metric: str, ks: Any, n_items: int) -> list[int]:
-    """The cut-offs, ascending."""
+    """Validate and return the cut-offs, ascending."""
     ks = [k for k in _KS if k <= n_items] if ks is None else sorted({int(k) for k in ks})
     if not ks or ks[0] < 1 or ks[-1] > n_items:
         raise ValueError(

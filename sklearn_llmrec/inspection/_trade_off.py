@@ -1,4 +1,4 @@
-"""Accuracy against what else lists should be: varied, new, fair to the catalogue."""
+"""Show accuracy against diversity, novelty or coverage."""
 
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from sklearn_llmrec.inspection._common import (
 )
 from sklearn_llmrec.model_selection import Measured
 
-# Where a name may stand beside its point, in points; the first free place is taken.
+# Where a name may be placed beside its point, in points; the first free place is taken.
 _PLACES = [(7, 5), (7, -13), (-7, 5), (-7, -13), (7, 17), (-7, 17), (7, -25), (-7, -25)]
 
 
@@ -89,7 +89,7 @@ class TradeOffDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Rank with fitted models, and plot.
+        """Make ranking lists with fitted models, and plot.
 
         Parameters
         ----------
@@ -256,7 +256,7 @@ class TradeOffDisplay:
         return self
 
     def _names(self) -> dict[str, Any]:
-        """Every name beside its point, where no other name or point is, if there is such a place."""
+        """Place every name beside its point, where no other name or point is, if there is such a place."""
         at = {name: (x[0], y[0]) for name, (x, y) in self.points.items()}
         self.figure_.canvas.draw()
         pixels = self.ax_.transData.transform(list(at.values()))

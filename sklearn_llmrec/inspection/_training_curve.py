@@ -1,4 +1,4 @@
-"""How a training went: loss and validation score after every epoch."""
+"""Show the course of a training: loss and validation score after every epoch."""
 
 from __future__ import annotations
 

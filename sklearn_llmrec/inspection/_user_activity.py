@@ -1,4 +1,4 @@
-"""Whom a model serves well: a metric by how active users are."""
+"""Show which users a model serves well: a metric by the activity of users."""
 
 from typing import Any, Self
 
@@ -91,7 +91,7 @@ class UserActivityDisplay:
         ax: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Rank with fitted models, and plot.
+        """Make ranking lists with fitted models, and plot.
 
         Parameters
         ----------
@@ -213,7 +213,7 @@ class UserActivityDisplay:
         """
         self.figure_, self.ax_ = axes(ax)
         places = np.arange(len(self.groups))
-        # Side by side, so that the bars of several models can be told apart.
+        # Side by side, so that the bars of several models can be distinguished.
         shifts = 0.06 * (np.arange(len(self.curves)) - (len(self.curves) - 1) / 2)
         for (name, (mean, low, high), color), shift in zip(best_first(self.curves), shifts):
             style = {"fmt": "o-", "capsize": 2, "lw": 1, "label": name, "color": color, **kwargs}
@@ -234,7 +234,7 @@ class UserActivityDisplay:
 def equal_groups(
     activity: NDArray[Any], counted: NDArray[np.bool_], n_groups: int
 ) -> list[NDArray[np.intp]]:
-    """Rows of users in groups of about equal size, ascending; equal activity is never parted.
+    """Divide users into groups of about equal size by ascending activity; equal activity stays in one group.
 
     Users without a visible interaction are the first group, whatever their number.
     """

@@ -1,4 +1,4 @@
-"""Hold interactions with times, ids and features: building, ordering and hiding them."""
+"""Represent interactions with times, ids and features: building, ordering and hiding them."""
 
 from sklearn_llmrec.interactions._catalogue import (
     catalogue_of as catalogue_of,
@@ -26,7 +26,6 @@ from sklearn_llmrec.interactions._interactions import Interactions
 from sklearn_llmrec.interactions._popularity import decayed_popularity as decayed_popularity
 from sklearn_llmrec.interactions._sequences import (
     ORDER_CONSTRAINTS as ORDER_CONSTRAINTS,
-    ORDER_TEXTS as ORDER_TEXTS,
     ORDERS as ORDERS,
     Sequences as Sequences,
     event_sequences as event_sequences,

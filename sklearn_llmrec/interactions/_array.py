@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import as_ids, narrowed_data, widened_data
 
 
 class AnnotatedArray(sp.csr_array):
-    """What `Interactions` keeps, and how it keeps it right whatever scipy does to the entries."""
+    """Base of `Interactions`: keeps times, ids and features correct whatever scipy does to the entries."""
 
     data: NDArray[Any]
     indices: NDArray[Any]
@@ -161,7 +161,7 @@ class AnnotatedArray(sp.csr_array):
         rows: NDArray[np.int64] | None = None,
         columns: NDArray[np.int64] | None = None,
     ) -> Self:
-        """The given entries as a new matrix of the given rows or columns, with all that is known of them."""
+        """Return a new matrix of the given entries and rows or columns, with their ids, features and timestamps."""
         n_rows, n_columns = self.shape
         shape = (
             n_rows if rows is None else len(rows),
@@ -183,7 +183,7 @@ class AnnotatedArray(sp.csr_array):
         return result
 
     def _hand_on(self, other: AnnotatedArray, *, copy: bool = False, times: bool = True) -> None:
-        """Give another matrix of this pattern what this one knows."""
+        """Copy times, ids and features to another matrix of this pattern."""
         other._user_ids, other._user_features = self.user_ids, self.user_features
         other._item_ids, other._item_features = self.item_ids, self.item_features
         other._table, other.report_ = self._table, self.report_
@@ -197,7 +197,7 @@ class AnnotatedArray(sp.csr_array):
         return result
 
     def astype(self, dtype: Any, casting: Any = "unsafe", copy: bool = True) -> Self:
-        """The matrix with values of another type; duplicate entries stay."""
+        """Return the matrix with values of another type; duplicate entries stay."""
         if self.dtype == np.dtype(dtype):
             return self.copy() if copy else self
         return self._with_data(self.data.astype(dtype, casting=casting))
@@ -205,7 +205,7 @@ class AnnotatedArray(sp.csr_array):
     # -- what changes it in place: new arrays, so that others who share the old ones are not disturbed ---
 
     def _drop_stale_times(self) -> bool:
-        """Forget times that no longer match the entries; whether there are times."""
+        """Remove times that no longer match the entries; return whether times remain."""
         if self._timestamps is not None and self.timestamps is None:
             self._timestamps = self._log_order = None
         return self._timestamps is not None
@@ -245,20 +245,20 @@ class AnnotatedArray(sp.csr_array):
         self._drop_stale_times()
 
     def setdiag(self, values: Any, k: int = 0) -> None:
-        """Set diagonal entries, in place; times go where entries are new."""
+        """Set diagonal entries in place; times are dropped if entries are new."""
         self._drop_stale_times()
         super().setdiag(values, k)
         self._drop_stale_times()
 
     def resize(self, *shape: Any) -> None:
-        """Change the shape, in place; times go where entries are lost, ids and features where the axis changed."""
+        """Change the shape in place; times are dropped if entries are lost, ids and features if the axis changed."""
         super().resize(*shape)
         self._drop_stale_times()
 
     def sum_duplicates(self) -> None:
         """Sum duplicate entries, in place; the time of a sum is the latest of its parts.
 
-        Integers keep their type if it holds the sums, else they become int64 or float64.
+        Integers keep their type if it can represent the sums, else they become int64 or float64.
         """
         has_times, dtype = self._drop_stale_times(), self.dtype
         if self.has_canonical_format:
@@ -296,14 +296,14 @@ def frozen(ids: NDArray[Any] | None) -> NDArray[Any] | None:
 
 
 def _fitting(values: Any, shape: tuple[int, ...], axis: int) -> Any:
-    """Values of an axis, or None where the matrix was resized away from them."""
+    """Return values of an axis, or None if the matrix was resized and they no longer fit."""
     if values is None or len(shape) != 2 or n_table_rows(values) != shape[axis]:
         return None
     return values
 
 
 def _reading(name: str) -> Any:
-    """A method of csr_array that reads, made to leave duplicate entries of its object alone."""
+    """Wrap a reading method of csr_array so that it does not sum the duplicate entries of its object."""
     inherited = getattr(sp.csr_array, name)
 
     @wraps(inherited)

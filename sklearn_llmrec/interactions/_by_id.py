@@ -1,4 +1,4 @@
-"""Ways to build and to join an `Interactions` by ids."""
+"""Build and join `Interactions` by ids."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class BuiltById(AnnotatedArray):
         Raises
         ------
         TypeError
-            If histories are no lists of ids, or hold ids of several types.
+            If histories are no lists of ids, or contain ids of several types.
         ValueError
             If ids are of another kind than those of `items` (texts and numbers), times do not match, or `items` knows
             no ids.
@@ -163,7 +163,7 @@ class BuiltById(AnnotatedArray):
         return X
 
     def with_items(self, ids: Any) -> Self:
-        """Lay the columns out for another catalogue, matched by id.
+        """Arrange the columns for another catalogue, matched by id.
 
         Parameters
         ----------
@@ -174,7 +174,7 @@ class BuiltById(AnnotatedArray):
         -------
         X : Interactions of shape (n_users, n_ids)
             Items that this matrix lacks are columns without entries; their features are missing values, and tables that
-            cannot hold these are left out. Entries of other items are dropped and counted as ``other_items`` of
+            cannot contain these are left out. Entries of other items are dropped and counted as ``other_items`` of
             `report_`.
 
         Raises

@@ -1,4 +1,4 @@
-"""Find the items of a catalogue: the ids that a model, a matrix or a bundle knows, and their feature table."""
+"""Find the catalogue of a model, matrix or bundle: item ids and their feature table."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def catalogue_of(items: Any, name: str = "items") -> tuple[NDArray[Any], Any]:
     Raises
     ------
     ValueError
-        If it knows no ids, or an id stands twice.
+        If it knows no ids, or an id occurs twice.
     """
     features = None
     if hasattr(items, "item_ids"):
@@ -48,17 +48,17 @@ def catalogue_of(items: Any, name: str = "items") -> tuple[NDArray[Any], Any]:
     repeated = first_repeated(ids)
     if repeated is not None:
         raise ValueError(
-            f"{name} must not hold an id twice: {ids[repeated : repeated + 1].tolist()[0]!r} occurs again at position "
-            f"{repeated}."
+            f"{name} must not contain an id twice: {ids[repeated : repeated + 1].tolist()[0]!r} occurs again at "
+            f"position {repeated}."
         )
     return ids, features
 
 
 def rows_or_missing(table: Any, found: NDArray[np.int64], ids: NDArray[Any], id_column: str) -> Any:
-    """Return a row of the table per position found; missing values where none was (-1).
+    """Return a row of the table per position; missing values where the position is -1.
 
-    Tables that cannot hold missing values (sparse matrices, arrays of integers) become None then. A column of ids gets
-    the ids.
+    Tables that cannot contain missing values (sparse matrices, arrays of integers) become None then. A column of ids
+    gets the ids.
     """
     if table is None or (found >= 0).all():
         return take_rows(table, found)
@@ -75,7 +75,7 @@ def rows_or_missing(table: Any, found: NDArray[np.int64], ids: NDArray[Any], id_
 
 
 def stacked_tables(tables: list[Any]) -> Any:
-    """Return tables one below the other, None where one is missing or their columns or kinds differ."""
+    """Stack tables; return None if one is missing or if their columns or kinds differ."""
     if any(table is None for table in tables):
         return None
     frames = [nw.from_native(table, eager_only=True, pass_through=True) for table in tables]

@@ -12,7 +12,7 @@ from sklearn_llmrec.utils import is_missing
 
 
 def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
-    """Times as int64 or float64; datetimes become unix seconds.
+    """Return times as int64 or float64; datetimes become unix seconds.
 
     Raises
     ------
@@ -36,8 +36,8 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
     elif times.dtype.kind in "iu":
         if times.dtype == np.uint64 and len(times) and times.max() > np.iinfo(np.int64).max:
             raise ValueError(
-                f"timestamps hold {times.max()}, and times are kept as int64, up to {np.iinfo(np.int64).max}: larger "
-                "ones would wrap around. Subtract a constant, or pass another unit."
+                f"timestamps contain {times.max()}, and times are kept as int64, up to {np.iinfo(np.int64).max}: "
+                "larger ones would wrap around. Subtract a constant, or pass another unit."
             )
         return times.astype(np.int64, copy=False)
     elif times.dtype.kind == "f":
@@ -62,14 +62,14 @@ def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
 
 
 def exact_up_to(dtype: Any) -> int:
-    """Return the number up to which a float type holds all whole numbers exactly."""
+    """Return the number up to which a float type represents all whole numbers exactly."""
     return int(2 ** (np.finfo(dtype).nmant + 1))
 
 
 def is_rounded(times: NDArray[Any]) -> bool:
-    """Return whether times in single or half precision exceed what the type holds exactly.
+    """Return whether times in single or half precision exceed what the type represents exactly.
 
-    Unix seconds do: float32 rounds them to multiples of 128. Double precision holds microseconds.
+    Unix seconds do: float32 rounds them to multiples of 128. Double precision represents microseconds.
     """
     if times.dtype.kind != "f" or times.dtype.itemsize >= 8 or not len(times):
         return False
@@ -78,7 +78,7 @@ def is_rounded(times: NDArray[Any]) -> bool:
 
 
 def series_times(series: "nw.Series[Any]") -> NDArray[Any]:
-    """Times of a column, datetimes in UTC; whatever is no time stays what it is."""
+    """Return the times of a column, datetimes in UTC; values that are no times stay unchanged."""
     if isinstance(series.dtype, nw.Date):
         series = series.cast(nw.Datetime("ms"))
     if isinstance(series.dtype, nw.Datetime):
@@ -87,7 +87,7 @@ def series_times(series: "nw.Series[Any]") -> NDArray[Any]:
 
 
 def _of_objects(values: NDArray[Any]) -> NDArray[Any]:
-    """Objects as datetimes in UTC where all that are not missing are dates; else as what numpy makes of them."""
+    """Return objects as datetimes in UTC if all non-missing ones are dates; else as numpy converts them."""
     missing = np.array([is_missing(value) for value in values], dtype=bool)
     if not missing.all() and all(isinstance(value, date) for value in values[~missing]):
         times = np.full(len(values), "NaT", dtype="datetime64[us]")
@@ -97,14 +97,14 @@ def _of_objects(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _in_utc(value: date) -> date:
-    """A date without a time zone, that of UTC if it had one."""
+    """Return a date without a time zone, converted to UTC if it had one."""
     if isinstance(value, datetime) and value.tzinfo is not None:
         return value.astimezone(UTC).replace(tzinfo=None)
     return value
 
 
 def _unix_seconds(times: NDArray[np.datetime64]) -> NDArray[Any]:
-    """Whole seconds as int64 where no time has a fraction, else float64."""
+    """Return whole seconds as int64 if no time has a fraction, else float64."""
     seconds = times.astype("datetime64[s]")
     fraction = (times - seconds).astype("timedelta64[ns]").astype(np.int64)
     whole = seconds.astype(np.int64)
@@ -114,7 +114,7 @@ def _unix_seconds(times: NDArray[np.datetime64]) -> NDArray[Any]:
 def order_in_rows(
     rows: NDArray[Any], times: NDArray[Any], logged: NDArray[Any] | None = None
 ) -> NDArray[np.int64]:
-    """Order of entries by row, time and place in the log (by default the place in the arrays)."""
+    """Return the order of entries by row, time and place in the log (by default the place in the arrays)."""
     tie_breaker = [] if logged is None else [logged]
     if times.dtype.kind not in "iu" or not len(times):
         return np.lexsort((*tie_breaker, times, rows))
@@ -136,12 +136,12 @@ def order_in_rows(
 
 
 def positions_dtype(n: int) -> type[np.signedinteger[Any]]:
-    """The smaller index type that counts to n."""
+    """Return the smallest index type that counts to n."""
     return np.int32 if n < 2**31 else np.int64
 
 
 def is_coordinates(arg1: Any) -> bool:
-    """Whether a constructor argument lists rows and columns, so that scipy sums its duplicates."""
+    """Return whether a constructor argument lists rows and columns, so that scipy sums its duplicates."""
     if sp.issparse(arg1):
         return bool(arg1.format == "coo")
     return isinstance(arg1, tuple) and len(arg1) == 2
@@ -150,7 +150,7 @@ def is_coordinates(arg1: Any) -> bool:
 def sorted_by_row_and_column(
     rows: NDArray[Any], columns: NDArray[Any], shape: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Stable order of events by row and column, with the column of each and the bounds of the rows.
+    """Sort events by row and column; return the stable order, the column of each and the bounds of the rows.
 
     Two counting sorts in linear time: by column first, then by row.
     """
@@ -164,7 +164,7 @@ def sorted_by_row_and_column(
 def sorted_entries(
     arg1: Any, shape: tuple[int, ...] | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], tuple[int, int]]:
-    """Values of a constructor argument, their stable order by row and column, and the pattern in that order.
+    """Return the values of a constructor argument, their stable order by row and column, and the sorted pattern.
 
     Returns
     -------
@@ -198,7 +198,9 @@ def sorted_entries(
 
 
 def selected_axes(key: Any) -> tuple[Any, Any] | None:
-    """Row and column part of a key that selects whole rows or columns, None for each that takes all.
+    """Split a key into its row and column part if it selects whole rows or columns.
+
+    A part that takes all is None.
 
     The answer is None where the key does something else (single entries, one dimension less, pointwise pairs).
     """
@@ -236,7 +238,7 @@ def selected_axes(key: Any) -> tuple[Any, Any] | None:
 
 
 def positions(part: Any, n: int) -> NDArray[np.int64] | None:
-    """Positions from 0 to n - 1 that a slice, integers or booleans select; None for all.
+    """Return positions from 0 to n - 1 that a slice, integers or booleans select; None for all.
 
     Raises
     ------

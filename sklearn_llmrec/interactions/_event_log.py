@@ -1,4 +1,4 @@
-"""From an event log to the parts of a sparse matrix, in one vectorised pass."""
+"""Convert an event log to the parts of a sparse matrix, in one vectorised pass."""
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -18,7 +18,7 @@ from sklearn_llmrec.utils import as_ids, cast_values, id_positions, warn, widene
 
 @dataclass
 class Parts:
-    """What `Interactions.from_frame` puts together."""
+    """The parts that `Interactions.from_frame` combines."""
 
     data: NDArray[Any]
     indices: NDArray[Any]
@@ -75,7 +75,7 @@ def build(
     item_features: Any,
     dtype: Any,
 ) -> Parts:
-    """The parts of the matrix; parameters as in `Interactions.from_frame`."""
+    """Build the parts of the matrix; the parameters are those of `Interactions.from_frame`."""
     _check_choice("repeats", repeats, ("sum", "mean", "count", "last", "keep"))
     if nonpositive == "net" and repeats != "sum":
         raise ValueError(
@@ -132,7 +132,7 @@ def _events(
     nonpositive: str,
     missing: str,
 ) -> _Log:
-    """The events of the log that count, with what they are worth and their times."""
+    """Return the events of the log that count, with their values and times."""
     _check_choice("nonpositive", nonpositive, ("drop", "keep", "net"))
     _check_choice("missing", missing, ("drop", "keep", "raise"))
     if (event is None) != (event_weights is None):
@@ -153,7 +153,7 @@ def _events(
 def _axis(
     log: _Log, name: str, given: ArrayLike | None, reason: str
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Row or column of every event, -1 where the given ids lack its id, and the ids."""
+    """Return the row or column of every event, -1 where the given ids lack its id, and the ids."""
     codes, ids = factorize(log.frame[name], name)
     if given is None:
         return codes, ids
@@ -163,7 +163,7 @@ def _axis(
     if len(found) and log.report[reason] == len(found):
         raise ValueError(
             f"None of the ids given for column {name!r} is in the log: given are {fixed[:3].tolist()}, and the log "
-            f"holds {ids[:3].tolist()}. Ids are equal only if their types are: convert one of them if they differ."
+            f"contains {ids[:3].tolist()}. Ids are equal only if their types are: convert one of them if they differ."
         )
     return found, fixed
 
@@ -171,7 +171,7 @@ def _axis(
 def _known_only(
     log: _Log, rows: NDArray[Any], columns: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The events whose user and item both have a place."""
+    """Return the events whose user and item are both known."""
     known = (rows >= 0) & (columns >= 0)
     log.values = None if log.values is None else log.values[known]
     log.times = None if log.times is None else log.times[known]
@@ -187,7 +187,7 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) -> _Log:
-    """The columns needed, without the events that lack one of them."""
+    """Read the columns needed, without the events in which one of them is missing."""
     log = nw.from_native(frame, pass_through=True)
     if isinstance(log, nw.LazyFrame):
         raise TypeError("The log is lazy: collect it first, frame.collect().")
@@ -216,7 +216,7 @@ def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) ->
 
 
 def _how_to_read(log: Any) -> str:
-    """Say how what was given instead of a table becomes one."""
+    """Return the advice on how to convert an input that is no table."""
     if isinstance(log, (str, bytes, PathLike)):
         return "A path names a file: read it first, for example with pandas.read_csv or pandas.read_parquet."
     if isinstance(log, (list, dict, np.ndarray)):
@@ -229,7 +229,7 @@ def _how_to_read(log: Any) -> str:
 
 
 def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
-    """A column of times as numbers; time zones become UTC."""
+    """Return a column of times as numbers; time zones become UTC."""
     try:
         return as_times(series)
     except TypeError as error:
@@ -240,7 +240,7 @@ def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
 
 
 def _read_values(log: _Log, name: str, missing: str) -> None:
-    """Put the value column into the log as floats without NaN, or as integers of 64 bits."""
+    """Add the value column to the log, as floats without NaN or as 64-bit integers."""
     dtype = log.frame[name].dtype
     if not (dtype.is_numeric() or dtype == nw.Boolean):
         raise TypeError(
@@ -256,22 +256,24 @@ def _read_values(log: _Log, name: str, missing: str) -> None:
         return
     if np.isinf(log.values).any():
         raise ValueError(
-            f"Column {name!r} holds infinity, the first at event {np.isinf(log.values).argmax()}."
+            f"Column {name!r} contains infinity, the first at event {np.isinf(log.values).argmax()}."
         )
     if missing != "drop":
-        raise ValueError(f"Column {name!r} holds NaN. missing='drop' drops such events.")
+        raise ValueError(f"Column {name!r} contains NaN. missing='drop' drops such events.")
     log.keep(~np.isnan(log.values), "missing")
 
 
 def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
-    """Multiply values by the weights of their event types, dropping other types."""
+    """Multiply values by the weights of their event types, and drop other types."""
     codes, types = factorize(log.frame[name], name)
     known = as_ids(list(event_weights), "The keys of event_weights")
-    found = id_positions(known, types, "event_weights knows", f"column {name!r} holds")
+    found = id_positions(known, types, "event_weights knows", f"column {name!r} contains")
     labels, unknown = types.tolist(), np.setdiff1d(np.arange(len(known)), found)
     unused = sorted(map(str, known[unknown].tolist()))
     if len(unused) == len(known):
-        raise ValueError(f"event_weights knows {unused}, and column {name!r} holds {labels[:10]}.")
+        raise ValueError(
+            f"event_weights knows {unused}, and column {name!r} contains {labels[:10]}."
+        )
     _warn_of_misspelt(name, unused, [str(t) for t, at in zip(labels, found) if at < 0])
     values = np.array([*event_weights.values(), np.nan], dtype=np.float64)
     weights = values[found][codes]  # -1 is the last
@@ -280,7 +282,7 @@ def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
 
 
 def _warn_of_misspelt(name: str, unused: list[str], dropped: list[str]) -> None:
-    """Say so where a type without events looks like one without a weight."""
+    """Warn if the weights name a type without events whose name resembles a type without a weight."""
     folded = {kind.casefold(): kind for kind in dropped}
     for kind in unused:
         for alike in get_close_matches(kind.casefold(), folded, n=1, cutoff=0.7):
@@ -303,7 +305,7 @@ class Entries:
     n_columns: int
 
     def first_of_pair(self) -> NDArray[np.bool_]:
-        """Whether an entry is the first of its row and column."""
+        """Return whether an entry is the first of its row and column."""
         first = np.empty(len(self.indices), dtype=bool)
         np.not_equal(self.indices[1:], self.indices[:-1], out=first[1:])
         first[self.indptr[:-1][np.diff(self.indptr) > 0]] = True
@@ -318,7 +320,7 @@ def merged_entries(
     shape: tuple[int, int],
     repeats: str,
 ) -> Entries:
-    """Entries sorted by row, column, time and place in the log, merged as `repeats` says."""
+    """Sort entries by row, column, time and place in the log, and merge them as `repeats` defines."""
     order, indices, indptr = sorted_by_row_and_column(rows, columns, shape)
     entries = Entries(np.empty(0), indices, indptr, None, order, shape[1])
     first = entries.first_of_pair()
@@ -349,7 +351,7 @@ def merged_entries(
 
 
 def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bool_]) -> None:
-    """Bring repeated events into the order of time, in place; only those, and only where the log is not so."""
+    """Sort repeated events by time in place, if the log is not sorted already."""
     later = np.flatnonzero(~first)
     if not len(later) or (times[order[later]] >= times[order[later - 1]]).all():
         return
@@ -361,7 +363,7 @@ def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bo
 
 
 def _narrow(entries: Entries, keep: NDArray[np.bool_]) -> int:
-    """Keep some entries; how many went."""
+    """Keep some entries; return the number of those removed."""
     kept = np.flatnonzero(keep)
     entries.indptr = np.searchsorted(kept, entries.indptr).astype(entries.indptr.dtype)
     entries.data, entries.indices, entries.order = (
@@ -376,7 +378,7 @@ def _narrow(entries: Entries, keep: NDArray[np.bool_]) -> int:
 def _drop_weak(
     entries: Entries, report: dict[str, Any], net: bool, min_user: int, min_item: int
 ) -> None:
-    """Drop what nets to nothing, then what too few support, and count both."""
+    """Remove pairs whose values sum to zero, then users and items with too few interactions; count both."""
     if net:
         report["nonpositive"] = _narrow(entries, entries.data > 0)
     keep = _supported(entries, min_user, min_item)
@@ -384,7 +386,7 @@ def _drop_weak(
 
 
 def _supported(entries: Entries, min_user: int, min_item: int) -> NDArray[np.bool_] | None:
-    """Entries whose user has `min_user` items and whose item `min_item` users, counted among themselves."""
+    """Return entries whose user has `min_user` items and whose item has `min_item` users among these entries."""
     if min_user <= 1 and min_item <= 1:
         return None
     rows = np.repeat(np.arange(len(entries.indptr) - 1, dtype=np.int32), np.diff(entries.indptr))

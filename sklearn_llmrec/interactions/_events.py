@@ -1,4 +1,4 @@
-"""Entries of a matrix as events in baskets, and which of them are visible or targets."""
+"""Treat entries of a matrix as events in baskets, and mark which are visible or targets."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import as_csr, as_numeric, canonical, refuse_triples
 
 
 def as_events(X: Any) -> sp.csr_array:
-    """`X` as csr_array without stored zeros, entries sorted; an Interactions keeps its repeated events.
+    """Return `X` as csr_array without stored zeros, entries sorted; an Interactions keeps its repeated events.
 
     Raises
     ------
@@ -39,12 +39,12 @@ def as_events(X: Any) -> sp.csr_array:
 
 
 def row_numbers(M: sp.csr_array) -> NDArray[np.int64]:
-    """Row of every stored entry."""
+    """Return the row of every stored entry."""
     return np.repeat(np.arange(M.shape[0]), np.diff(M.indptr))
 
 
 def like(result: sp.csr_array, X: Any) -> Any:
-    """A result as what was given: Interactions, sparse array, sparse matrix or dense array."""
+    """Convert a result to the type of the input: Interactions, sparse array, sparse matrix or dense array."""
     if isinstance(X, Interactions):
         return result
     if not sp.issparse(X):
@@ -54,7 +54,7 @@ def like(result: sp.csr_array, X: Any) -> Any:
 
 
 def part(M: sp.csr_array, mask: NDArray[np.bool_]) -> sp.csr_array:
-    """The entries of the mask in a matrix of the same rows and columns."""
+    """Return the entries of the mask in a matrix of the same rows and columns."""
     kept = np.flatnonzero(mask)
     indptr = np.searchsorted(kept, M.indptr).astype(M.indptr.dtype)
     if isinstance(M, Interactions):
@@ -69,9 +69,9 @@ def visible_and_targets(
     target: NDArray[np.bool_],
     exclude_seen: bool,
 ) -> tuple[Any, Any]:
-    """Matrices of the visible events and of the targets, in the type of `X`.
+    """Return matrices of the visible events and of the targets, in the type of `X`.
 
-    With `exclude_seen`, targets whose item the visible row already holds are left out.
+    With `exclude_seen`, targets whose item the visible row already contains are left out.
     """
     if exclude_seen:
         target = target & ~_pair_has(M, visible)
@@ -79,7 +79,7 @@ def visible_and_targets(
 
 
 def first_of_pairs(M: sp.csr_array) -> NDArray[np.bool_]:
-    """Whether an entry is the first of its row and column."""
+    """Return whether an entry is the first of its row and column."""
     first = np.ones(M.nnz, dtype=bool)
     np.not_equal(M.indices[1:], M.indices[:-1], out=first[1:])
     first[M.indptr[:-1][np.diff(M.indptr) > 0]] = True
@@ -87,7 +87,7 @@ def first_of_pairs(M: sp.csr_array) -> NDArray[np.bool_]:
 
 
 def _pair_has(M: sp.csr_array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether the row and column of an entry have an entry in the mask."""
+    """Return whether the row and column of an entry have an entry in the mask."""
     first = first_of_pairs(M)
     if first.all():
         return mask
@@ -96,7 +96,7 @@ def _pair_has(M: sp.csr_array, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def stack(blocks: list[Any]) -> Any:
-    """Blocks of the same columns, one below the other; ids and features of rows are repeated."""
+    """Stack blocks of the same columns; ids and features of rows are repeated."""
     if not sp.issparse(blocks[0]):
         return np.vstack(blocks, dtype=blocks[0].dtype)
     stacked = sp.vstack(blocks, format="csr")
@@ -105,7 +105,7 @@ def stack(blocks: list[Any]) -> Any:
         return stacked
     result = Interactions(stacked)
     if all(block.timestamps is not None for block in blocks):
-        # The blocks hold copies of the same events, each in the order of its log.
+        # The blocks contain copies of the same events, each in the order of its log.
         result._timestamps = np.concatenate([block.timestamps for block in blocks])
         if all(block._log_order is not None for block in blocks):
             result._log_order = np.concatenate([block._log_order for block in blocks])
@@ -127,11 +127,11 @@ class Baskets:
 
     @property
     def of_event(self) -> NDArray[np.int64]:
-        """Basket of every event in `order`."""
+        """Return the basket of every event in `order`."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
     def shuffled(self, rng: np.random.RandomState) -> "Baskets":
-        """The baskets of every row in random order."""
+        """Return the baskets of every row in random order."""
         keys = self.rows + 0.5 * rng.uniform(size=len(self.rows))
         chosen = np.argsort(keys, kind="stable")
         if (self.sizes == 1).all():
@@ -142,12 +142,12 @@ class Baskets:
         return Baskets(self.order[events], self.rows, sizes)
 
     def rank(self) -> NDArray[np.int64]:
-        """Place of every basket in its row, from 0."""
+        """Return the place of every basket in its row, from 0."""
         counts = np.bincount(self.rows)
         return np.arange(len(self.rows)) - (np.cumsum(counts) - counts)[self.rows]
 
     def last(self, n_hidden: NDArray[Any], *, spare_first: bool = True) -> NDArray[np.bool_]:
-        """Mask over the entries: the last baskets of every row, whole, as few as hold `n_hidden` events.
+        """Return the mask of the last baskets of every row: whole ones, as few as contain `n_hidden` events.
 
         The first basket of a row is never among them, unless not `spare_first`.
         """
@@ -161,19 +161,19 @@ class Baskets:
         return self.mask(hidden)
 
     def mask(self, baskets: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Mask over the entries of the given baskets."""
+        """Return the mask of the entries of the given baskets."""
         result = np.zeros(len(self.order), dtype=bool)
         result[self.order] = np.repeat(baskets, self.sizes)
         return result
 
 
 def entry_times(M: sp.csr_array, order: str) -> NDArray[Any]:
-    """Times of the entries: timestamps, or values read as times.
+    """Return the times of the entries: timestamps, or values read as times.
 
     Raises
     ------
     ValueError
-        If timestamps are asked for and absent, or `order` is unknown.
+        If timestamps are requested and absent, or `order` is unknown.
     """
     if order not in ("timestamps", "values", "auto"):
         raise ValueError(f"order must be 'timestamps' or 'values', got {order!r}.")
@@ -189,7 +189,7 @@ def entry_times(M: sp.csr_array, order: str) -> NDArray[Any]:
 
 
 def baskets_in_time(M: sp.csr_array, order: str, keep_baskets: bool) -> Baskets:
-    """Baskets in the order of time; without `keep_baskets` every event is one, ties in the order of the log."""
+    """Return baskets in the order of time; without `keep_baskets` every event is a basket, ties in log order."""
     times = entry_times(M, order)
     rows = row_numbers(M)
     if isinstance(M, Interactions) and times is M.timestamps:
@@ -206,7 +206,7 @@ def baskets_in_time(M: sp.csr_array, order: str, keep_baskets: bool) -> Baskets:
 
 
 def random_baskets(M: sp.csr_array, keep_baskets: bool, rng: np.random.RandomState) -> Baskets:
-    """Baskets of every row in random order; without timestamps every entry is one."""
+    """Return the baskets of every row in random order; without timestamps every entry is a basket."""
     if keep_baskets and getattr(M, "timestamps", None) is not None:
         return baskets_in_time(M, "timestamps", True).shuffled(rng)
     # Repeated events of unknown time stay together.

@@ -1,4 +1,4 @@
-"""What `score` and learning hybrids hide of every row: a share chosen by a hash, or the latest."""
+"""Hide a part of every row, chosen by a hash or the latest events; `score` and ensembles use it."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ __all__ = ["hide_by_hash", "hide_latest"]
 
 
 def _mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of splitmix64: every bit of the input reaches every bit of the output."""
+    """Mix 64-bit integers by the finaliser of splitmix64: every input bit affects every output bit."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -27,7 +27,7 @@ def _mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _order_by_key(rows: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Order by row, which ascends, then by the upper 40 bits of the key; ties by position, so by column."""
+    """Return the order by row, then by the upper 40 bits of the key; ties by position, so by column."""
     order = np.empty(len(rows), dtype=np.int64)
     for block in range(0, int(rows[-1]) + 1 if len(rows) else 0, 2**24):
         start, end = np.searchsorted(rows, [block, block + 2**24])
@@ -111,7 +111,7 @@ def hide_latest(
     exclude_seen : bool, default=True
         Whether hidden events of items that stay visible leave the second matrix.
     max_hidden : int, default=None
-        Largest number of events of a row that are asked for; None sets no limit.
+        Largest number of events of a row that are requested; None sets no limit.
 
     Returns
     -------

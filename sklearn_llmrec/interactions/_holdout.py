@@ -1,4 +1,4 @@
-"""The split that hides events of the same users, at random or the latest."""
+"""Split that hides events of the same users, at random or the latest."""
 
 from numbers import Integral
 from typing import Any
@@ -16,7 +16,7 @@ from sklearn_llmrec.interactions import (
 
 
 def n_of(size: float, counts: NDArray[Any], name: str) -> NDArray[np.int64]:
-    """How many of `counts` a size is: a number, or a rounded share, at least 1.
+    """Return how many of `counts` a size selects: a number, or a rounded share, at least 1.
 
     Raises
     ------
@@ -54,10 +54,10 @@ def holdout_split(
         With ``holdout="latest"``, where times come from: the timestamps of an `Interactions`, or the values of X read
         as times. Ratings and weights are not times.
     keep_baskets : bool, default=True
-        Events of one user with one timestamp are a basket and hidden whole, so a little more may be hidden than asked
-        for. False parts them, the latest of a basket by the order of the log.
+        Events of one user with one timestamp are a basket and hidden whole, so a little more may be hidden than
+        requested for. False parts them, the latest of a basket by the order of the log.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`. Where people buy again, False asks for
+        Whether targets whose item the visible row already contains leave `y`. Where people buy again, False keeps
         repeated purchases too.
     random_state : int, RandomState instance or None, default=None
         Seed of the random choice.

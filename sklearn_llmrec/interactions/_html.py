@@ -15,7 +15,7 @@ _SECONDS = (315_532_800, 4_102_444_800)
 
 
 def matrix_html(X: Any) -> str:
-    """Return HTML of an `Interactions`: a table of what it holds, and its first rows."""
+    """Return HTML of an `Interactions`: a table of its properties and its first rows."""
     if X.ndim != 2:
         return html_table((), [("shape", X.shape), ("entries", X.nnz)])
     n_cells = X.shape[0] * X.shape[1]

@@ -18,7 +18,7 @@ def missing_in(series: "nw.Series[Any]") -> NDArray[np.bool_] | None:
     missing = None
     if series.null_count():
         missing = np.asarray(series.is_null().to_numpy(), dtype=bool)
-    # Polars and Arrow tell NaN from null; an id that is no number is missing in both.
+    # Polars and Arrow distinguish NaN from null; an id that is no number is missing in both.
     if series.dtype in (nw.Float32, nw.Float64):
         values = np.asarray(series.to_numpy())
         if np.isnan(values).any():
@@ -27,7 +27,7 @@ def missing_in(series: "nw.Series[Any]") -> NDArray[np.bool_] | None:
 
 
 def factorize(series: "nw.Series[Any]", name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Find the position of every id among the sorted ids of the column.
+    """Return the position of every id among the sorted ids of the column.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def _ranks(order: NDArray[Any]) -> NDArray[np.int32]:
 def positions_in(
     given: NDArray[Any], codes: NDArray[Any], ids: NDArray[Any], name: str
 ) -> NDArray[Any]:
-    """Find the position of every id, coded in `ids`, in `given`; -1 where that lacks it.
+    """Return the position of every id, coded in `ids`, in `given`; -1 if it is not there.
 
     Raises
     ------
@@ -169,8 +169,8 @@ def positions_in(
     repeated = first_repeated(given)
     if repeated is not None:
         raise ValueError(
-            f"users and items must not hold an id twice: {given[repeated : repeated + 1].tolist()[0]!r} occurs again "
-            f"at position {repeated}."
+            f"users and items must not contain an id twice: {given[repeated : repeated + 1].tolist()[0]!r} occurs "
+            f"again at position {repeated}."
         )
-    found = id_positions(given, ids, f"for column {name!r} given are", "the log holds")
+    found = id_positions(given, ids, f"for column {name!r} given are", "the log contains")
     return found.astype(np.int32)[codes]

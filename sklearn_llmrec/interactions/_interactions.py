@@ -1,4 +1,4 @@
-"""`Interactions`: a sparse user-by-item matrix that also knows when, who and what."""
+"""`Interactions`: a sparse user-by-item matrix with times, ids and features."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["Interactions"]
 
 
 def known_values(values: Any) -> NDArray[Any]:
-    """Return values of entries in a type that SciPy's sparse arrays know."""
+    """Return values of entries in a type that SciPy's sparse arrays support."""
     values = np.asarray(values)
     # Operations of SciPy build complex results, which are its own business.
     return values if values.dtype.kind == "c" else as_numeric(values, "The values")
@@ -57,7 +57,7 @@ class Interactions(BuiltById):
         The values. Another `Interactions` hands on all it knows; a dataframe with a row per user and a column per
         item its labels. A table of events is read by `from_frame`.
     shape : tuple of int, default=None
-        Shape ``(n_users, n_items)`` where `arg1` does not tell it.
+        Shape ``(n_users, n_items)`` where `arg1` does not define it.
     dtype : dtype, default=None
         Type of the values.
     copy : bool, default=False
@@ -81,7 +81,7 @@ class Interactions(BuiltById):
     Attributes
     ----------
     timestamps : ndarray of shape (nnz,), int64 or float64, or None
-        Aligned with `data`. Never float32, which cannot tell unix seconds apart.
+        Aligned with `data`. Never float32, which cannot represent unix seconds exactly.
     user_ids, item_ids : ndarray or None
         Ids of rows and columns.
     user_features, item_features : table or None
@@ -158,7 +158,7 @@ class Interactions(BuiltById):
     def _set_entries(
         self, arg1: Any, shape: tuple[int, ...] | None, copy: bool, options: dict[str, Any]
     ) -> None:
-        """Set the entries of a matrix without times; sums of duplicate coordinates do not wrap."""
+        """Set the entries of a matrix without times; sums of duplicate coordinates do not overflow."""
         if sp.issparse(arg1):
             # Conversions of other formats sum duplicates.
             arg1 = as_csr(arg1) if arg1.format in ("coo", "bsr") else arg1
@@ -226,8 +226,8 @@ class Interactions(BuiltById):
             Events without a user, item, value or time are dropped or refused. With "keep", missing ids are one id,
             None, the last; missing values and times are refused.
         users, items : array-like, default=None
-            Ids of the rows or columns, in this order, whatever the log holds: the catalogue, or the ids of an earlier
-            matrix. Events of other ids are dropped. By default the sorted ids of the events that are left.
+            Ids of the rows or columns, in this order, whatever the log contains: the catalogue, or the ids of an
+            earlier matrix. Events of other ids are dropped. By default the sorted ids of the events that are left.
         min_user_interactions, min_item_interactions : int, default=1
             Users with fewer items and items with fewer users are dropped, repeatedly until none is left.
         user_features, item_features : dataframe, default=None
@@ -297,7 +297,7 @@ class Interactions(BuiltById):
         return X
 
     def event_order(self) -> NDArray[np.int64]:
-        """Positions of the stored entries row by row in the order of time.
+        """Return the positions of the stored entries, row by row in the order of time.
 
         Returns
         -------
@@ -317,7 +317,7 @@ class Interactions(BuiltById):
         return order_in_rows(rows, times, self._log_order)
 
     def user_rows(self, ids: ArrayLike) -> NDArray[np.int64]:
-        """Row numbers of the given user ids.
+        """Return the row numbers of the given user ids.
 
         Parameters
         ----------
@@ -336,7 +336,7 @@ class Interactions(BuiltById):
         return known_positions("user", self.user_ids, ids)
 
     def item_columns(self, ids: ArrayLike) -> NDArray[np.int64]:
-        """Column numbers of the given item ids.
+        """Return the column numbers of the given item ids.
 
         Parameters
         ----------
@@ -363,7 +363,7 @@ class Interactions(BuiltById):
         item_columns: str | list[str] | None = None,
         library: str | None = None,
     ) -> Any:
-        """Recommendations as a table with the caller's own ids.
+        """Return recommendations as a table with the caller's own ids.
 
         Parameters
         ----------
@@ -381,7 +381,7 @@ class Interactions(BuiltById):
         Returns
         -------
         frame : dataframe
-            Columns for user, item and rank (from 1), and for the score and item features where asked for; users and
+            Columns for user, item and rank (from 1), and for the score and item features where requested; users and
             items are named as in the log.
 
         Raises

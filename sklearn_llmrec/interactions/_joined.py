@@ -1,4 +1,4 @@
-"""Matrices joined by the ids of their rows and columns, and columns laid out for another catalogue."""
+"""Join matrices by the ids of their rows and columns, and arrange columns for another catalogue."""
 
 from itertools import pairwise
 from typing import Any
@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import first_repeated, id_positions, joined_ids
 
 
 class _Axis:
-    """The ids of one axis of several matrices: those of the first, then new ones as they occur.
+    """The ids of one axis of several matrices: those of the first matrix, then new ones in order of occurrence.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class _Axis:
                 f"Matrix {lacking[0]} of concat has no {name}, so its {('rows', 'columns')[axis]} match no others: set "
                 f"X.{name} (Interactions.from_frame does)."
             )
-        if lacking:  # nobody can be told to be the same user
+        if lacking:  # no user can be recognised as the same
             bounds = np.cumsum([0, *sizes])
             self.ids, self.size = None, int(bounds[-1])
             self.places = [np.arange(a, b) for a, b in pairwise(bounds)]
@@ -150,7 +150,7 @@ def laid_out(X: AnnotatedArray, ids: NDArray[Any]) -> AnnotatedArray:
     result: AnnotatedArray = type(X)((X.data[entries], indices, indptr), shape=shape)
     if X.timestamps is not None:
         result._timestamps = X.timestamps[entries]
-        # Ties in time were in the order of the old columns where no log tells more.
+        # Ties in time were in the order of the old columns where no log has more.
         result._log_order = entries if X._log_order is None else X._log_order[entries]
     result._user_ids, result._user_features = X.user_ids, X.user_features
     result._item_ids = ids if not ids.flags.writeable else frozen(ids.copy())

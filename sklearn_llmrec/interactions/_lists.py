@@ -1,4 +1,4 @@
-"""Lists of item ids, one per user, as entries of a matrix."""
+"""Convert lists of item ids, one per user, to entries of a matrix."""
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -38,8 +38,8 @@ def lists_of(histories: Any, name: str) -> tuple[list[list[Any]], list[Any] | No
     for position, history in enumerate(histories):
         if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Iterable):
             raise TypeError(
-                f"{name} must hold one list per user, and number {position} is {history!r}: the list of a single user "
-                "is a list in a list, [[...]]."
+                f"{name} must contain one list per user, and number {position} is {history!r}: the list of a single "
+                "user is a list in a list, [[...]]."
             )
         lists.append(list(history))
     return lists, users
@@ -60,14 +60,14 @@ def flat_times(timestamps: Any, lengths: NDArray[np.int64]) -> NDArray[Any]:
     given = np.array([len(times) for times in lists], dtype=np.int64)
     if len(given) != len(lengths):
         raise ValueError(
-            f"timestamps holds {len(given)} lists and histories {len(lengths)}: both must be equal."
+            f"timestamps contains {len(given)} lists and histories {len(lengths)}: both must be equal."
         )
     wrong = np.flatnonzero(given != lengths)
     if len(wrong):
         user = int(wrong[0])
         raise ValueError(
-            f"List {user} of timestamps holds {given[user]} times and the history {lengths[user]} ids: one time per id "
-            "is needed."
+            f"List {user} of timestamps contains {given[user]} times and the history {lengths[user]} ids: one time per "
+            "id is needed."
         )
     flat = list(chain.from_iterable(lists))
     return as_times(np.asarray(flat)) if flat else np.zeros(0, dtype=np.int64)
@@ -84,7 +84,7 @@ def ids_in_lists(lists: list[list[Any]]) -> NDArray[Any]:
     ids = as_ids([x for history in lists for x in history if not is_missing(x)], "histories")
     if not len(ids):
         raise ValueError(
-            "histories hold no id to make columns of: pass items, the ids of a catalogue."
+            "histories contain no id to make columns of: pass items, the ids of a catalogue."
         )
     return sorted_ids(ids, "histories")
 
@@ -105,7 +105,7 @@ def entries_of_lists(
     lengths = np.array([len(history) for history in lists], dtype=np.int64)
     times = flat_times(timestamps, lengths)
     ids = as_ids(list(chain.from_iterable(lists)), "histories")
-    columns = id_positions(known, ids, "items has", "histories hold")
+    columns = id_positions(known, ids, "items has", "histories contain")
     is_known = columns >= 0
     rows = np.repeat(np.arange(len(lists)), lengths)[is_known]
     columns, shape = columns[is_known], (len(lists), len(known))

@@ -1,4 +1,4 @@
-"""Popularity in which an event counts the less the older it is."""
+"""Popularity in which older events count less."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def decayed_popularity(
         Whether to sum the values of all events, each with its own weight, instead of counting a user once per item, at
         the latest event.
     order : {"timestamps", "values"}, default="timestamps"
-        Where times are read from: the timestamps of X, or the values of a matrix that holds times.
+        Where times are read from: the timestamps of X, or the values of a matrix that contains times.
 
     Returns
     -------

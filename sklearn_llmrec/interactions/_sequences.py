@@ -1,4 +1,4 @@
-"""The order of events: read once from times or values, and cut into windows, for all models of order."""
+"""Read the order of events from times or values and cut it into windows, for all sequential models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,18 +9,10 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec.interactions._entries import exact_up_to, is_rounded
 from sklearn_llmrec.interactions._interactions import Interactions
-from sklearn_llmrec.utils import COMMON_TEXTS, StrOptions, canonical
+from sklearn_llmrec.utils import StrOptions, canonical
 
 ORDERS = ("auto", "timestamps", "values")
 ORDER_CONSTRAINTS: dict[str, Any] = {"order": [StrOptions(set(ORDERS))]}
-#: For `documented`.
-ORDER_TEXTS = {
-    **COMMON_TEXTS,
-    "order": """{"auto", "timestamps", "values"}
-Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
-timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times: `fit` refuses
-values that are mostly equal in most rows, and float32 values that are too large to be exact.""",
-}
 # A row whose share of neighbouring events with equal values is larger carries no order; so does a matrix with a larger
 # share of such rows.
 _MOST = 0.5
@@ -37,7 +29,7 @@ class Sequences:
     items : ndarray of shape (n_events,), int64
         Column numbers.
     bounds : ndarray of shape (n_rows + 1,), int64
-        Row r holds ``items[bounds[r]:bounds[r + 1]]``.
+        Row r consists of ``items[bounds[r]:bounds[r + 1]]``.
     n_items : int
     """
 
@@ -65,16 +57,16 @@ class Sequences:
 
     @property
     def has_repeats(self) -> bool:
-        """Whether some row holds an item twice."""
+        """Whether some row contains an item twice."""
         return len(np.unique(self.rows * self.n_items + self.items)) < len(self.items)
 
     def select(self, keep: NDArray[np.bool_]) -> "Sequences":
-        """The events of a mask, in the same rows."""
+        """Return the events of a mask in the same rows."""
         bounds = np.append(0, np.cumsum(keep))[self.bounds]
         return Sequences(self.items[keep], bounds, self.n_items)
 
     def tail(self, length: int) -> "Sequences":
-        """The last `length` events of every row."""
+        """Return the last `length` events of every row."""
         return (
             self
             if not len(self) or self.lengths.max() <= length
@@ -82,14 +74,14 @@ class Sequences:
         )
 
     def without_last(self, rows: NDArray[np.bool_]) -> tuple["Sequences", NDArray[np.int64]]:
-        """All events but the last of the rows of a mask (none of them empty), and those last items."""
+        """Remove the last event of the rows of a mask (none of them empty); return the rest and these items."""
         last = self.bounds[1:][rows] - 1
         keep = np.ones(len(self.items), dtype=bool)
         keep[last] = False
         return self.select(keep), self.items[last]
 
     def take(self, rows: NDArray[np.int64]) -> "Sequences":
-        """Some rows, in the order given."""
+        """Return some rows in the order given."""
         lengths = self.lengths[rows]
         bounds = np.append(0, np.cumsum(lengths))
         positions = np.repeat(self.bounds[rows] - bounds[:-1], lengths) + np.arange(bounds[-1])
@@ -97,12 +89,12 @@ class Sequences:
 
     @classmethod
     def joined(cls, first: "Sequences", second: "Sequences") -> "Sequences":
-        """Return rows that hold the events of a row of `first` and then those of the same row of `second`."""
+        """Return rows that contain the events of a row of `first` and then those of the same row of `second`."""
         items = np.insert(first.items, np.repeat(first.bounds[1:], second.lengths), second.items)
         return cls(items, first.bounds + second.bounds, first.n_items)
 
     def padded(self, fill: int, width: int | None = None) -> NDArray[np.int64]:
-        """Rows as an array, events first, filled on the right."""
+        """Return the rows as an array, events first, padded on the right."""
         lengths = self.lengths
         width = int(lengths.max(initial=0)) if width is None else width
         block = np.full((len(self), width), fill, dtype=np.int64)
@@ -110,7 +102,7 @@ class Sequences:
         return block
 
     def counts(self, dtype: Any, weights: NDArray[Any] | None = None) -> sp.csr_array:
-        """User-by-item matrix of the number (or summed weight) of events."""
+        """Return the user-by-item matrix of the number (or summed weight) of events."""
         data = (
             np.ones(len(self.items), dtype)
             if weights is None
@@ -124,7 +116,7 @@ class Sequences:
 def windows(
     sequences: Sequences, size: int, offset: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Begin and end of consecutive windows of at most `size` steps that together predict every event but the first.
+    """Return begin and end of windows of at most `size` steps that together predict every event but the first.
 
     A window from b to e reads events b to e - 1 and predicts b + 1 to e. Rows are cut from the end; `offset` (below
     `size`) shifts the cuts of rows longer than one window, so that over epochs events meet different contexts.
@@ -134,7 +126,7 @@ def windows(
     n_windows = -(-(steps + shift) // size)
     row = np.repeat(np.arange(len(sequences)), n_windows)
     rank = np.arange(len(row)) - np.repeat(np.cumsum(n_windows) - n_windows, n_windows)
-    # The last event of a row ends its window 0; a shift lets that window be shorter.
+    # The last event of a row ends its window 0; a shift makes that window shorter.
     last = sequences.bounds[1:][row] - 1
     end = np.minimum(last, last - rank * size + shift[row])
     begin = np.maximum(sequences.bounds[:-1][row], last - (rank + 1) * size + shift[row])
@@ -143,7 +135,7 @@ def windows(
 
 
 def _times(X: sp.csr_array, order: str) -> tuple[sp.csr_array, NDArray[Any], NDArray[np.int64]]:
-    """The matrix whose entries are events, their times, and their positions in order."""
+    """Return the matrix whose entries are events, their times, and their positions in order."""
     timed = isinstance(X, Interactions) and X.timestamps is not None and order != "values"
     if timed:
         return X, X.timestamps, X.event_order()
@@ -154,7 +146,7 @@ def _times(X: sp.csr_array, order: str) -> tuple[sp.csr_array, NDArray[Any], NDA
 
 
 def event_sequences(X: sp.csr_array, order: str = "auto") -> Sequences:
-    """Events of every row in order; entries of value zero are none.
+    """Return the events of every row in order; entries of value zero are no events.
 
     Parameters
     ----------
@@ -200,9 +192,9 @@ def fit_sequences(X: sp.csr_array, order: str, name: str, *, later_part: bool = 
     reads_times = timed and order != "values"
     if not reads_times and is_rounded(X.data):
         raise ValueError(
-            f"{name} reads the values of X as times, and X holds values too large for {X.dtype}, which rounds numbers "
-            f"above {exact_up_to(X.dtype)}, so that different times become equal. Pass the original times as float64, "
-            "or Interactions with timestamps."
+            f"{name} reads the values of X as times, and X contains values too large for {X.dtype}, which rounds "
+            f"numbers above {exact_up_to(X.dtype)}, so that different times become equal. Pass the original times as "
+            "float64, or Interactions with timestamps."
         )
     n_pairs, n_tied = _tied_pairs(X, order)
     # Two values may be equal by chance, so rows of three events decide where there are any.
@@ -238,7 +230,7 @@ def _tied_pairs(X: sp.csr_array, order: str) -> tuple[NDArray[np.int64], NDArray
 
 
 def recency_weights(sequences: Sequences, decay: float, dtype: Any) -> sp.csr_array:
-    """User-by-item matrix in which an event that `a` others follow weighs ``decay ** a``; repeats add up.
+    """Return a user-by-item matrix in which an event followed by `a` others weighs ``decay ** a``; repeats add up.
 
     Events whose weight is below 1e-8 are dropped.
     """

@@ -1,4 +1,4 @@
-"""Ids and feature tables: rows of them, look-ups in them, recommendations as a table."""
+"""Ids and feature tables: selecting rows, look-ups, and recommendations as a table."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ from sklearn_llmrec.utils import (
 
 
 def n_table_rows(table: Any) -> int:
-    """Number of rows of a dataframe, array or sparse matrix."""
+    """Return the number of rows of a dataframe, array or sparse matrix."""
     shape = getattr(table, "shape", None)
     return int(shape[0]) if shape else len(table)
 
 
 def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
-    """The given rows of a dataframe, array or sparse matrix; None stays None."""
+    """Return the given rows of a dataframe, array or sparse matrix; None stays None."""
     if table is None:
         return None
     if isinstance(table, np.ndarray):
@@ -40,7 +40,7 @@ def take_rows(table: Any, rows: NDArray[np.int64]) -> Any:
 
 
 def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> NDArray[np.int64]:
-    """Find the positions of ids that must all be known.
+    """Return the positions of ids; refuse unknown ones.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> ND
     if known is None:
         raise ValueError(f"The matrix has no {what}_ids to look in: set X.{what}_ids.")
     single = isinstance(ids, (str, bytes)) or not hasattr(ids, "__iter__") or np.shape(ids) == ()
-    wanted = as_ids([ids] if single else ids, f"The {what} ids asked for")
-    found = id_positions(known, wanted, f"the matrix has {what}_ids", "asked for are")
+    wanted = as_ids([ids] if single else ids, f"The requested {what} ids")
+    found = id_positions(known, wanted, f"the matrix has {what}_ids", "requested are")
     if (found < 0).any():
         unknown = wanted[found < 0]
         raise ValueError(
@@ -70,7 +70,7 @@ def known_positions(what: str, known: NDArray[Any] | None, ids: ArrayLike) -> ND
 
 
 def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> Any:
-    """Bring a feature table to one row per id, in their order; ids it lacks get missing values.
+    """Return a feature table with one row per id, in their order; missing ids get missing values.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def aligned_table(table: Any, name: str, id_column: str, ids: NDArray[Any]) -> A
             f"{name} has no column {id_column!r} to find its rows by; it has {frame.columns}."
         )
     known = ids_of_column(frame[id_column], f"Ids in column {id_column!r} of {name}")
-    found = id_positions(known, ids, f"column {id_column!r} of {name} holds", "the log holds")
+    found = id_positions(known, ids, f"column {id_column!r} of {name} contains", "the log contains")
     if first_repeated(known) is not None:
         raise ValueError(f"{name} has ids twice in column {id_column!r}: one row per id is needed.")
     if not len(known):
@@ -98,7 +98,7 @@ def with_missing_rows(
 ) -> Any:
     """Return the rows of a table at the positions found, with missing values where there is none (-1).
 
-    The column of ids, where the table has one, holds the ids in every row.
+    The column of ids, where the table has one, contains the ids in every row.
     """
     frame = nw.maybe_reset_index(frame[np.maximum(found, 0)])
     if (found < 0).any():
@@ -114,21 +114,21 @@ def with_missing_rows(
 
 
 def for_library(values: NDArray[Any], library: Any) -> Any:
-    """Return values of a column as a table library takes them without casting any."""
+    """Return values of a column in a form that a table library takes without a cast."""
     if values.dtype.kind != "O" or nw.Implementation.from_backend(library).is_pandas_like():
         return values  # pandas makes floats of a list of integers and None
     return values.tolist()
 
 
 def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
-    """The numbers of a dataframe that is a matrix itself, with its labels of rows and columns; others as they are.
+    """Return the numbers of a dataframe that is itself a matrix, with row and column labels; other input unchanged.
 
     Raises
     ------
     TypeError
-        If it is a table of events, or holds something else than numbers.
+        If it is a table of events, or contains something else than numbers.
     ValueError
-        If it holds NaN.
+        If it contains NaN.
     """
     if isinstance(table, (tuple, np.ndarray)) or hasattr(table, "nnz"):
         return table, None, None  # at once: every selection of rows comes by
@@ -149,7 +149,7 @@ def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
         )
     if values.dtype.kind == "f" and np.isnan(values).any():
         raise ValueError(
-            "The table given to Interactions holds NaN: in a pivot table it stands for a rating that nobody gave, so "
+            "The table given to Interactions contains NaN: in a pivot table it means a rating that nobody gave, so "
             "fill it with 0, df.fillna(0). Interactions.from_frame(df, user=..., item=..., value=...) needs no pivot."
         )
     rows = None if index is None or hasattr(index, "step") else index  # a RangeIndex has a step
@@ -158,7 +158,7 @@ def matrix_of_table(table: Any) -> tuple[Any, Any, Any]:
 
 
 def column_names(table: Any) -> list[str]:
-    """Names of the columns of a dataframe, or of the fields of a structured array; others have none."""
+    """Return the names of the columns of a dataframe or of the fields of a structured array; other input has none."""
     frame = nw.from_native(table, eager_only=True, pass_through=True)
     if isinstance(frame, nw.DataFrame):
         return list(frame.columns)
@@ -166,7 +166,7 @@ def column_names(table: Any) -> list[str]:
 
 
 def table_column(table: Any, what: str, name: str) -> NDArray[Any]:
-    """A column of the item or user features that a matrix carries.
+    """Return a column of the item or user features that a matrix carries.
 
     Raises
     ------
@@ -196,7 +196,7 @@ def long_table(
     features: dict[str, NDArray[Any]],
     library: Any,
 ) -> Any:
-    """Recommendation lists as a table with one row per recommendation.
+    """Return recommendation lists as a table with one row per recommendation.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def long_table(
         )
     if items.size and items.max() >= len(item_ids):
         raise ValueError(
-            f"items holds column {items.max()}, and the matrix has columns 0 to {len(item_ids) - 1}."
+            f"items contains column {items.max()}, and the matrix has columns 0 to {len(item_ids) - 1}."
         )
     given = items >= 0
     rows, ranks = np.nonzero(given)

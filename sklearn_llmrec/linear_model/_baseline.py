@@ -1,4 +1,4 @@
-"""The baseline of rating prediction: what is known without any taste."""
+"""The baseline of rating prediction: mean and biases, without taste."""
 
 from numbers import Integral, Real
 from typing import Any, ClassVar

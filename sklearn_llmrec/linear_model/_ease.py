@@ -38,7 +38,7 @@ _NOISE_PENALTY = 0.5
 
 
 def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
-    """Inverse of a symmetric positive definite matrix in Fortran order, in place, both triangles filled.
+    """Invert a symmetric positive definite matrix in Fortran order, in place, with both triangles filled.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def inverse_spd(A: NDArray[Any]) -> NDArray[Any]:
 
 
 def require_gram_memory(n_items: int, dtype: Any) -> None:
-    """Refuse, with its size, a weight matrix that would not fit."""
+    """Refuse a weight matrix that would not fit in memory, and name its size."""
     require_memory(
         2 * n_items**2 * np.dtype(dtype).itemsize,
         f"The weight matrix of {n_items} x {n_items} items (twice, while it is inverted)",
@@ -293,7 +293,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
             self._fit_privately(X, self.privacy)
             return
         self._sum_of_squares_, self._n_active_users_ = 0.0, 0
-        # partial_fit would need the Gram matrix, which is as large as the weights: recovered if ever asked for.
+        # partial_fit would need the Gram matrix, which is as large as the weights: recovered if ever needed.
         self._gram_ = None
         self._solve(self._added_gram(X))
 
@@ -363,7 +363,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         return G
 
     def _added_gram(self, X: sp.csr_array) -> NDArray[Any]:
-        """Return the Gram matrix of some users, and add them to the sums of all users."""
+        """Add the Gram matrix of some users to the sums of all users, and return it."""
         require_gram_memory(X.shape[1], X.dtype)
         X = self._history(X)
         self._sum_of_squares_ += float(np.square(X.data, dtype=np.float64).sum())

@@ -22,7 +22,7 @@ class NaiveBayesRecommender(PartialFitMixin):
        \qquad P(i \mid j) = \frac{n_{ij} + \alpha \bar N \pi_i}{N_j + \alpha \bar N},
 
     less a term that is the same for all j. Values of X are ignored, only which items
-    a row holds counts: a negative value (a dislike) is an interaction like any other.
+    a row contains counts: a negative value (a dislike) is an interaction like any other.
 
     Parameters
     ----------

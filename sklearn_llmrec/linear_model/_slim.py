@@ -9,15 +9,14 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import elastic_nets, gram
-from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, KeepsRowsMixin
+from sklearn_llmrec.base import ItemToItemRecommender, KeepsRowsMixin
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
-from sklearn_llmrec.utils import Interval, documented, in_threads, require_memory
+from sklearn_llmrec.utils import Interval, in_threads, require_memory
 
 # Items that are solved per call, which are shared among threads.
 _BLOCK = 64
 
 
-@documented(ITEM_TO_ITEM_TEXTS)
 class SLIM(KeepsRowsMixin, ItemToItemRecommender):
     r"""Sparse linear method: every item is regressed on the others.
 
@@ -44,11 +43,17 @@ class SLIM(KeepsRowsMixin, ItemToItemRecommender):
         Sweeps over the weights of an item.
     tol : float, default=1e-3
         A sweep that changes no weight by more is the last.
-    {n_jobs}
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
-    {weights_, item_popularity_, n_features_in_}
+    weights_ : csr_array of shape (n_items, n_items)
+        Row i is what item i of a history adds to the score of every item.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

@@ -9,12 +9,11 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
-from sklearn_llmrec.base import ITEM_TO_ITEM_TEXTS, ItemToItemRecommender, KeepsRowsMixin
+from sklearn_llmrec.base import ItemToItemRecommender, KeepsRowsMixin
 from sklearn_llmrec.linear_model._supports import regress_on_nearest
-from sklearn_llmrec.utils import Interval, documented
+from sklearn_llmrec.utils import Interval
 
 
-@documented(ITEM_TO_ITEM_TEXTS)
 class SparseEASE(KeepsRowsMixin, ItemToItemRecommender):
     r"""EASE with sparse weights, for catalogues whose dense weight matrix does not fit.
 
@@ -33,11 +32,17 @@ class SparseEASE(KeepsRowsMixin, ItemToItemRecommender):
         The L2 penalty :math:`\lambda`, in the unit of squared values of X. Larger for more users or larger values.
     n_neighbors : int, default=200
         How many items a candidate is regressed on.
-    {n_jobs}
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
-    {weights_, item_popularity_, n_features_in_}
+    weights_ : csr_array of shape (n_items, n_items)
+        Row i is what item i of a history adds to the score of every item.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -89,7 +94,7 @@ class SparseEASE(KeepsRowsMixin, ItemToItemRecommender):
         self._set_weights(regress_on_nearest(X, self.n_neighbors, self._solve, n_threads=threads))
 
     def _solve(self, S: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
-        """Weights of some items from the Gram matrices of their neighbours, which are overwritten."""
+        """Solve the weights of some items from the Gram matrices of their neighbours, which are overwritten."""
         diagonal = np.arange(S.shape[1])
         S[:, diagonal, diagonal] += S.dtype.type(self.regularization)
         posv = get_lapack_funcs("posv", dtype=S.dtype)

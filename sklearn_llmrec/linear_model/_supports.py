@@ -1,4 +1,4 @@
-"""Regressions of every item on its nearest items: who these are, and their Gram matrices."""
+"""Regress every item on its nearest items: find these, and compute their Gram matrices."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from sklearn_llmrec._kernels import blas_threads, gram, model_csr, support_grams
 from sklearn_llmrec.neighbors import RowIndex, without_diagonal
 from sklearn_llmrec.utils import in_threads
 
-# The Gram matrix of the most popular items, as many as it can hold: of all, in catalogues of some 8,000.
+# The Gram matrix of the most popular items, as many as fit: of all, in catalogues of some 8,000.
 _GRAM_BYTES = 2**28
 # What the Gram matrices of the items that are solved together take.
 _BLOCK_BYTES = 2**24
@@ -26,7 +26,7 @@ def regress_on_nearest(
     *,
     n_threads: int = 1,
 ) -> sp.csr_array:
-    """Item-to-item weights of which column j is a regression of item j on the items of the highest cosine with it.
+    """Return item-to-item weights: column j is the regression of item j on the items of the highest cosine with it.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def regress_on_nearest(
 
 
 def nearest_items(X: sp.csr_array, n_neighbors: int, *, n_threads: int = 1) -> NDArray[np.int32]:
-    """The items of the highest cosine with each, best first; all others, if there are no more.
+    """Return the items of the highest cosine with each item, best first; all others if there are no more.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class SupportGrams:
     """Gram matrices of a few columns for every item.
 
     Pairs of popular items, which take most of the work, are read from the Gram matrix of these; other items have
-    few users, whose entries say what they share with the columns that are asked for.
+    few users, whose entries give the products with the requested columns.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class SupportGrams:
         self._columns = model_csr(X.T)
 
     def blocks(self) -> list[NDArray[np.int64]]:
-        """Items that have columns, in parts of about as many columns whose Gram matrices fit in a block."""
+        """Return items in parts of about equally many columns, so that their Gram matrices fit in a block."""
         counts = (self.places >= 0).sum(axis=1)
         order = np.argsort(counts, kind="stable")[(counts == 0).sum() :]
         blocks, stop = [], len(order)
@@ -128,7 +128,7 @@ class SupportGrams:
         return blocks
 
     def __call__(self, items: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Gram matrices (n, k, k) of some items' columns, and the products (n, k) of these with the item's own.
+        """Return the Gram matrices (n, k, k) of columns of some items and the products (n, k) with the item's own.
 
         Here k is the most columns that one of these items has; rows with fewer are filled with zeros.
         """

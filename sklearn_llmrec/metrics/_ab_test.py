@@ -1,4 +1,4 @@
-"""Reading an online A/B test: the difference, how sure it is, and how many users it takes."""
+"""Analyse an online A/B test: difference, interval, p-value, and the number of users needed."""
 
 from numbers import Real
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ __all__ = ["ABTest", "ab_sample_size", "ab_test"]
 
 
 class ABTest(NamedTuple):
-    """What an A/B test showed.
+    """Result of an A/B test.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ def _arm(values: Any, name: str) -> NDArray[np.float64]:
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(
-            f"{name} must hold one finite number per user, of two users at least; got shape {values.shape}."
+            f"{name} must contain one finite number per user, of two users at least; got shape {values.shape}."
         )
     return values
 
 
 def ab_test(control: Any, treatment: Any, *, confidence: float = 0.95) -> ABTest:
-    """Read an A/B test whose users were assigned at random, by Welch's t-test.
+    """Analyse an A/B test whose users were assigned at random, by Welch's t-test.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def ab_test(control: Any, treatment: Any, *, confidence: float = 0.95) -> ABTest
     Raises
     ------
     ValueError
-        If an arm has fewer than two users or holds NaN.
+        If an arm has fewer than two users or contains NaN.
 
     See Also
     --------
@@ -118,7 +118,7 @@ def ab_test(control: Any, treatment: Any, *, confidence: float = 0.95) -> ABTest
 def ab_sample_size(
     difference: float, deviation: float, *, power: float = 0.8, level: float = 0.05
 ) -> int:
-    r"""Users that each arm needs to find a difference.
+    r"""Return the number of users that each arm needs to detect a difference.
 
     .. math:: n = \frac{2 \sigma^2 (z_{1 - level / 2} + z_{power})^2}{\delta^2}
 

@@ -1,4 +1,4 @@
-"""Beyond accuracy, user by user: how varied, new, surprising and calibrated lists are."""
+"""Metrics beyond accuracy, per user: diversity, novelty, serendipity and calibration."""
 
 from numbers import Integral, Real
 from typing import Any
@@ -44,7 +44,7 @@ def _result(values: Floats, per_user: Any) -> Any:
 
 
 def diversity_at_k(items: Any, item_features: Any, *, k: int = 10, per_user: bool = False) -> Any:
-    """Intra-list diversity: mean cosine distance of the pairs of items in a list.
+    """Compute intra-list diversity: the mean cosine distance of the pairs of items in a list.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def novelty_at_k(
     k: int = 10,
     per_user: bool = False,
 ) -> Any:
-    """Mean self-information of the recommended items, in bits: ``-log2(popularity / n_users)``.
+    """Compute novelty: the mean self-information of the recommended items, ``-log2(popularity / n_users)`` in bits.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def novelty_at_k(
 
 
 def popularity_at_k(items: Any, popularity: Any, *, k: int = 10, per_user: bool = False) -> Any:
-    """Average popularity of the recommended items.
+    """Compute the average popularity of the recommended items.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def popularity_at_k(items: Any, popularity: Any, *, k: int = 10, per_user: bool 
 
 
 def cold_items_at_k(items: Any, popularity: Any, *, k: int = 10, per_user: bool = False) -> Any:
-    """Share of recommended items that nobody had when the recommender was fitted.
+    """Compute the share of recommended items that nobody had when the recommender was fitted.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def _with_profile(items: Any, profile: Any, k: Any, name: str) -> Ranking:
 
 
 def new_items_at_k(items: Any, profile: Any, *, k: int = 10, per_user: bool = False) -> Any:
-    """Share of recommended items that are new to the user.
+    """Compute the share of recommended items that are new to the user.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def serendipity_at_k(
     seen: Any = None,
     per_user: bool = False,
 ) -> Any:
-    """Share of the k places that are both right and unexpected.
+    """Compute the share of the k places that are both right and unexpected.
 
     Right is a target; unexpected is what a list of the k most popular items (without those in `seen`) lacks.
 
@@ -276,7 +276,7 @@ def miscalibration_at_k(
     alpha: float = 0.01,
     per_user: bool = False,
 ) -> Any:
-    r"""How far the mix of groups in a list is from the mix in the user's own profile.
+    r"""Measure how far the mix of groups in a list is from the mix in the user's own profile.
 
     .. math:: \mathrm{KL}(p \,\|\, \tilde q) = \sum_g p(g) \ln \frac{p(g)}{(1 - \alpha) q(g) + \alpha p(g)}
 

@@ -1,4 +1,4 @@
-"""What all lists together show of the catalogue, and how evenly."""
+"""Metrics of all lists together: coverage of the catalogue and evenness of exposure."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ __all__ = ["entropy_at_k", "gini_at_k", "item_coverage_at_k", "user_coverage_at_
 
 
 def item_coverage_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Share of the catalogue that is in anybody's first k places.
+    """Compute the share of the catalogue that is in the first k places of any list.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def item_coverage_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
 
 
 def user_coverage_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Share of users who get a full list of k items.
+    """Compute the share of users who get a full list of k items.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def user_coverage_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
 
 
 def gini_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Gini index of exposure: how unevenly places go to the items of the catalogue.
+    """Compute the Gini index of exposure: how unevenly places are distributed over the items of the catalogue.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def gini_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
 
 
 def entropy_at_k(items: Any, n_items: int, *, k: int = 10) -> float:
-    """Shannon entropy of exposure, in bits.
+    """Compute the Shannon entropy of exposure, in bits.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ _NARROW = 64
 
 
 def _row_means(values: Floats, ranking: Ranking, k: int) -> Floats:
-    """The mean of the items' values over every list; empty places do not count."""
+    """Return the mean of the items' values over every list; empty places do not count."""
     total = np.append(values, 0.0)[ranking.lists(k)].sum(axis=1)  # -1 reads the zero
     return _ratio(total, ranking.sizes(k))
 
@@ -30,35 +30,35 @@ def _ratio(total: NDArray[Any], base: NDArray[Any]) -> Floats:
 
 
 def _dense_if_narrow(features: sp.csr_array) -> Any:
-    """Few columns are multiplied faster as an array, whatever its zeros."""
+    """Return a matrix of few columns as a dense array, which multiplies faster whatever its zeros."""
     return features.toarray() if features.shape[1] <= _NARROW else features
 
 
 def covered_items(ranking: Ranking, k: int) -> float:
-    """Share of the catalogue that any list shows."""
+    """Return the share of the catalogue that any list shows."""
     return float(np.count_nonzero(ranking.exposure(k)) / ranking.n_items)
 
 
 def covered_users(ranking: Ranking, k: int) -> float:
-    """Share of users whose list holds k items."""
+    """Return the share of users whose list has k items."""
     return float((ranking.sizes(k) == k).mean())
 
 
 def gini(ranking: Ranking, k: int) -> float:
-    """Gini index of exposure."""
+    """Return the Gini index of exposure."""
     counts, n = np.sort(ranking.exposure(k)), ranking.n_items
     return float((2 * np.arange(1, n + 1) - n - 1) @ counts / (n * counts.sum()))
 
 
 def entropy(ranking: Ranking, k: int) -> float:
-    """Shannon entropy of exposure in bits."""
+    """Return the Shannon entropy of exposure in bits."""
     counts = ranking.exposure(k)
     share = counts[counts > 0] / counts.sum()
     return float(-(share @ np.log2(share)))
 
 
 def diversity(ranking: Ranking, k: int) -> Floats:
-    """Mean cosine distance of the pairs of a list, from the length of the sum of its unit vectors."""
+    """Return the mean cosine distance of the pairs of a list, from the length of the sum of its unit vectors."""
     features = ranking.item_features
     if sp.issparse(features):
         norms = np.sqrt(np.asarray(features.multiply(features).sum(axis=1)).ravel())
@@ -90,7 +90,7 @@ def diversity(ranking: Ranking, k: int) -> Floats:
 
 
 def novelty(ranking: Ranking, k: int) -> Floats:
-    """Mean self-information in bits; an item that nobody had counts as one that a single user had."""
+    """Return the mean self-information in bits; an item without users counts as one with a single user."""
     assert ranking.popularity is not None
     counts = np.maximum(ranking.popularity, 1.0)
     base = float(ranking.popularity.sum()) if ranking.n_users is None else ranking.n_users
@@ -98,19 +98,19 @@ def novelty(ranking: Ranking, k: int) -> Floats:
 
 
 def mean_popularity(ranking: Ranking, k: int) -> Floats:
-    """Mean number of users of the items."""
+    """Return the mean number of users of the items."""
     assert ranking.popularity is not None
     return _row_means(ranking.popularity, ranking, k)
 
 
 def cold_items(ranking: Ranking, k: int) -> Floats:
-    """Share of items that nobody had."""
+    """Return the share of items that nobody had."""
     assert ranking.popularity is not None
     return _row_means((ranking.popularity == 0).astype(np.float64), ranking, k)
 
 
 def new_items(ranking: Ranking, k: int) -> Floats:
-    """Share of items that the user's profile does not hold."""
+    """Return the share of items that are not in the user's profile."""
     assert ranking.profile is not None
     lists, profile = ranking.lists(k), ranking.profile
     size = ranking.sizes(k)
@@ -122,7 +122,7 @@ def new_items(ranking: Ranking, k: int) -> Floats:
 
 
 def serendipity(ranking: Ranking, k: int) -> Floats:
-    """Share of places whose item is a target and not among the k most popular that the user may get."""
+    """Return the share of places with a target that is not among the k most popular unseen items."""
     assert ranking.popularity is not None
     hits, n_items = ranking.hits(k), ranking.n_items
     rank = np.empty(n_items, dtype=np.int64)
@@ -140,7 +140,7 @@ def serendipity(ranking: Ranking, k: int) -> Floats:
 
 
 def miscalibration(ranking: Ranking, k: int, alpha: float = 0.01) -> Floats:
-    """Kullback-Leibler divergence of the list's groups from the profile's, in nats."""
+    """Return the Kullback-Leibler divergence of the list's groups from the profile's, in nats."""
     assert ranking.profile is not None
     features = sp.csr_array(ranking.item_features, dtype=np.float64)
     if features.nnz and features.data.min() < 0:
@@ -170,7 +170,7 @@ def miscalibration(ranking: Ranking, k: int, alpha: float = 0.01) -> Floats:
 
 
 def check_popularity(popularity: Any, n_items: int) -> Floats:
-    """One finite number >= 0 per item.
+    """Check that popularity has one finite number >= 0 per item.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def check_popularity(popularity: Any, n_items: int) -> Floats:
     popularity = np.asarray(popularity, dtype=np.float64)
     if popularity.shape != (n_items,):
         raise ValueError(
-            f"popularity must hold one number per item, shape ({n_items},); got shape {popularity.shape}."
+            f"popularity must contain one number per item, shape ({n_items},); got shape {popularity.shape}."
         )
     if not (np.isfinite(popularity).all() and (popularity >= 0).all()):
         raise ValueError("popularity must be finite and >= 0: the number of users of every item.")
@@ -188,7 +188,7 @@ def check_popularity(popularity: Any, n_items: int) -> Floats:
 
 
 def check_features(features: Any, n_items: int) -> Any:
-    """A numeric matrix, dense or sparse, with one row per item.
+    """Return features as a numeric matrix, dense or sparse, with one row per item.
 
     Raises
     ------
@@ -212,12 +212,12 @@ def check_features(features: Any, n_items: int) -> Any:
     if not sp.issparse(features):
         features = features.astype(np.float64)
         if not np.isfinite(features).all():
-            raise ValueError("item_features holds NaN or infinity.")
+            raise ValueError("item_features contains NaN or infinity.")
     return features
 
 
 def make_lists(items: Any, n_items: Any, k: Any) -> Ranking:
-    """A ranking without targets; what functions of lists alone begin with.
+    """Return a ranking without targets, for the functions that need lists only.
 
     Raises
     ------
@@ -231,6 +231,6 @@ def make_lists(items: Any, n_items: Any, k: Any) -> Ranking:
     )
     items, k = check_lists(items, n_items), check_k(k, n_items)
     if items.shape[1] < k:
-        raise ValueError(f"The lists hold {items.shape[1]} items, and k={k} asks for more.")
+        raise ValueError(f"The lists have {items.shape[1]} items, and k={k} needs more.")
     places(items, sp.csr_array((len(items), n_items)))  # refuses repeats
     return Ranking(items[:, :k], n_items)

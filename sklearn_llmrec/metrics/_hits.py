@@ -1,4 +1,4 @@
-"""What every list metric reads: validated lists, and where the targets stand in them, found once.
+"""Validate ranking lists and find the places of the targets in them once, for all list metrics.
 
 The lookup writes the places of a list into a small table of one cell per item, and reads the table at the targets:
 one write per recommended item and one read per target, without sorting or searching.
@@ -27,7 +27,7 @@ _BLOCK_BYTES = 32 * 2**20
 
 
 def pattern_without(y: sp.csr_array, seen: sp.csr_array) -> sp.csr_array:
-    """The entries of `y` where `seen` has none."""
+    """Return the entries of `y` where `seen` has none."""
     if y.dtype.kind == "b":
         y = y.astype(np.int8)
     ones = sp.csr_array((np.ones(seen.nnz, y.dtype), seen.indices, seen.indptr), shape=seen.shape)
@@ -36,7 +36,9 @@ def pattern_without(y: sp.csr_array, seen: sp.csr_array) -> sp.csr_array:
 
 
 def places(items: NDArray[Any], *matrices: sp.csr_array) -> list[NDArray[np.unsignedinteger[Any]]]:
-    """The place of every stored entry in the list of its row, matrix by matrix, from one pass over the lists.
+    """Return the place of every stored entry in the list of its row, for each matrix, in one pass over the lists.
+
+    The place is the length of the lists if the entry is not listed.
 
     It is the length of the lists where the entry is not there.
 
@@ -133,7 +135,7 @@ class Ranking:
         return rows * length + self.target_places[found]
 
     def hits(self, k: int) -> Hits:
-        """The hits among the first k places."""
+        """Return the hits among the first k places."""
         if k not in self._cuts:
             length = self.items.shape[1]
             # Marking and collecting orders the keys faster than sorting them.
@@ -148,14 +150,14 @@ class Ranking:
         return self._cuts[k]
 
     def hit_gains(self, k: int, gain: Floats) -> Floats:
-        """The values of `gain`, given for every target, at the hits among the first k places."""
+        """Return the values of `gain`, given for every target, at the hits among the first k places."""
         hits, length = self.hits(k), self.items.shape[1]
         table = np.zeros(self.items.size)
         table[self._keys] = gain[self.target_places < length]
         return table[hits.row * length + hits.place]
 
     def lists(self, k: int) -> NDArray[Any]:
-        """The first k places."""
+        """Return the first k places."""
         return self.items[:, :k]
 
     @cached_property
@@ -163,18 +165,18 @@ class Ranking:
         return bool(self.items.size) and bool(self.items.min() < 0)
 
     def sizes(self, k: int) -> NDArray[np.intp]:
-        """How many items the first k places of every row hold."""
+        """Return the number of items in the first k places of every row."""
         if not self._short:
             return np.full(self.n_rows, k)
         return np.asarray((self.lists(k) >= 0).sum(axis=1))
 
     def held(self, k: int) -> NDArray[Any]:
-        """The items of the first k places, row after row."""
+        """Return the items of the first k places, row after row."""
         lists = self.lists(k)
         return lists[lists >= 0] if self._short else lists.reshape(-1)
 
     def exposure(self, k: int) -> NDArray[np.intp]:
-        """How many lists hold each item.
+        """Return the number of lists that contain each item.
 
         Raises
         ------
@@ -184,12 +186,12 @@ class Ranking:
         if k not in self._exposures:
             counts = np.bincount(self.held(k), minlength=self.n_items)
             if not counts.any():
-                raise ValueError("No list holds an item: there is no exposure to measure.")
+                raise ValueError("No list contains an item: there is no exposure to measure.")
             self._exposures[k] = counts
         return self._exposures[k]
 
     def incidence(self, k: int) -> sp.csr_array:
-        """Users by items, 1 for every item of the first k places."""
+        """Return a matrix of users by items with 1 for every item of the first k places."""
         if k not in self._incidences:
             indptr, indices = np.concatenate([[0], np.cumsum(self.sizes(k))]), self.held(k)
             shape = (self.n_rows, self.n_items)
@@ -198,7 +200,7 @@ class Ranking:
         return self._incidences[k]
 
     def rows(self, chosen: NDArray[np.intp]) -> "Ranking":
-        """The ranking of some rows only."""
+        """Return the ranking of some rows only."""
 
         def part(M: sp.csr_array | None) -> sp.csr_array | None:
             return None if M is None else sp.csr_array(M[chosen])
@@ -218,7 +220,7 @@ class Ranking:
 def _without_seen(
     items: NDArray[Any], seen: sp.csr_array, place: NDArray[np.unsignedinteger[Any]]
 ) -> NDArray[Any]:
-    """Lists whose seen items are taken out, later ones moved up, -1 at the end; `place` is theirs in the lists."""
+    """Remove seen items from lists and move later items up, -1 at the end; `place` is their place in the lists."""
     length = items.shape[1]
     found = np.flatnonzero(place < length)
     if not len(found):
@@ -234,14 +236,16 @@ def _without_seen(
 
 
 def _top_lists(scores: NDArray[Any], seen: sp.csr_array | None, k: int) -> NDArray[np.int64]:
-    """Top-k lists of dense scores, seen items left out."""
+    """Return the top-k lists of dense scores without seen items."""
     items = np.empty((scores.shape[0], k), dtype=np.int64)
     size = max(1, _BLOCK_BYTES // max(scores.itemsize * scores.shape[1], 1))
     for begin in range(0, len(scores), size):
         block = scores[begin : begin + size]
         if np.isnan(block).any():
             row, column = np.argwhere(np.isnan(block))[0]
-            raise ValueError(f"The scores hold NaN, first in row {begin + row}, column {column}.")
+            raise ValueError(
+                f"The scores contain NaN, first in row {begin + row}, column {column}."
+            )
         if seen is not None:
             part = seen[begin : begin + len(block)]
             block = block.copy()
@@ -253,14 +257,14 @@ def _top_lists(scores: NDArray[Any], seen: sp.csr_array | None, k: int) -> NDArr
 def make_ranking(
     y_true: Any, y_pred: Any, k: int | None, seen: Any = None, *, whole: bool = False
 ) -> Ranking:
-    """Lists from lists or scores, with their targets; the entrance of every function of `y_true` and `y_pred`.
+    """Make the ranking of lists or scores and their targets; all functions of `y_true` and `y_pred` start here.
 
     Parameters
     ----------
     y_true : {array-like, sparse} of shape (n_users, n_items)
     y_pred : array-like of shape (n_users, >= k), integer, or (n_users, n_items), floating
     k : int or None
-        The longest cut-off that is asked for; None if lists are not needed at all.
+        The longest cut-off that is requested; None if lists are not needed at all.
     seen : {array-like, sparse} of shape (n_users, n_items), default=None
     whole : bool, default=False
         Whether lists are kept in full, and scores ranked as far as any row has targets (R-precision).
@@ -268,7 +272,7 @@ def make_ranking(
     Raises
     ------
     TypeError, ValueError
-        As `check_matrix` and `check_lists`, and if shapes disagree, lists are too short, scores hold NaN, or no row
+        As `check_matrix` and `check_lists`, and if shapes disagree, lists are too short, scores contain NaN, or no row
         has a target.
     """
     if sp.issparse(y_pred):
@@ -306,7 +310,7 @@ def make_ranking(
         items = check_lists(y_pred, targets.shape[1])
         if items.shape[1] < k:
             raise ValueError(
-                f"y_pred holds {items.shape[1]} items a row, and k={k} asks for more: recommend at least {k}."
+                f"y_pred has {items.shape[1]} items a row, and k={k} needs more: recommend at least {k}."
             )
         items = items if whole or seen is not None else items[:, :k]
         if seen is not None:

@@ -1,4 +1,4 @@
-"""What metrics are given, checked: matrices of targets and lists of item numbers."""
+"""Check the input of metrics: matrices of targets and lists of item numbers."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from sklearn_llmrec.utils import as_csr, as_numeric, canonical
 
 
 def check_matrix(M: Any, name: str) -> sp.csr_array:
-    """`M` as canonical `csr_array` of finite numbers.
+    """Return `M` as canonical `csr_array` of finite numbers.
 
     Raises
     ------
     TypeError
         If the values are no numbers.
     ValueError
-        If `M` is not two-dimensional or holds NaN or infinity.
+        If `M` is not two-dimensional or contains NaN or infinity.
     """
     M = as_numeric(M, name)
     if M.ndim != 2:
@@ -27,17 +27,17 @@ def check_matrix(M: Any, name: str) -> sp.csr_array:
     M = canonical(as_csr(M))
     if M.dtype.kind == "f" and not np.isfinite(M.data).all():
         row, column = _entry(M, np.flatnonzero(~np.isfinite(M.data))[0])
-        raise ValueError(f"{name} holds NaN or infinity, first in row {row}, column {column}.")
+        raise ValueError(f"{name} contains NaN or infinity, first in row {row}, column {column}.")
     return M
 
 
 def _entry(M: sp.csr_array, position: int) -> tuple[int, int]:
-    """Row and column of the stored entry at `position`."""
+    """Return the row and column of the stored entry at `position`."""
     return int(np.searchsorted(M.indptr, position, side="right") - 1), int(M.indices[position])
 
 
 def as_lists(items: Any) -> NDArray[Any]:
-    """Lists or scores as an array.
+    """Return lists or scores as an array.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def as_lists(items: Any) -> NDArray[Any]:
 
 
 def check_lists(items: Any, n_items: int) -> NDArray[np.signedinteger[Any]]:
-    """Lists of item numbers, checked but for repeats (the lookup finds those on its way).
+    """Check lists of item numbers, except for repeats, which the lookup finds later.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def check_lists(items: Any, n_items: int) -> NDArray[np.signedinteger[Any]]:
     """
     items = as_lists(items)
     if items.dtype.kind not in "iu":
-        raise TypeError(f"Lists must hold item numbers (integers), got dtype {items.dtype}.")
+        raise TypeError(f"Lists must contain item numbers (integers), got dtype {items.dtype}.")
     if items.ndim != 2:
         raise ValueError(
             f"Lists must have the shape (n_users, k), one row per user; got {items.ndim} dimension(s)."

@@ -1,4 +1,4 @@
-"""How sure a mean over users is: bootstrap intervals, paired tests, correction for many comparisons."""
+"""Uncertainty of means over users: bootstrap intervals, paired tests, correction for many comparisons."""
 
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -20,13 +20,13 @@ _RESAMPLES = Interval(Integral, 1, None, closed="left")
 
 
 def _generator(random_state: Any) -> np.random.Generator:
-    """A generator that a `random_state` of any kind determines; it draws faster than a RandomState."""
+    """Return a generator that any kind of `random_state` determines; it is faster than a RandomState."""
     seed = check_random_state(random_state).randint(2**31 - 1)
     return np.random.default_rng(seed)
 
 
 def resampled_means(columns: Floats, n_resamples: int, rng: np.random.Generator) -> Floats:
-    """Means of every column in resamples of the rows that all columns share, NaN left out.
+    """Return the means of every column in resamples of the rows that all columns share, NaN left out.
 
     The counts of a resample are a multinomial draw; a block of them times the columns gives all means at once, in
     O(n_resamples * n_rows) draws whatever the number of columns.
@@ -58,7 +58,7 @@ def resampled_means(columns: Floats, n_resamples: int, rng: np.random.Generator)
 def intervals(
     columns: Floats, confidence: float, n_resamples: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
-    """Lower and upper ends of the percentile intervals of the columns' means."""
+    """Return the lower and upper ends of the percentile intervals of the columns' means."""
     low, high = np.full((2, columns.shape[1]), np.nan)
     known = ~np.isnan(columns).all(axis=0)
     if known.any():
@@ -71,10 +71,10 @@ def intervals(
 def bootstrap_interval(
     values: Any, *, confidence: float = 0.95, n_resamples: int = 1000, random_state: Any = 0
 ) -> tuple[Any, Any]:
-    """Percentile bootstrap interval of the mean over users.
+    """Return the percentile bootstrap interval of the mean over users.
 
-    Users are drawn with replacement, so the interval tells how far the mean of another sample of such users might be;
-    it does not tell of another fit, split or season.
+    Users are drawn with replacement, so the interval shows how far the mean of another sample of such users might be;
+    it does not cover another fit, split or season.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def bootstrap_interval(
         The values of every user (``per_user=True``), NaN where a metric is not defined. Columns, such as the values of
         several models, share their resamples.
     confidence : float, default=0.95
-        How often such an interval holds the true mean.
+        How often such an interval contains the true mean.
     n_resamples : int, default=1000
         Number of resamples.
     random_state : int, RandomState instance or None, default=0
@@ -96,7 +96,7 @@ def bootstrap_interval(
     Raises
     ------
     ValueError
-        If a column holds no value, or a parameter is out of range.
+        If a column has no value, or a parameter is out of range.
 
     See Also
     --------
@@ -132,13 +132,13 @@ def bootstrap_interval(
     flat = columns.ndim == 1
     columns = columns[:, None] if flat else columns
     if np.isnan(columns).all(axis=0).any():
-        raise ValueError("values holds a column without any number: there is no mean.")
+        raise ValueError("values contains a column without any number: there is no mean.")
     low, high = intervals(columns, confidence, n_resamples, _generator(random_state))
     return (float(low[0]), float(high[0])) if flat else (low, high)
 
 
 class PairedTest(NamedTuple):
-    """What `paired_test` found.
+    """Result of `paired_test`.
 
     Attributes
     ----------
@@ -156,7 +156,7 @@ class PairedTest(NamedTuple):
 
 
 def t_test(differences: Floats) -> float:
-    """p-value of Student's t over the differences."""
+    """Return the p-value of Student's t over the differences."""
     n = len(differences)
     if n < 2:
         return float("nan")
@@ -168,7 +168,7 @@ def t_test(differences: Floats) -> float:
 
 
 def sign_flip_test(differences: Floats, n_resamples: int, rng: np.random.Generator) -> float:
-    """p-value of the mean difference among those with random signs."""
+    """Return the p-value of the mean difference among the means with random signs."""
     n = len(differences)
     if not n:
         return float("nan")
@@ -187,14 +187,14 @@ def sign_flip_test(differences: Floats, n_resamples: int, rng: np.random.Generat
 def paired_test(
     a: Any, b: Any, *, method: str = "t", n_resamples: int = 10_000, random_state: Any = 0
 ) -> PairedTest:
-    """Whether two models differ in their mean over the same users.
+    """Test whether two models differ in their mean over the same users.
 
     Parameters
     ----------
     a, b : array-like of shape (n_users,)
         The values of the same users under two models (``per_user=True``). Users with a NaN in either are left out.
     method : {"t", "permutation"}, default="t"
-        Student's t of the differences, which held its error rate best in [1]_; or random signs for the differences,
+        Student's t of the differences, which kept its error rate best in [1]_; or random signs for the differences,
         which assumes no distribution and finds no p-value below ``1 / (n_resamples + 1)``.
     n_resamples : int, default=10_000
         Number of random assignments of signs.
@@ -239,7 +239,7 @@ def paired_test(
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape:
         raise ValueError(
-            f"a and b must hold one value per user, of the same users; got shapes {a.shape} and {b.shape}."
+            f"a and b must contain one value per user, of the same users; got shapes {a.shape} and {b.shape}."
         )
     differences = a - b
     differences = differences[~np.isnan(differences)]
@@ -261,8 +261,8 @@ def adjust_p_values(p_values: Any, *, method: str = "holm") -> Floats:
     p_values : array-like of shape (n_comparisons,)
         In [0, 1]; NaN stays and does not count.
     method : {"holm", "bonferroni", "benjamini-hochberg"}, default="holm"
-        Holm's and Bonferroni's hold the chance of any false finding, Holm's with more power; Benjamini-Hochberg's
-        holds the expected share of false ones among the findings.
+        Holm's and Bonferroni's limit the chance of any false finding, Holm's with more power; Benjamini-Hochberg's
+        limits the expected share of false ones among the findings.
 
     Returns
     -------

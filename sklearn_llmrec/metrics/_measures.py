@@ -1,6 +1,6 @@
 """The list metrics as arithmetic on hits: the value of every row, NaN for rows without targets.
 
-n is a row's number of targets. Formulas and sources stand in docs/metrics.md.
+n is a row's number of targets. Formulas and sources are in docs/metrics.md.
 """
 
 from typing import Any
@@ -14,25 +14,25 @@ from sklearn_llmrec.metrics._hits import Floats, Ranking
 def _per_target_row(
     total: NDArray[Any], base: NDArray[Any] | int, n_targets: NDArray[Any]
 ) -> Floats:
-    """``total / base`` where a row has targets."""
+    """Return ``total / base`` where a row has targets, else NaN."""
     values = np.full(len(n_targets), np.nan)
     np.divide(total, base, out=values, where=n_targets > 0)
     return values
 
 
 def _gain(ranking: Ranking, gains: str) -> Floats:
-    """The gain of every target."""
+    """Return the gain of every target."""
     assert ranking.targets is not None
     gain = ranking.targets.data.astype(np.float64)
     if gain.min() < 0:
         raise ValueError(
-            f"gains={gains!r} needs y_true >= 0, and it holds {gain.min():g}; gains='binary' reads only "
+            f"gains={gains!r} needs y_true >= 0, and it contains {gain.min():g}; gains='binary' reads only "
             "which entries are there."
         )
     if gains == "exponential":
         if gain.max() > 100:
             raise ValueError(
-                f"gains='exponential' is 2**y - 1, and y_true holds {gain.max():g}: it is meant for grades "
+                f"gains='exponential' is 2**y - 1, and y_true contains {gain.max():g}: it is meant for grades "
                 "of a few steps; use gains='graded'."
             )
         gain = np.exp2(gain) - 1
@@ -40,7 +40,7 @@ def _gain(ranking: Ranking, gains: str) -> Floats:
 
 
 def ndcg(ranking: Ranking, k: int, gains: str = "binary") -> Floats:
-    """Normalised discounted cumulative gain."""
+    """Return the normalised discounted cumulative gain."""
     hits, n = ranking.hits(k), ranking.n_targets
     discount = 1 / np.log2(np.arange(2, k + 2))
     if gains == "binary":
@@ -59,30 +59,30 @@ def ndcg(ranking: Ranking, k: int, gains: str = "binary") -> Floats:
 
 
 def precision(ranking: Ranking, k: int) -> Floats:
-    """Hits over k."""
+    """Return the hits divided by k."""
     return _per_target_row(ranking.hits(k).count, k, ranking.n_targets)
 
 
 def recall(ranking: Ranking, k: int, denominator: str = "n") -> Floats:
-    """Hits over the targets, or over as many as the list could hold."""
+    """Return the hits divided by the number of targets, or by the length of the list if that is smaller."""
     n = ranking.n_targets
     base = n if denominator == "n" else np.minimum(n, k)
     return _per_target_row(ranking.hits(k).count, base, n)
 
 
 def f1(ranking: Ranking, k: int) -> Floats:
-    """Harmonic mean of precision and recall: ``2 hits / (k + n)``."""
+    """Return the harmonic mean of precision and recall: ``2 hits / (k + n)``."""
     n = ranking.n_targets
     return _per_target_row(2 * ranking.hits(k).count, n + k, n)
 
 
 def hit_rate(ranking: Ranking, k: int) -> Floats:
-    """Whether there is a hit."""
+    """Return 1 where there is a hit, else 0."""
     return _per_target_row(ranking.hits(k).count > 0, 1, ranking.n_targets)
 
 
 def mrr(ranking: Ranking, k: int) -> Floats:
-    """One over the place of the first hit, counted from 1."""
+    """Return one over the place of the first hit, counted from 1."""
     hits = ranking.hits(k)
     first = hits.nth == 1
     total = np.zeros(ranking.n_rows)
@@ -91,18 +91,18 @@ def mrr(ranking: Ranking, k: int) -> Floats:
 
 
 def average_precision(ranking: Ranking, k: int, denominator: str = "min(k,n)") -> Floats:
-    """Precision at every hit, summed, over the targets or over as many as the list could hold."""
+    """Return the sum of the precision at every hit over the number of targets, or over the length of the list."""
     hits, n = ranking.hits(k), ranking.n_targets
     total = np.bincount(hits.row, hits.nth / (hits.place + 1), ranking.n_rows)
     return _per_target_row(total, n if denominator == "n" else np.minimum(n, k), n)
 
 
 def r_precision_of(ranking: Ranking, k: int = 0) -> Floats:
-    """Hits among the first n places, over n; k is not read."""
+    """Return the hits among the first n places divided by n; k is ignored."""
     n, length = ranking.n_targets, ranking.items.shape[1]
     if n.max() > length:
         raise ValueError(
-            f"r_precision reads as many places as a user has targets: up to {n.max()}, and the lists hold "
+            f"r_precision reads as many places as a user has targets: up to {n.max()}, and the lists contain "
             f"{length} items. Recommend at least {n.max()}, or pass scores."
         )
     hits = ranking.hits(length)
@@ -111,7 +111,7 @@ def r_precision_of(ranking: Ranking, k: int = 0) -> Floats:
 
 
 def auc(ranking: Ranking, k: int = 0) -> Floats:
-    """Share of pairs of a target and an unseen other item that the scores order rightly, ties half; k is not read."""
+    """Return the share of pairs (target, unseen other item) in the right order; ties count half, k is ignored."""
     assert ranking.targets is not None
     assert ranking.scores is not None
     values = np.full(ranking.n_rows, np.nan)
@@ -121,7 +121,9 @@ def auc(ranking: Ranking, k: int = 0) -> Floats:
         block = np.asarray(ranking.scores(rows))
         if np.isnan(block).any():
             row, column = np.argwhere(np.isnan(block))[0]
-            raise ValueError(f"The scores hold NaN, first in row {begin + row}, column {column}.")
+            raise ValueError(
+                f"The scores contain NaN, first in row {begin + row}, column {column}."
+            )
         for row, scores in enumerate(block, start=begin):
             targets = _columns(ranking.targets, row)
             left_out = targets

@@ -1,4 +1,4 @@
-"""What another recommender would have earned, from the log of the one that ran.
+"""Estimate the reward of another recommender from the log of the one that ran.
 
 Every estimator is a ratio of two means over the logged events, so one bootstrap serves all.
 """
@@ -47,19 +47,21 @@ def _column(values: Any, name: str, length: int | None = None) -> Floats:
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not len(values) or length not in (None, len(values)):
         raise ValueError(
-            f"{name} must hold one number per logged event"
+            f"{name} must contain one number per logged event"
             + (f", {length} as rewards does" if length else "")
             + f"; got shape {values.shape}."
         )
     if not np.isfinite(values).all():
-        raise ValueError(f"{name} holds NaN or infinity at event {np.argmin(np.isfinite(values))}.")
+        raise ValueError(
+            f"{name} contains NaN or infinity at event {np.argmin(np.isfinite(values))}."
+        )
     return values
 
 
 def _weights(
     rewards: Any, propensities: Any, target: Any, clip: float | None
 ) -> tuple[Floats, Floats]:
-    """Rewards, and how much more often the target policy shows what was shown."""
+    """Return the rewards, and the ratio of target probability to propensity of every event."""
     validate_parameter_constraints(
         {"clip": [Interval(Real, 0, None, closed="neither"), None]},
         {"clip": clip},
@@ -79,7 +81,7 @@ def _weights(
 def _estimate(
     numerator: Floats, denominator: Floats, weights: Floats, settings: dict[str, Any]
 ) -> OffPolicyEstimate:
-    """Ratio of sums, with an interval over events or groups of events."""
+    """Return a ratio of sums with an interval over events or groups of events."""
     validate_parameter_constraints(
         {
             "confidence": [Interval(Real, 0, 1, closed="neither")],
@@ -92,13 +94,13 @@ def _estimate(
     total = denominator.sum()
     if total <= 0:
         raise ValueError(
-            "The target policy never shows what was logged: the log tells nothing about it."
+            "The target policy never shows what was logged: the log has no information about it."
         )
     columns = np.column_stack([numerator, denominator])
     if settings["groups"] is not None:
         groups = as_ids(settings["groups"], "groups")
         if groups.shape != numerator.shape:
-            raise ValueError(f"groups must hold one label per logged event, got {groups.shape}.")
+            raise ValueError(f"groups must contain one label per logged event, got {groups.shape}.")
         same = id_positions(groups, groups, "groups are", "groups are")
         _, member = np.unique(same, return_inverse=True)
         columns = np.column_stack([np.bincount(member, column) for column in columns.T])
@@ -123,7 +125,9 @@ def ips_value(
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> OffPolicyEstimate:
-    """Inverse propensity score: mean of ``w * reward`` with ``w = target probability / propensity`` [1]_.
+    """Estimate a policy's value by inverse propensity scores: the mean of ``w * reward`` [1]_.
+
+    The weight is ``w = target probability / propensity``.
 
     Unbiased where the propensities are right and everything that the target policy shows had a chance to be logged;
     its variance grows with the weights.
@@ -187,7 +191,7 @@ def snips_value(
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> OffPolicyEstimate:
-    """Self-normalised inverse propensity score: ``sum w * reward / sum w`` [1]_.
+    """Estimate a policy's value by self-normalised inverse propensity: ``sum w * reward / sum w`` [1]_.
 
     A little bias, much less variance than `ips_value`, and never outside the range of the rewards.
 
@@ -228,7 +232,9 @@ def doubly_robust_value(
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> OffPolicyEstimate:
-    """Doubly robust: a model's expectation, corrected by the weighted errors that it makes on the log [1]_.
+    """Estimate a policy's value doubly robustly [1]_.
+
+    It is a model's expectation, corrected by the weighted errors of the model on the log.
 
     Unbiased where either the propensities or the model are right. Predict with a model that was not fitted on the same
     events (`cross_val_predict`).
@@ -283,7 +289,7 @@ def replay_value(
     n_resamples: int = 1000,
     random_state: Any = 0,
 ) -> OffPolicyEstimate:
-    """Replay: mean reward of the events whose shown item the policy would have shown too [1]_.
+    """Estimate a policy's value by replay: the mean reward of events whose shown item it would show too [1]_.
 
     Right only where the log was drawn at random, every item alike.
 

@@ -1,4 +1,4 @@
-"""How alike the lists of two models are."""
+"""Similarity of the lists of two models."""
 
 from numbers import Real
 from typing import Any
@@ -14,7 +14,7 @@ __all__ = ["rank_biased_overlap"]
 
 
 def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = False) -> Any:
-    r"""Rank-biased overlap of the lists of two models, extrapolated beyond their ends.
+    r"""Compute the rank-biased overlap of the lists of two models, extrapolated beyond their ends.
 
     .. math:: \mathrm{RBO}_{ext} = \frac{1 - p}{p} \Big( \sum_{d=1}^{l} \frac{X_d}{d} p^d
               + \sum_{d=s+1}^{l} \frac{X_s (d - s)}{s d} p^d \Big) + \Big( \frac{X_l - X_s}{l} + \frac{X_s}{s} \Big) p^l
@@ -27,7 +27,7 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
     a, b : array-like of shape (n_users, k), integer
         Lists of item numbers of the same users, best first, -1 for an empty place at the end.
     p : float, default=0.9
-        How far down a reader goes on; the first 10 places have 86 % of the weight at 0.9.
+        Probability that a reader continues to the next place; the first 10 places have 86 % of the weight at 0.9.
     per_user : bool, default=False
         Whether to return the value of every row instead of the mean.
 
@@ -39,7 +39,7 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
     Raises
     ------
     ValueError
-        If the two differ in their number of rows, a list repeats an item, or no row holds an item.
+        If the two differ in their number of rows, a list repeats an item, or no row contains an item.
 
     References
     ----------
@@ -82,12 +82,12 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
     if per_user:
         return values
     if np.isnan(values).all():
-        raise ValueError("No row of a or b holds an item: there is nothing to compare.")
+        raise ValueError("No row of a or b contains an item: there is nothing to compare.")
     return float(np.nanmean(values))
 
 
 def _extrapolated(common: Any, shorter: Any, longer: Any, p: float) -> Any:
-    """The formula, for every row, from the common items at every depth."""
+    """Apply the formula to every row, from the number of common items at every depth."""
     d = np.arange(1, common.shape[1] + 1)
     at_shorter = np.where(
         shorter > 0,

@@ -1,4 +1,4 @@
-"""Ranking metrics: how well lists meet held-out interactions.
+"""Ranking metrics: agreement of lists with held-out interactions.
 
 All are defined for a user with n targets and a list of k items, of which some are hits; see docs/metrics.md for the
 formulas and for the libraries that compute the same.
@@ -38,7 +38,7 @@ _DENOMINATORS = {"n", "min(k,n)"}
 
 
 def _check_options(function: str, per_user: Any, **options: tuple[Any, set[str]]) -> None:
-    """Check the parameters that are no data, in scikit-learn's words."""
+    """Check the parameters that are not data, with scikit-learn's wording."""
     constraints: dict[str, Any] = {"per_user": ["boolean"]}
     values = {"per_user": per_user}
     for name, (value, allowed) in options.items():
@@ -59,7 +59,7 @@ def ndcg_at_k(
     gains: str = "binary",
     per_user: bool = False,
 ) -> Any:
-    r"""Normalised discounted cumulative gain of the first k places.
+    r"""Compute the normalised discounted cumulative gain of the first k places.
 
     .. math:: \mathrm{nDCG} = \sum_{i=1}^{k} \frac{g_i}{\log_2(i + 1)} \Big/
               \sum_{i=1}^{k} \frac{g^*_i}{\log_2(i + 1)}
@@ -92,7 +92,7 @@ def ndcg_at_k(
     ------
     ValueError
         If shapes disagree, no row has a target, `k` is above the number of items or the length of the lists, a list
-        repeats an item or names one that does not exist, or scores hold NaN.
+        repeats an item or names one that does not exist, or scores contain NaN.
 
     See Also
     --------
@@ -124,7 +124,7 @@ def ndcg_at_k(
 def precision_at_k(
     y_true: Any, y_pred: Any, *, k: int = 10, seen: Any = None, per_user: bool = False
 ) -> Any:
-    """Share of the first k places that are hits.
+    """Compute the share of the first k places that are hits.
 
     Parameters
     ----------
@@ -156,14 +156,14 @@ def recall_at_k(
     denominator: str = "n",
     per_user: bool = False,
 ) -> Any:
-    """Share of a user's n targets found in the first k places.
+    """Compute the share of a user's n targets found in the first k places.
 
     Parameters
     ----------
     y_true, y_pred, k, seen, per_user
         As in `ndcg_at_k`.
     denominator : {"n", "min(k,n)"}, default="n"
-        What the hits are divided by: the targets, or as many of them as k places can hold (so that 1 can be reached).
+        What the hits are divided by: the targets, or as many of them as fit in k places (so that 1 can be reached).
 
     Returns
     -------
@@ -188,7 +188,7 @@ def recall_at_k(
 def f1_at_k(
     y_true: Any, y_pred: Any, *, k: int = 10, seen: Any = None, per_user: bool = False
 ) -> Any:
-    """Harmonic mean of a user's precision and recall at k: ``2 hits / (k + n)``.
+    """Compute the harmonic mean of a user's precision and recall at k: ``2 hits / (k + n)``.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def f1_at_k(
 def hit_rate_at_k(
     y_true: Any, y_pred: Any, *, k: int = 10, seen: Any = None, per_user: bool = False
 ) -> Any:
-    """Share of users with at least one target in the first k places.
+    """Compute the share of users with at least one target in the first k places.
 
     Parameters
     ----------
@@ -240,7 +240,7 @@ def hit_rate_at_k(
 def mrr_at_k(
     y_true: Any, y_pred: Any, *, k: int = 10, seen: Any = None, per_user: bool = False
 ) -> Any:
-    """Mean reciprocal rank: one over the place of the first hit, 0 without one in k places.
+    """Compute the mean reciprocal rank: one over the place of the first hit, 0 without one in k places.
 
     Parameters
     ----------
@@ -272,14 +272,16 @@ def map_at_k(
     denominator: str = "min(k,n)",
     per_user: bool = False,
 ) -> Any:
-    """Mean average precision: the precision at the place of every hit, summed over the first k places and divided.
+    """Compute the mean average precision.
+
+    It is the precision at the place of every hit, summed over the first k places and divided.
 
     Parameters
     ----------
     y_true, y_pred, k, seen, per_user
         As in `ndcg_at_k`.
     denominator : {"min(k,n)", "n"}, default="min(k,n)"
-        What the sum is divided by: the number of targets that k places can hold, so that a perfect list has 1
+        What the sum is divided by: the number of targets that fit in k places, so that a perfect list has 1
         (LensKit, skrecsys), or all n targets (ranx, RecTools).
 
     Returns
@@ -301,7 +303,7 @@ def map_at_k(
 
 
 def r_precision(y_true: Any, y_pred: Any, *, seen: Any = None, per_user: bool = False) -> Any:
-    """Precision at n, where n is the number of targets of the user: there it equals recall.
+    """Compute the precision at n, the number of targets of the user; there it equals recall.
 
     Parameters
     ----------
@@ -325,7 +327,7 @@ def r_precision(y_true: Any, y_pred: Any, *, seen: Any = None, per_user: bool = 
 
 
 def auc_score(y_true: Any, scores: Any, *, seen: Any = None, per_user: bool = False) -> Any:
-    """Probability that a target scores above another item that is not seen, ties counting half.
+    """Compute the probability that a target scores above an unseen item that is no target; ties count half.
 
     Parameters
     ----------
@@ -354,7 +356,7 @@ def auc_score(y_true: Any, scores: Any, *, seen: Any = None, per_user: bool = Fa
     ranking = make_ranking(y_true, scores, None, seen)
     if ranking.scores is None:
         raise ValueError(
-            "auc_score needs scores of all items (floating, one column per item); lists do not tell them."
+            "auc_score needs scores of all items (floating, one column per item); lists do not contain them."
         )
     values = auc(ranking)
     if np.isnan(values).all():

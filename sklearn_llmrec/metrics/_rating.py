@@ -21,27 +21,27 @@ RATING_METRICS: dict[str, Callable[[Floats], float]] = {
 
 
 def _errors(y_true: Any, y_pred: Any) -> tuple[Floats, sp.csr_array]:
-    """Error of every observed entry, and the observed matrix."""
+    """Return the error of every observed entry, and the observed matrix."""
     y_true = check_matrix(y_true, "y_true")
     if sp.issparse(y_pred):
         raise TypeError("y_pred is sparse: pass a dense prediction for every user and item.")
     y_pred = np.asarray(y_pred)
     if y_pred.dtype.kind not in "biuf":
-        raise TypeError(f"y_pred must hold numbers, got dtype {y_pred.dtype}.")
+        raise TypeError(f"y_pred must contain numbers, got dtype {y_pred.dtype}.")
     if y_pred.shape != y_true.shape:
         raise ValueError(
             f"y_pred has shape {y_pred.shape} and y_true has shape {y_true.shape}: both must be equal."
         )
     if not y_true.nnz:
         raise ValueError(
-            "y_true holds no rating (every entry is zero): there is nothing to measure."
+            "y_true contains no rating (every entry is zero): there is nothing to measure."
         )
     rows = np.repeat(np.arange(y_true.shape[0]), np.diff(y_true.indptr))
     errors = y_true.data.astype(np.float64) - y_pred[rows, y_true.indices]
     if np.isnan(errors).any():
         at = int(np.flatnonzero(np.isnan(errors))[0])
         raise ValueError(
-            f"y_pred holds NaN at an observed entry, first in row {rows[at]}, column {y_true.indices[at]}."
+            f"y_pred contains NaN at an observed entry, first in row {rows[at]}, column {y_true.indices[at]}."
         )
     return errors, y_true
 
@@ -55,7 +55,7 @@ def _per_user(values: Floats, y_true: sp.csr_array) -> Floats:
 
 
 def rmse(y_true: Any, y_pred: Any, *, per_user: bool = False) -> Any:
-    """Root mean squared error over the observed (non-zero) entries of `y_true`.
+    """Compute the root mean squared error over the observed (non-zero) entries of `y_true`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def rmse(y_true: Any, y_pred: Any, *, per_user: bool = False) -> Any:
 
 
 def mae(y_true: Any, y_pred: Any, *, per_user: bool = False) -> Any:
-    """Mean absolute error over the observed (non-zero) entries of `y_true`.
+    """Compute the mean absolute error over the observed (non-zero) entries of `y_true`.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class _RatingScorer(Scorer):
         visible, targets = self.hide(as_rows(X), y, [estimator])
         rows = np.flatnonzero(np.diff(targets.indptr))
         if not len(rows):
-            raise ValueError("No row of y holds a rating: there is nothing to measure.")
+            raise ValueError("No row of y contains a rating: there is nothing to measure.")
         if self.users != "all":
             rows = self.chosen(rows, has_history(check_matrix(visible, "X")))
             visible, targets = visible[rows], targets[rows]

@@ -1,4 +1,4 @@
-"""The metrics by name: what each reads, and which way is better."""
+"""The metrics by name: their inputs, and whether larger is better."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -66,27 +66,27 @@ METRICS = {metric.name: metric for metric in _metrics()}
 
 @dataclass(frozen=True)
 class Asked:
-    """A metric at a cut-off, as the caller wrote it."""
+    """A requested metric with its cut-off."""
 
     label: str
     metric: Metric
     k: int
 
     def values(self, ranking: Ranking) -> Any:
-        """The metric of every row (NaN where it is not defined), or of the whole ranking."""
+        """Return the metric of every row (NaN where it is not defined), or of the whole ranking."""
         for needed in self.metric.needs:
             if getattr(ranking, needed) is None:
                 raise ValueError(f"{self.label!r} needs {_WORDS[needed]}.")
         return self.metric.compute(ranking, self.k)
 
     def value(self, ranking: Ranking) -> float:
-        """The mean over the rows where the metric is defined, or the one number."""
+        """Return the mean over the rows where the metric is defined, or the one number."""
         return mean(self.values(ranking)) if self.metric.per_user else float(self.values(ranking))
 
 
 _WORDS = {
     "targets": "y_true with targets",
-    "scores": "scores of all items (floating, one column per item); lists do not tell them",
+    "scores": "scores of all items (floating, one column per item); lists do not contain them",
     "popularity": "the popularity of the items: pass popularity=, or score a fitted recommender "
     "that has item_popularity_ (a Pipeline or search over one will do)",
     "item_features": "item_features=, a matrix of one row per item",
@@ -95,18 +95,18 @@ _WORDS = {
 
 
 def mean(values: NDArray[np.float64]) -> float:
-    """The mean of what is not NaN; NaN if nothing is left."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
 
 
 def metric_names() -> list[str]:
-    """All names, those with a cut-off written as ``name@k``."""
+    """Return all names; those with a cut-off are written as ``name@k``."""
     return sorted(m.name + ("@k" if m.cutoff else "") for m in METRICS.values())
 
 
 def unknown_name(given: object, known: list[str], what: str) -> ValueError:
-    """Return the refusal of a name, with the nearest known one as it must be written."""
+    """Return the error message for an unknown name, with the nearest known name."""
     name, _, cut = str(given).partition("@")
     near = get_close_matches(name.lower(), [k.removesuffix("@k") for k in known], n=1, cutoff=0.5)
     if near and f"{near[0]}@k" in known:
@@ -116,7 +116,7 @@ def unknown_name(given: object, known: list[str], what: str) -> ValueError:
 
 
 def parse(label: Any) -> Asked:
-    """Read ``"ndcg@10"``.
+    """Parse a metric name such as ``"ndcg@10"``.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def parse(label: Any) -> Asked:
 
 
 def parse_all(metrics: Any) -> list[Asked]:
-    """Read one name or several.
+    """Parse one name or several.
 
     Raises
     ------

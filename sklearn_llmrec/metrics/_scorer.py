@@ -84,7 +84,7 @@ class _RankingScorer(Scorer):
         return scores
 
     def per_user(self, estimator: Any, X: Any, y: Any = None) -> dict[str, NDArray[np.float64]]:
-        """The values of every row of X, NaN where a metric is not defined; none is negated.
+        """Return the values of every row of X, NaN where a metric is not defined; none is negated.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class _RankingScorer(Scorer):
         return any(what in one.metric.needs for one in self.asked)
 
     def rank(self, estimator: Any, X: Any, y: Any) -> tuple[Ranking, Any, NDArray[np.intp]]:
-        """The lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
+        """Return the lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
         visible, targets = self.hide(X, y, [estimator])
         profile = check_matrix(visible, "X")
         if self.exclude_seen:
@@ -116,7 +116,7 @@ class _RankingScorer(Scorer):
         if self._needs("targets") and not targets.nnz:
             raise ValueError(
                 "No row has a target: with y=None a row needs two interactions or more, and a target that the row "
-                "already holds does not count unless exclude_seen=False."
+                "already contains does not count unless exclude_seen=False."
             )
         rows = np.arange(visible.shape[0])
         if all("targets" in one.metric.needs for one in self.asked):
@@ -150,7 +150,7 @@ class _RankingScorer(Scorer):
         return ranking
 
     def _describe(self, ranking: Ranking, estimator: Any) -> None:
-        """Add popularity and features where a metric reads them."""
+        """Add popularity and features if a metric reads them."""
         if self._needs("popularity"):
             last = last_step(estimator)
             popularity = getattr(last, "item_popularity_", None)
@@ -171,7 +171,7 @@ class _RankingScorer(Scorer):
     def _groups(
         self, X: Any, visible: Any, rows: NDArray[np.intp]
     ) -> Iterator[tuple[Any, NDArray[np.intp]]]:
-        """Labels and members (positions in the ranking) of every group of users."""
+        """Yield labels and members (positions in the ranking) of every group of users."""
         if isinstance(self.groups, str) and self.groups == "history":
             known = has_history(check_matrix(visible, "X"))
             yield "with_history", np.flatnonzero(known)
@@ -191,7 +191,7 @@ class _RankingScorer(Scorer):
         )
         if len(labels) != X.shape[0]:
             raise ValueError(
-                f"groups holds {len(labels)} labels and X has {X.shape[0]} rows. Where rows are split "
+                f"groups contains {len(labels)} labels and X has {X.shape[0]} rows. Where rows are split "
                 "(cross-validation), name a column of X.user_features: it is split with them."
             )
         labels = labels[rows]
@@ -200,7 +200,7 @@ class _RankingScorer(Scorer):
 
 
 def _user_column(X: Any, name: str) -> NDArray[Any]:
-    """A column of the user features of `X`.
+    """Return a column of the user features of `X`.
 
     Raises
     ------
@@ -245,7 +245,7 @@ def ranking_scorer(
         ranking and returned as a dict: pass ``refit="ndcg@10"`` to the search.
     holdout : {"hash", "random", "latest"}, default=None
         What is hidden without `y`: chosen by a hash of the row, at random, or the latest. None hides what `score` of
-        the recommender hides: the latest for models of order, else by hash. Name it where a search has candidates of
+        the recommender hides: the latest for sequential models, else by hash. Name it where a search has candidates of
         both kinds.
     exclude_seen : bool, default=True
         Whether items of the visible row are neither recommended nor count as targets.
@@ -267,7 +267,7 @@ def ranking_scorer(
     -------
     scorer : callable
         Picklable. Metrics of which less is better (gini, popularity, miscalibration) are negated, so that greater is
-        better for every score; ``scorer.greater_is_better`` tells which. ``scorer.per_user(estimator, X, y)`` returns
+        better for every score; ``scorer.greater_is_better`` names which. ``scorer.per_user(estimator, X, y)`` returns
         the values of every row, not negated.
 
     Raises
@@ -306,7 +306,7 @@ def ranking_scorer(
 
 
 def get_ranking_scorer_names() -> list[str]:
-    """Names that `ranking_scorer` and `ranking_metrics` know; k stands for any cut-off.
+    """Return the names that `ranking_scorer` and `ranking_metrics` accept; k is a placeholder for any cut-off.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What all scorers share: hiding in the rows as given, and saying what they are."""
+"""The base class of all scorers: hides interactions of the rows as given, and describes the scorer."""
 
 from collections.abc import Iterable
 from numbers import Integral
@@ -23,14 +23,14 @@ _USERS = {"all", "with_history", "without_history"}
 
 
 def common_holdout(holdout: str | None, estimators: Iterable[Any]) -> str:
-    """What is hidden for all of several estimators: the latest if one is a model of order, as its `score` does."""
+    """Return what is hidden for all estimators: the latest events if one is sequential, as its `score` does."""
     if holdout is not None:
         return holdout
     return "latest" if any(needs_order(one) for one in estimators) else "hash"
 
 
 def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:
-    """Visible and hidden entries of the rows as given."""
+    """Return the visible and hidden entries of the rows as given."""
     from sklearn_llmrec.interactions import hide_by_hash, hide_latest, holdout_split
 
     if holdout == "latest":
@@ -43,12 +43,12 @@ def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tupl
 
 
 def as_rows(X: Any) -> Any:
-    """`X` as what rows can be taken from; an `Interactions` stays one."""
+    """Return `X` in a type of which rows can be taken; an `Interactions` stays one."""
     return X if sp.issparse(X) and X.format == "csr" else check_matrix(X, "X")
 
 
 class Scorer:
-    """What ranking and rating scorers share: hiding, and saying what they are."""
+    """Base of ranking and rating scorers: hides interactions and describes itself."""
 
     _function: str
     _defaults: dict[str, Any]
@@ -76,7 +76,7 @@ class Scorer:
         return f"{self._function}({self.metrics!r}{''.join(options)})"
 
     def hide(self, X: Any, y: Any, estimators: Iterable[Any]) -> tuple[Any, sp.csr_array]:
-        """What the estimators may see of `X` and must predict; without `y`, a part of `X` is hidden."""
+        """Return what the estimators may see of `X` and must predict; without `y`, a part of `X` is hidden."""
         y = check_targets(y, X.shape)
         if y is None:
             holdout = common_holdout(self.holdout, estimators)
@@ -84,7 +84,7 @@ class Scorer:
         return X, check_matrix(y, "y")
 
     def chosen(self, rows: NDArray[np.intp], has_history: NDArray[np.bool_]) -> NDArray[np.intp]:
-        """Return those of some rows that `users` names.
+        """Return those of some rows that `users` selects.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Scorer:
 
 
 def has_history(visible: sp.csr_array) -> NDArray[np.bool_]:
-    """Return which rows hold a visible interaction; stored zeros are none."""
+    """Return which rows have a visible interaction; stored zeros are none."""
     return ~rows_without_entries(visible)
 
 

@@ -22,7 +22,7 @@ def ranking_metrics(
     n_users: int | None = None,
     item_features: Any = None,
 ) -> dict[str, Any]:
-    """Several metrics from one ranking, by the names that `ranking_scorer` takes.
+    """Compute several metrics of one ranking, by the names that `ranking_scorer` takes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Splits of user-by-item matrices: what a recommender may see, and what it must predict."""
+"""Splits of user-by-item matrices into visible and held-out interactions, and comparison of models."""
 
 from sklearn_llmrec.interactions import holdout_split
 from sklearn_llmrec.model_selection._compare import compare

@@ -36,7 +36,7 @@ _CONSTRAINTS: dict[str, Any] = {
 
 
 def _run(estimator: Any, X: Any, y: Any, train: Any, test: Any, scorer: Any, keep: bool) -> Run:
-    """Fit on the rows of `train` (None: fitted already), measure on those of `test`."""
+    """Fit on the rows of `train` (None: already fitted), and measure on those of `test`."""
     fit_seconds = np.nan
     if train is not None:
         start = perf_counter()
@@ -51,7 +51,7 @@ def _run(estimator: Any, X: Any, y: Any, train: Any, test: Any, scorer: Any, kee
 
 
 def _rows(M: Any, rows: NDArray[np.intp]) -> Any:
-    """Some rows; the matrix itself where they are all of them."""
+    """Return some rows; the matrix itself if these are all rows."""
     n_rows = M.shape[0]
     if len(rows) == n_rows and (rows == np.arange(n_rows)).all():
         return M
@@ -59,7 +59,7 @@ def _rows(M: Any, rows: NDArray[np.intp]) -> Any:
 
 
 def _users(X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """The label of every user, and the user of every row."""
+    """Return the label of every user and the user of every row."""
     n_rows = X.shape[0]
     if groups is None:
         groups = getattr(X, "user_ids", None)
@@ -68,7 +68,7 @@ def _users(X: Any, groups: Any) -> tuple[NDArray[Any], NDArray[np.intp]]:
     groups = np.asarray(groups)
     if groups.shape != (n_rows,):
         raise ValueError(
-            f"groups must hold one label per row of X, shape ({n_rows},); got shape {groups.shape}."
+            f"groups must contain one label per row of X, shape ({n_rows},); got shape {groups.shape}."
         )
     labels, user = np.unique(groups, return_inverse=True)
     if len(labels) == n_rows and groups is not None:
@@ -124,13 +124,13 @@ def compare(
         interactions of `X` and `y`: it has learned the targets, and the figure flatters.
     holdout : {"hash", "random", "latest"}, default=None
         What is hidden without `y`, as in `ranking_scorer`; the same for all models. None is the latest if one of the
-        models is a model of order, else by hash.
+        models is a sequential model, else by hash.
     exclude_seen : bool, default=True
         Whether items of the visible row are neither recommended nor count as targets.
     item_features : {array-like, sparse} of shape (n_items, n_features), default=None
         What diversity and calibration read, as in `ranking_scorer`.
     users : {"all", "with_history", "without_history"}, default="all"
-        Which users are measured, as in `ranking_scorer`. The table tells the means of users with and without a visible
+        Which users are measured, as in `ranking_scorer`. The table shows the means of users with and without a visible
         history apart; order, intervals and tests are about the users named here.
     reference : str, default=None
         Name of the model that the others are compared with. By default the best by each metric; as the same users chose
@@ -165,12 +165,12 @@ def compare(
     See Also
     --------
     ranking_scorer : One model, as a score.
-    bootstrap_interval, paired_test, adjust_p_values : What the table is made of.
+    bootstrap_interval, paired_test, adjust_p_values : The parts of the table.
 
     Notes
     -----
     Metrics that are one number for all users (coverage, gini, entropy) have no interval; over several folds theirs is
-    the mean. Intervals and tests take the fitted models as given: they tell whether other users would agree.
+    the mean. Intervals and tests take the fitted models as given: they show whether other users would agree.
 
     Examples
     --------
@@ -227,7 +227,7 @@ def compare(
 
 
 def _folds(X: Any, y: Any, cv: Any, prefit: bool) -> list[tuple[Any, NDArray[np.intp]]]:
-    """Rows to fit on (None: nothing to fit) and to measure on."""
+    """Return the rows to fit on (None if nothing is fitted) and the rows to measure on, for every fold."""
     everything = np.arange(X.shape[0])
     if cv is None:
         return [(None if prefit else everything, everything)]
@@ -238,7 +238,7 @@ def _folds(X: Any, y: Any, cv: Any, prefit: bool) -> list[tuple[Any, NDArray[np.
 def _all_runs(
     models: dict[str, Any], X: Any, y: Any, folds: Any, scorer: Any, settings: dict[str, Any]
 ) -> dict[str, list[Run]]:
-    """Every model on every fold."""
+    """Run every model on every fold."""
     keep = settings["return_estimator"]
     tasks = (
         delayed(_run)(model, X, y, train, rows, scorer, keep)

@@ -1,4 +1,4 @@
-"""The result of a comparison: figures, intervals and tests of several models over the same users."""
+"""The result of a comparison: means, intervals and tests of several models over the same users."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class Run:
-    """A model on a fold."""
+    """Result of one model on one fold."""
 
     measured: Measured
     has_history: NDArray[np.bool_]  # of the rows that were ranked
@@ -51,7 +51,7 @@ class Summary:
 
 @dataclass(repr=False)
 class Comparison:
-    """Several models on the same users and questions; what `compare` returns.
+    """Several models compared on the same users; the result of `compare`.
 
     Printing it shows the table; `to_frame` and `table` are the same with all digits.
 
@@ -60,7 +60,7 @@ class Comparison:
     names : list of str
         The models, best first by the first metric.
     metrics : list of str
-        The metrics, as asked for.
+        The metrics, as requested.
     per_user : dict of str to ndarray of shape (n_models, n_users)
         By metric, the value of every user under every model, in the order of `names`; NaN where it is not defined.
         Metrics that are one number for all users have no entry.
@@ -97,16 +97,16 @@ class Comparison:
     _summaries: dict[str, Summary] = field(default_factory=dict)
 
     def __getitem__(self, metric: str) -> dict[str, float]:
-        """The means of a metric by model, best first as in the table."""
+        """Return the means of a metric by model, best first as in the table."""
         return dict(zip(self.names, self._summaries[metric].mean.tolist()))
 
     @property
     def table(self) -> Any:
-        """The table as a pandas DataFrame."""
+        """Return the table as a pandas DataFrame."""
         return self.to_frame()
 
     def to_frame(self) -> Any:
-        """The table as a pandas DataFrame.
+        """Return the table as a pandas DataFrame.
 
         Returns
         -------
@@ -146,7 +146,7 @@ class Comparison:
         return comparison_html(self)
 
     def _history(self) -> list[str]:
-        """The lines that tell users with and without history apart."""
+        """Return the lines that compare users with and without history."""
         if not self.n_without_history:
             return ["all with a visible history"]
         if not self.n_with_history:
@@ -159,7 +159,7 @@ class Comparison:
         return lines
 
     def _block(self, metric: str, width: int) -> list[str]:
-        """The lines of a metric."""
+        """Return the lines of a metric."""
         one = self._summaries[metric]
         interval = f"{100 * self.confidence:g} % interval"
         if metric not in self.per_user:
@@ -190,7 +190,7 @@ class Comparison:
 def _per_user(
     parts: list[Floats], masks: list[NDArray[np.bool_]], user: NDArray[np.intp], n_users: int
 ) -> Floats:
-    """The value of every user: the mean over the rows and folds that have one and are in the mask."""
+    """Return the value of every user: the mean over the rows and folds that have one and are in the mask."""
     values = np.concatenate(parts)
     defined = ~np.isnan(values) & np.concatenate(masks)
     count = np.bincount(user[defined], minlength=n_users)
@@ -199,12 +199,12 @@ def _per_user(
 
 
 def _n_users(values: Floats) -> int:
-    """How many users have a value under some model."""
+    """Return the number of users who have a value for some model."""
     return int(np.count_nonzero(~np.isnan(values).all(axis=0)))
 
 
 def _p_values(differences: Floats, test: str, correction: str | None, rng: Any) -> Floats:
-    """Corrected p-values of the rows of differences; NaN rows stay."""
+    """Return the corrected p-values of the rows of differences; NaN rows stay."""
     p = np.full(len(differences), np.nan)
     for i, row in enumerate(differences):
         row = row[~np.isnan(row)]
@@ -216,9 +216,9 @@ def _p_values(differences: Floats, test: str, correction: str | None, rng: Any) 
 def _summary(
     values: Floats, apart: tuple[Floats, Floats], best: int, settings: dict[str, Any], seed: int
 ) -> Summary:
-    """Means, intervals and tests of a metric from the values (n_models, n_users).
+    """Return means, intervals and tests of a metric from the values (n_models, n_users).
 
-    `apart` holds the values of the rows with and without history.
+    `apart` contains the values of the rows with and without history.
     """
     rng = np.random.default_rng(seed)
     differences = values - values[best]
@@ -247,7 +247,7 @@ def _n_defined(values: Floats) -> NDArray[np.int64]:
 
 
 def _one_number(means: Floats, best: int, n_users: int, n_apart: tuple[int, int]) -> Summary:
-    """The summary of a metric without values per user, which is not told apart by history."""
+    """Return the summary of a metric without values per user; it does not separate users by history."""
     none = np.full(len(means), np.nan)
     counts = [np.full(len(means), n, dtype=np.int64) for n in (n_users, *n_apart)]
     differences = means - means[best]
@@ -299,7 +299,7 @@ def gathered(
     reference: str | None,
     settings: dict[str, Any],
 ) -> Comparison:
-    """The runs of all models as a table, sorted by the first metric."""
+    """Return the runs of all models as a table, sorted by the first metric."""
     first = scorer.asked[0]
     known = [run.has_history for run in next(iter(runs.values()))]  # the same under all models
     at = user[np.concatenate(tests)]

@@ -8,26 +8,26 @@ from sklearn_llmrec.utils import html_table
 
 
 def number_text(value: float) -> str:
-    """Return a figure with four decimals, or one where it is large; "-" where it is not defined."""
+    """Return a number with four decimals, or one if it is large; "-" if it is not defined."""
     if np.isnan(value):
         return "-"
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
 
 
 def pair_text(low: float, high: float) -> str:
-    """Return the ends of an interval."""
+    """Return the ends of an interval as text."""
     return f"[{number_text(low)}, {number_text(high)}]"
 
 
 def p_text(value: float) -> str:
-    """Return a p-value."""
+    """Return a p-value as text."""
     if np.isnan(value):
         return "-"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def seconds_text(value: float) -> str:
-    """Return seconds; "-" where nothing was timed."""
+    """Return seconds as text; "-" if nothing was timed."""
     return "-" if np.isnan(value) else f"{value:.2f}"
 
 

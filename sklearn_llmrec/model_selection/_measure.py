@@ -1,4 +1,4 @@
-"""The values of every user under a model, as tables and figures of several models need them."""
+"""Measure models user by user, for tables and figures that compare several of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ def measure_and_history(
 
 
 def measure_lists(metrics: Any, y_true: Any, y_pred: Any, seen: Any = None) -> Measured:
-    """The same from lists or scores."""
+    """Measure lists or scores with all metrics."""
     asked = parse_all(metrics)
     ranking = make_ranking(y_true, y_pred, max(one.k for one in asked) or None, seen)
     return _values(asked, ranking, np.arange(ranking.n_rows), ranking.n_rows)
@@ -48,12 +48,12 @@ def _values(asked: Any, ranking: Any, rows: NDArray[np.intp], n_rows: int) -> Me
 
 
 def figure(value: NDArray[np.float64] | float) -> float:
-    """The one figure of a metric: the mean over the users where it is defined, as every other route takes it."""
+    """Return the one number of a metric: its mean over the users where it is defined."""
     return mean(value) if isinstance(value, np.ndarray) else value
 
 
 def warn_if_fitted_on_targets(models: Mapping[str, Any], X: Any, y: Any) -> None:
-    """Warn where fitted models are about to be measured on interactions that their fit contained.
+    """Warn if fitted models are about to be measured on interactions that they were fitted on.
 
     A model that was fitted on exactly the interactions of `X` and `y` together has their popularity; without `y`, on
     those of `X`, of which a part is about to be hidden. A model fitted on more rows than these is not recognised.
@@ -83,7 +83,7 @@ def _pattern(X: Any) -> sp.csr_array:
 
 
 def describe_users(n_users: int, n_without: int | None) -> str:
-    """Say in words how many users count, and how many of them have no visible history; None: not known."""
+    """Return how many users count, and how many have no visible history, in words; None means unknown."""
     users = f"{n_users:,} user{'s' * (n_users != 1)}"
     if n_without is None:
         return users

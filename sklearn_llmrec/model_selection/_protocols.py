@@ -39,7 +39,7 @@ def strong_generalization_split(
     keep_baskets: bool = True,
     random_state: Any = None,
 ) -> tuple[Any, Any, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Users for training, validation and test; the latter two show a part of their history [1]_.
+    """Split users into training, validation and test; the latter two show a part of their history [1]_.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def cold_user_split(
     exclude_seen: bool = True,
     random_state: Any = None,
 ) -> Folds:
-    """Users unseen at fit who show only a few events.
+    """Make folds of users who are unseen at fit and show only a few events.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def cold_user_split(
     keep_baskets : bool, default=True
         Whether events of one user with one timestamp are hidden together.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
     random_state : int, RandomState instance or None, default=None
         Seed of the choice of users and events.
 
@@ -194,7 +194,7 @@ def cold_user_split(
 def cold_item_split(
     X: Any, *, test_size: float = 0.2, holdout: str = "random", random_state: Any = None
 ) -> tuple[Any, Any, NDArray[np.int64]]:
-    """Hide all interactions of some items, to be recommended without any.
+    """Hide all interactions of some items, so that they must be recommended without any.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ class SameRows:
         yield np.arange(n_rows), np.arange(n_rows)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Number of folds.
+        """Return the number of folds.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class SameRows:
 
 
 def share_of(size: Any, name: str) -> float:
-    """A share, checked."""
+    """Check and return a share."""
     if not isinstance(size, float | np.floating) or not 0 < size < 1:
         raise ValueError(f"{name} must be a share between 0 and 1, got {size!r}.")
     return float(size)
@@ -112,12 +112,12 @@ def leave_last_out(
     n : int, default=1
         How many events to hide.
     order : {"timestamps", "values"}, default="timestamps"
-        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
+        Where times are read from: the timestamps of an `Interactions`, or the values of X read as times.
     keep_baskets : bool, default=True
         Whether events of one user with one timestamp are hidden together; False parts them by the order of the log, as
         most published leave-one-out figures do.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def interaction_folds(
     exclude_seen: bool = True,
     random_state: Any = None,
 ) -> Folds:
-    """K-fold cross-validation over interactions, for vanilla searches.
+    """Make K-fold cross-validation over interactions for the searches of scikit-learn.
 
     scikit-learn splits rows, so known users are measured on stacked copies of X: in block k the events of fold k are
     hidden, and are its targets; fold k trains and tests on block k.
@@ -172,7 +172,7 @@ def interaction_folds(
     keep_baskets : bool, default=True
         Whether events of one user with one timestamp fall into one fold.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
     random_state : int, RandomState instance or None, default=None
         Seed of the dealing.
 
@@ -222,7 +222,7 @@ def interaction_folds(
 
 
 def stacked(blocks: list[tuple[Any, Any]]) -> Folds:
-    """Pairs of visible and target matrices as one pair and the cv that keeps them apart."""
+    """Stack pairs of visible and target matrices to one pair, with the cv that separates them."""
     n_rows = blocks[0][0].shape[0]
     rows = [np.arange(k * n_rows, (k + 1) * n_rows) for k in range(len(blocks))]
     X_, y_ = (stack([block[side] for block in blocks]) for side in (0, 1))

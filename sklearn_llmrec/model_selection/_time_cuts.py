@@ -67,7 +67,7 @@ def _check_horizon(horizon: Any) -> None:
 def _window(
     M: sp.csr_array, X: Any, cut: Any, end: Any, order: str, exclude_seen: bool
 ) -> tuple[Any, Any]:
-    """What was before the cut, and what came from the cut until before the end."""
+    """Return the events before the cut, and those from the cut until before the end."""
     times = entry_times(M, order)
     target = times >= cut
     if end is not None:
@@ -84,7 +84,7 @@ def time_split(
     order: str = "timestamps",
     exclude_seen: bool = True,
 ) -> tuple[Any, Any]:
-    """Cut the log at one time for all users.
+    """Split the log at one time for all users.
 
     Parameters
     ----------
@@ -100,9 +100,9 @@ def time_split(
         How long after the cut targets are counted, in the unit of the timestamps; later events are in neither matrix.
         By default to the end.
     order : {"timestamps", "values"}, default="timestamps"
-        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
+        Where times are read from: the timestamps of an `Interactions`, or the values of X read as times.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def time_split(
 
 
 def _cut_at(M: sp.csr_array, order: str, share: float) -> Any:
-    """The latest time with at most this share of the events before it."""
+    """Return the latest time that has at most this share of the events before it."""
     times = np.sort(entry_times(M, order))
     if not len(times) or times[0] == times[-1]:
         raise ValueError("The events of X share one time: there is nothing to cut.")
@@ -167,9 +167,9 @@ def backtest_folds(
     order: str = "timestamps",
     exclude_seen: bool = True,
 ) -> Folds:
-    """Rolling backtest over cuts in time, for vanilla searches.
+    """Make a rolling backtest over cuts in time for the searches of scikit-learn.
 
-    Block k holds all events before cut k; its targets are the events from there to the next cut. Fold k trains and
+    Block k contains all events before cut k; its targets are the events from there to the next cut. Fold k trains and
     tests on block k, so nothing at or after a cut is in its fit.
 
     Parameters
@@ -184,9 +184,9 @@ def backtest_folds(
         How long after its cut a fold counts targets, in the unit of the timestamps; by default to the next cut, in the
         last fold to the end.
     order : {"timestamps", "values"}, default="timestamps"
-        What tells the time: the timestamps of an `Interactions`, or the values of X read as times.
+        Where times are read from: the timestamps of an `Interactions`, or the values of X read as times.
     exclude_seen : bool, default=True
-        Whether targets whose item the visible row already holds leave `y`.
+        Whether targets whose item the visible row already contains leave `y`.
 
     Returns
     -------

@@ -35,7 +35,7 @@ _OF_MEMBER = (
     *("n_features_in_", "feature_names_in_", "item_ids_"),
     *("n_users_fit_", "item_popularity_"),
 )
-# A search that asks for more than this share of the items costs more than all scores.
+# A search for more than this share of the items costs more than all scores.
 _WIDEST = 1 / 16
 
 
@@ -200,7 +200,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
 
     @available_if(lambda self: hasattr(self.estimator, "partial_fit"))
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Let the estimator learn from more rows, and bring the index up to date.
+        """Continue the fit of the estimator with more rows, and update the index.
 
         An index over vectors that did not change is kept. New items are added to "hnsw"; every other change of the
         vectors builds the index anew. Columns are matched by id where the estimator matches them.
@@ -238,7 +238,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         for name in _OF_MEMBER:
             if hasattr(model, name):
                 setattr(self, name, getattr(model, name))
-        X = X[:1]  # one row is enough to ask for the vectors
+        X = X[:1]  # one row is enough to get the vectors
         ids = getattr(model, "item_ids_", None)
         if ids is not None and getattr(X, "item_ids", None) is not None:
             X = X.with_items(ids)
@@ -373,7 +373,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         Parameters
         ----------
         X : {array-like, sparse} of shape (n_users, n_items)
-            Histories; some hundred rows tell enough, since each is also ranked exactly.
+            Histories; some hundred rows are enough, since each is also ranked exactly.
         k : int, default=10
             Length of the lists.
         exclude_seen : bool, default=True
@@ -382,7 +382,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         Returns
         -------
         recall : float
-            Mean over the rows of the share of places that hold an item as good as the exact list's last. Of items with
+            Mean over the rows of the share of places with an item as good as the exact list's last. Of items with
             equal scores any counts.
         """
         check_is_fitted(self)
@@ -409,7 +409,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
 
 
 def _contains(entries: NDArray[Any], values: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which values stand in a sorted array."""
+    """Return which values are in a sorted array."""
     if not len(entries):
         return np.zeros(values.shape, dtype=bool)
     places = np.minimum(np.searchsorted(entries, values), len(entries) - 1)

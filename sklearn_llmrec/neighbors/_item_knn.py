@@ -22,7 +22,6 @@ from sklearn_llmrec.base import (
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
-    neighbor_texts,
 )
 from sklearn_llmrec.neighbors._similarity import (
     RowIndex,
@@ -34,15 +33,11 @@ from sklearn_llmrec.neighbors._similarity import (
 )
 from sklearn_llmrec.neighbors._votes import weighted_means
 from sklearn_llmrec.privacy import GaussianMechanism
-from sklearn_llmrec.utils import documented
 
 # Share of the largest eigenvalue of the noise that is added to the squared norms of a private fit.
 _NOISE_FLOOR = 0.1
 
 
-@documented(
-    neighbor_texts("candidate", "user", "columns", "scores sum", "items that the row rated")
-)
 class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
     r"""Item-based nearest neighbours: an item scores by how similar its neighbours in the history are.
 
@@ -66,7 +61,42 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
     ----------
     n_neighbors : int, default=200
         How many neighbours an item keeps.
-    {metric, metric_params, shrinkage, weighting, center, max_neighbors, regularization, n_jobs}
+    metric : str, default="cosine"
+        With x the candidate, y its neighbour, and A and B the users they have, one of
+
+        - "cosine": :math:`x^\top y / (\|x\| \|y\|)`.
+        - "asymmetric_cosine": :math:`x^\top y / (\|x\|^{2\alpha} \|y\|^{2 - 2\alpha})`. At 1/2 it is the cosine; a
+          smaller :math:`\alpha` prefers neighbours with few users.
+        - "adjusted_cosine": the cosine once every value is less the mean of its user.
+        - "pearson": the correlation over the users that both have, about their means there.
+        - "pearson_baseline": the same about the baseline that ``center="baseline"`` names, for ratings.
+        - "jaccard": :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`, of binary values
+          :math:`|A \cap B| / |A \cup B|`.
+        - "dice": :math:`2 x^\top y / (\|x\|^2 + \|y\|^2)`, of binary values :math:`2 |A \cap B| / (|A| + |B|)`.
+        - "tversky": :math:`|A \cap B| / (|A \cap B| + \alpha |A \setminus B| + \beta |B \setminus A|)`, whatever the
+          values. Both 1 give Jaccard's index, both 1/2 Dice's.
+    metric_params : dict or None, default=None
+        "alpha" and "beta" of "tversky", at least 0, and "alpha" of "asymmetric_cosine", from 0 to 1; 0.5 where they
+        are not given.
+    shrinkage : float, default=2.0
+        A similarity that rests on n users is multiplied by ``n / (n + shrinkage)``; with "pearson_baseline", by ``(n -
+        1) / (n - 1 + shrinkage)``.
+    weighting : {"auto", "tfidf", "bm25"} or None, default="auto"
+        Weights of the values before columns are compared, as :class:`~sklearn_llmrec.preprocessing.TFIDFTransformer`
+        and :class:`~sklearn_llmrec.preprocessing.BM25Transformer` give them; scores sum the values of X themselves.
+        "auto" is "tfidf" where items are ranked, else None; "adjusted_cosine", "tversky" and the correlations take
+        none.
+    center : {"user", "item", "baseline"} or None, default=None
+        The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken deviations of
+        both. None ranks, and predicts no ratings.
+    max_neighbors : int or None, default=None
+        How many vote on a rating at most, with `center`: of the `n_neighbors` kept, the most similar items that the
+        row rated. Few of the nearest may be among them, so keep many. With None all that are kept vote.
+    regularization : float, default=1.0
+        L2 regularization of what the neighbours add to the baseline, with `center`: as if a further neighbour of this
+        similarity voted for the baseline itself.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
     privacy : GaussianMechanism, default=None
         Fit with user-level differential privacy: see :class:`~sklearn_llmrec.privacy.GaussianMechanism`, and Notes.
 
@@ -76,7 +106,10 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
         Entry (i, j) is the similarity of i to the candidate j if i is a neighbour of j.
     privacy_spent_ : tuple (epsilon, delta)
         What the fit spent; only with `privacy`.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -174,7 +207,7 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
         )
         nearest = without_diagonal(similarity, self.n_neighbors)
         self._set_weights(nearest.T.tocsr())
-        # Best first, where the order is asked for; a row per candidate.
+        # Best first, where the order is needed; a row per candidate.
         self._nearest_ = None if self.max_neighbors is None else nearest
         self._biases_ = None if self.center is None else Biases(X, self.center)
 
@@ -241,7 +274,7 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
     def _voting(
         self, nearest: sp.csr_array, X: sp.csr_array, items: NDArray[np.int64]
     ) -> NDArray[np.bool_]:
-        """Which entries of X are among the `max_neighbors` nearest to the row's item."""
+        """Return which entries of X are among the `max_neighbors` nearest to the row's item."""
         rows = entry_rows(X)
         place = np.arange(1, nearest.nnz + 1) - nearest.indptr[entry_rows(nearest)]
         place = np.asarray(with_data(nearest, place)[items[rows], X.indices]).ravel()

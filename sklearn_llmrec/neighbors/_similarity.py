@@ -32,20 +32,20 @@ METRICS = (
     "dice",
     "tversky",
 )
-# What `metric_params` may hold: names, defaults, highest values.
+# What `metric_params` may contain: names, defaults, highest values.
 _PARAMS: dict[str, dict[str, tuple[float, float]]] = {
     "tversky": {"alpha": (0.5, np.inf), "beta": (0.5, np.inf)},
     "asymmetric_cosine": {"alpha": (0.5, 1.0)},
 }
 WEIGHTINGS = ("auto", "tfidf", "bm25")
-# Entries of a product that is held as a whole, in a block.
+# Entries of a product that is in memory as a whole, in a block.
 _BLOCK_ENTRIES = 2**21
 
 
 def weighting_of(
     X: sp.csr_array, weighting: str | None, metric: str, center: str | None
 ) -> TFIDFTransformer | BM25Transformer | None:
-    """The fitted transformer that `weighting` names, or None.
+    """Return the fitted transformer that `weighting` names, or None.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def weighting_of(
         )
     if weighting == "bm25" and X.nnz and X.data.min() < 0:
         raise ValueError(
-            "weighting='bm25' saturates counts and X holds negative values: use 'tfidf' or None."
+            "weighting='bm25' saturates counts and X contains negative values: use 'tfidf' or None."
         )
     transformer = TFIDFTransformer() if weighting == "tfidf" else BM25Transformer()
     transformer._fit(X)
@@ -73,14 +73,14 @@ def weighting_of(
 
 
 def weighted(X: sp.csr_array, weighting: TFIDFTransformer | BM25Transformer | None) -> sp.csr_array:
-    """X with the values that a fitted weighting gives it."""
+    """Return X with the values of a fitted weighting."""
     if weighting is None:
         return X
     return with_data(X, weighting._values(X).astype(X.dtype, copy=False))
 
 
 def metric_params_of(metric: str, params: dict[str, float] | None) -> dict[str, float]:
-    """All parameters of a metric: those given, else their defaults.
+    """Return all parameters of a metric: those given, else their defaults.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def metric_params_of(metric: str, params: dict[str, float] | None) -> dict[str, 
     for name, value in (params or {}).items():
         if name not in known:
             raise ValueError(
-                f"metric_params holds {name!r}: metric={metric!r} takes {', '.join(known) or 'none'}."
+                f"metric_params contains {name!r}: metric={metric!r} takes {', '.join(known) or 'none'}."
             )
         if not (isinstance(value, Real) and 0 <= value <= known[name][1] and value < np.inf):
             raise ValueError(
@@ -101,7 +101,7 @@ def metric_params_of(metric: str, params: dict[str, float] | None) -> dict[str, 
 
 
 def compared_values(X: sp.csr_array, metric: str, weighting: Any) -> sp.csr_array:
-    """X with the values that a metric without means compares: weighted, or ones where it compares sets."""
+    """Return X with the values that a metric without means compares: weighted, or ones for metrics of sets."""
     return with_data(X, np.ones_like(X.data)) if metric == "tversky" else weighted(X, weighting)
 
 
@@ -118,13 +118,13 @@ def less_means(X: sp.csr_array, means: NDArray[Any]) -> sp.csr_array:
 
 
 def _rounding(dtype: Any, n_terms: int = 0) -> float:
-    """Bound what rounding leaves of a sum that cancels, as a share of the sum of its terms' sizes."""
+    """Return a bound of the rounding error of a sum that cancels, as a share of the sizes of its terms."""
     # Terms are products of two values that were rounded a few times; their sum is in float64.
     return float(64 * np.finfo(dtype).eps + n_terms * np.finfo(np.float64).eps)
 
 
 def row_means(X: sp.csr_array) -> NDArray[np.float64]:
-    """Mean of the stored entries of every row; 0 where there is none."""
+    """Return the mean of the stored entries of every row; 0 where there is none."""
     sums = np.bincount(entry_rows(X), weights=X.data, minlength=X.shape[0])
     return sums / np.maximum(np.diff(X.indptr), 1)
 
@@ -140,14 +140,14 @@ def _pattern(X: sp.csr_array) -> sp.csr_array:
 
 
 class RowIndex:
-    r"""Rows that neighbours are searched among.
+    r"""Rows among which neighbours are searched.
 
     Parameters
     ----------
     B : csr_array of shape (m, p)
         The rows; "adjusted_cosine" expects them less the means it adjusts for, "pearson_baseline" less the baseline.
     metric : str
-        One of `METRICS`, as :class:`~sklearn_llmrec.ItemKNN` tells them; x is a row that asks and y one of B. "tversky"
+        One of `METRICS`, as :class:`~sklearn_llmrec.ItemKNN` defines them; x is a query row and y a row of B. "tversky"
         expects ones.
     shrinkage : float
         A similarity that rests on n shared entries is multiplied by ``n / (n + shrinkage)``; n is one less for
@@ -172,7 +172,7 @@ class RowIndex:
         self.correlation = metric.startswith("pearson")
         self.signed = bool(B.nnz and B.data.min() < 0) or self.correlation
         self.cosine = metric.endswith("cosine")
-        # Exponent of the norms of the rows that ask, and of those that answer.
+        # Exponent of the norms of the query rows, and of the rows of B.
         self.power = 2 * self.params.get("alpha", 0.5)
         columns = B.T.tocsr() if transposed is None else transposed
         self.columns = model_csr(
@@ -187,7 +187,7 @@ class RowIndex:
         self._right = norms.astype(columns.dtype)
 
     def nearest(self, A: sp.csr_array, k: int, *, n_threads: int = 1) -> sp.csr_array:
-        """The k most similar rows of B for every row of A, best first; zeros are no neighbours."""
+        """Return the k most similar rows of B for every row of A, best first; a similarity of zero is no neighbour."""
         signed = self.signed or bool(A.nnz and A.data.min() < 0)
         if self.cosine:
             A = normalize_rows(A, self.power)
@@ -204,7 +204,7 @@ class RowIndex:
     def shares(
         self, own: NDArray[Any], columns: NDArray[Any], rows: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """How much of its similarity to each of `rows` a row owes to each of its entries.
+        """Return the share of each entry of a row in its similarity to each of `rows`.
 
         Parameters
         ----------
@@ -230,7 +230,7 @@ class RowIndex:
         return products / np.where(total == 0, 1, total)
 
     def _blocks(self, A: sp.csr_array) -> Iterator[slice]:
-        """Slices of rows whose similarities to all of B fit a block."""
+        """Yield slices of rows whose similarities to all of B fit a block."""
         lengths = np.diff(self.columns.indptr)
         cost = np.bincount(entry_rows(A), weights=lengths[A.indices], minlength=A.shape[0])
         block = np.cumsum(np.minimum(cost, self.columns.shape[1])) // _BLOCK_ENTRIES
@@ -244,7 +244,7 @@ class RowIndex:
         return as_rows(topk_sparse(S, k), S.shape[1])
 
     def _left(self, A: sp.csr_array) -> NDArray[np.float64]:
-        """Return what the rows of A add to the denominators of their similarities."""
+        """Return the addition of the rows of A to the denominators of their similarities."""
         return np.ones(A.shape[0]) if self.cosine else self._alpha * _squared_norms(A)
 
     def _product(self, A: sp.csr_array) -> sp.csr_array:
@@ -262,7 +262,7 @@ class RowIndex:
         return S
 
     def _correlations(self, A: sp.csr_array) -> sp.csr_array:
-        """Correlations over the shared entries, about their means or about zero, from sums over them."""
+        """Return correlations over the shared entries, about their means or about zero, from sums over them."""
         # With all values above zero no sum is zero, so that all products have one pattern (scipy drops
         # zeros) and need no alignment. How far above is measured by the values, which may be of any size.
         sizes = np.abs(np.concatenate([A.data, self.columns.data]).astype(np.float64))
@@ -294,7 +294,7 @@ class RowIndex:
 
 
 def without_diagonal(S: sp.csr_array, k: int, *, first: int = 0) -> sp.csr_array:
-    """Rows sorted by value, less their diagonal entry (of row i in column ``first + i``), cut to k."""
+    """Return rows sorted by value, without the diagonal (of row i in column ``first + i``), cut to k."""
     keep = S.indices != entry_rows(S) + first
     counts = np.bincount(entry_rows(S)[keep], minlength=S.shape[0])
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])

@@ -13,7 +13,6 @@ from sklearn_llmrec.base import Biases, ExplainMixin, KeepsRowsMixin, RatingMixi
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
-    neighbor_texts,
 )
 from sklearn_llmrec.neighbors._similarity import (
     RowIndex,
@@ -26,7 +25,6 @@ from sklearn_llmrec.neighbors._votes import weighted_means
 from sklearn_llmrec.utils import (
     check_arguments,
     check_k,
-    documented,
     on_one_state,
     row_chunks,
     threads_for,
@@ -36,7 +34,6 @@ from sklearn_llmrec.utils import (
 _NEIGHBOR_BYTES = 32
 
 
-@documented(neighbor_texts("user", "item", "rows", "votes are", "users who rated the item"))
 class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     r"""User-based nearest neighbours: an item scores by how similar the users are who had it.
 
@@ -61,13 +58,50 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     ----------
     n_neighbors : int, default=100
         How many users vote.
-    {metric, metric_params, shrinkage, weighting, center, max_neighbors, regularization, n_jobs}
+    metric : str, default="cosine"
+        With x the user, y its neighbour, and A and B the items they have, one of
+
+        - "cosine": :math:`x^\top y / (\|x\| \|y\|)`.
+        - "asymmetric_cosine": :math:`x^\top y / (\|x\|^{2\alpha} \|y\|^{2 - 2\alpha})`. At 1/2 it is the cosine; a
+          smaller :math:`\alpha` prefers neighbours with few items.
+        - "adjusted_cosine": the cosine once every value is less the mean of its item.
+        - "pearson": the correlation over the items that both have, about their means there.
+        - "pearson_baseline": the same about the baseline that ``center="baseline"`` names, for ratings.
+        - "jaccard": :math:`x^\top y / (\|x\|^2 + \|y\|^2 - x^\top y)`, of binary values
+          :math:`|A \cap B| / |A \cup B|`.
+        - "dice": :math:`2 x^\top y / (\|x\|^2 + \|y\|^2)`, of binary values :math:`2 |A \cap B| / (|A| + |B|)`.
+        - "tversky": :math:`|A \cap B| / (|A \cap B| + \alpha |A \setminus B| + \beta |B \setminus A|)`, whatever the
+          values. Both 1 give Jaccard's index, both 1/2 Dice's.
+    metric_params : dict or None, default=None
+        "alpha" and "beta" of "tversky", at least 0, and "alpha" of "asymmetric_cosine", from 0 to 1; 0.5 where they
+        are not given.
+    shrinkage : float, default=0.0
+        A similarity that rests on n items is multiplied by ``n / (n + shrinkage)``; with "pearson_baseline", by ``(n -
+        1) / (n - 1 + shrinkage)``.
+    weighting : {"auto", "tfidf", "bm25"} or None, default="auto"
+        Weights of the values before rows are compared, as :class:`~sklearn_llmrec.preprocessing.TFIDFTransformer` and
+        :class:`~sklearn_llmrec.preprocessing.BM25Transformer` give them; votes are the values of X themselves. "auto"
+        is "tfidf" where items are ranked, else None; "adjusted_cosine", "tversky" and the correlations take none.
+    center : {"user", "item", "baseline"} or None, default=None
+        The baseline of rating prediction: mean of the user, mean of the item, or mean plus shrunken deviations of
+        both. None ranks, and predicts no ratings.
+    max_neighbors : int or None, default=None
+        How many vote on a rating at most, with `center`: of the `n_neighbors` kept, the most similar users who rated
+        the item. Few of the nearest may be among them, so keep many. With None all that are kept vote.
+    regularization : float, default=1.0
+        L2 regularization of what the neighbours add to the baseline, with `center`: as if a further neighbour of this
+        similarity voted for the baseline itself.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
     fitted_users_ : csr_array of shape (n_users, n_items)
         What the neighbours vote with: the matrix given to `fit`, less the baseline with `center`.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -129,7 +163,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         self.fitted_users_ = model_csr(votes, copy=True)
 
     def _compared(self, X: sp.csr_array) -> sp.csr_array:
-        """Rows as they are compared: weighted, or less the means of the items or the baseline."""
+        """Return rows as they are compared: weighted, or minus the means of the items or the baseline."""
         if self._baseline_ is not None:
             return with_data(X, self._baseline_.residuals(X).astype(X.dtype))
         if self._item_means_ is not None:
@@ -137,7 +171,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         return compared_values(X, self.metric, self._weighting_)
 
     def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
-        """Similarities of each row to its nearest fitted users."""
+        """Return the similarities of each row to its nearest fitted users."""
         return self._index_.nearest(
             self._compared(X), self.n_neighbors, n_threads=threads_for(self.n_jobs, X.shape[0])
         )
@@ -183,7 +217,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     @on_one_state
     @check_arguments
     def similar_users(self, X: Any, k: int = 10) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """The k fitted users most similar to each row.
+        """Return the k fitted users most similar to each row.
 
         Parameters
         ----------
@@ -214,7 +248,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
         return users, similarities
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
-        """Each neighbour's vote, shared among the items that make it a neighbour."""
+        """Return contributions: each neighbour's vote is shared among the items that make it a neighbour."""
         compared, neighbors, votes = self._compared(X), self._neighbors(X), self.fitted_users_
         values = np.zeros(X.nnz)
         for row, (start, stop) in enumerate(pairwise(X.indptr)):

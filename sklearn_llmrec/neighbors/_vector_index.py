@@ -6,7 +6,7 @@ all items the same length) loses much of the recall where norms differ as popula
 
 An inverted file divides the items among lists around the centroids of a k-means clustering and reads the lists of the
 largest products with the query. Centroids are those of the plain vectors, not of their directions: items of similar
-length stand together, and lists of short vectors are not read. The longest vectors, which are many of the answers, are
+length are in one list, and lists of short vectors are not read. The longest vectors, which are many of the answers, are
 in a list of their own, which is always read: its centroid is large in the coordinate where every query has 1.
 """
 
@@ -28,7 +28,7 @@ _LONGEST = 2
 
 @contextmanager
 def _threads(faiss: Any, n_threads: int) -> Iterator[None]:
-    """Use this many threads in faiss, in calls from this thread; its BLAS obeys too."""
+    """Set the number of threads of faiss in calls from this thread; its BLAS follows too."""
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(n_threads)
     try:
@@ -48,7 +48,7 @@ def with_bias(items: NDArray[Any], bias: NDArray[Any] | None) -> NDArray[np.floa
 
 @dataclass(frozen=True, kw_only=True)
 class IndexSettings:
-    """Hold the settings by which an index is built and searched."""
+    """The settings for building and searching an index."""
 
     kind: str
     n_links: int
@@ -95,7 +95,7 @@ class VectorIndex:
         return np.asarray(found)
 
     def updated(self, vectors: NDArray[np.float32], n_threads: int = 1) -> "VectorIndex":
-        """Return an index over other vectors: itself where they are equal, and as much of it as stays right."""
+        """Return an index over other vectors: itself if they are equal, else one that reuses what is still valid."""
         faiss = require("faiss", extra="ann")
         n_known = self._index.ntotal
         if vectors.shape[1] != self._index.d or len(vectors) < n_known:
@@ -133,7 +133,7 @@ def _linked(faiss: Any, vectors: NDArray[np.float32], settings: IndexSettings) -
 
 
 def _inverted(faiss: Any, vectors: NDArray[np.float32], settings: IndexSettings) -> Any:
-    """Return an inverted file whose first list holds the longest vectors."""
+    """Return an inverted file whose first list contains the longest vectors."""
     n_items, d = vectors.shape
     n_longest = min(n_items, _LONGEST * settings.n_lists)
     lengths = np.linalg.norm(vectors, axis=1)

@@ -1,4 +1,4 @@
-"""What neighbours add to the baseline of a rating: their votes, averaged."""
+"""Average the votes of neighbours, which are added to the baseline of a rating."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,7 +12,9 @@ def weighted_means(
     voters: sp.csr_array,
     regularization: float,
 ) -> NDArray[np.float64]:
-    """``(A @ values) / (|weights| @ |voters| + regularization)``, 0 where nothing was summed: votes, averaged.
+    """Return weighted averages of votes; 0 where nothing was summed.
+
+    They are ``(A @ values) / (|weights| @ |voters| + regularization)``.
 
     Parameters
     ----------

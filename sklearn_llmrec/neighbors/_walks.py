@@ -16,7 +16,7 @@ from sklearn_llmrec.utils import Interval
 def walk_weights(
     X: sp.csr_array, alpha: float, beta: float, gamma: float, k: int, *, n_threads: int
 ) -> sp.csr_array:
-    """Weights of walks item, user, candidate; each candidate keeps its k best, itself left out."""
+    """Return the weights of walks item, user, candidate; each candidate keeps its k best items except itself."""
     values = X.data.astype(np.float64)
     users = np.bincount(entry_rows(X), weights=values, minlength=X.shape[0])
     items = np.bincount(X.indices, weights=values, minlength=X.shape[1])
@@ -136,7 +136,7 @@ class RP3beta(P3alpha):
     beta : float, default=0.4
         Exponent of the candidate's degree. With 0, and `gamma` 0, this is P3alpha.
     gamma : float, default=0.5
-        Exponent of the sum of a history item's weights: how far items that stand in many
+        Exponent of the sum of a history item's weights: how far items that are in many
         neighbourhoods are kept from dominating. 0 is the published method.
     n_jobs : int, default=None
         Threads. None means 1 unless in a joblib context, -1 all cores.

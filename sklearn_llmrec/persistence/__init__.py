@@ -1,4 +1,4 @@
-"""Save fitted models as bundles that answer in ids, and load them without running what they hold."""
+"""Save fitted models as bundles that recommend by ids, and load them without executing their content."""
 
 from sklearn_llmrec.persistence._bundle import Bundle, load, save
 from sklearn_llmrec.persistence._errors import BundleError

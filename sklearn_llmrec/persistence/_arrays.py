@@ -19,7 +19,7 @@ _BAD_HEADERS = (ValueError, KeyError, TypeError, SyntaxError, TokenError)
 
 
 def write_array(path: Path, values: NDArray[Any]) -> None:
-    """Write an array that holds no Python objects."""
+    """Write an array that contains no Python objects."""
     path.parent.mkdir(exist_ok=True)
     with open(path, "wb") as file:
         npy.write_array(file, np.asarray(values), version=None, allow_pickle=False)
@@ -33,7 +33,7 @@ def array_of(content: memoryview, name: str) -> NDArray[Any]:
     Raises
     ------
     BundleError
-        If the file holds Python objects, or is longer or shorter than its header says.
+        If the file contains Python objects, or is longer or shorter than its header says.
     """
     file = io.BytesIO(content[: npy.MAGIC_LEN + 4 + 10_000])
     try:
@@ -48,8 +48,8 @@ def array_of(content: memoryview, name: str) -> NDArray[Any]:
     size = int(np.prod([int(length) for length in shape], dtype=object)) if shape else 1
     if dtype.hasobject:
         raise BundleError(
-            f"{name!r} holds Python objects, which are read by running code: save writes no such file. Do not use this "
-            "bundle."
+            f"{name!r} contains Python objects, which are read by running code: save writes no such file. Do not use "
+            "this bundle."
         )
     if min(shape, default=0) < 0 or start + size * dtype.itemsize != len(content):
         raise BundleError(

@@ -1,4 +1,4 @@
-"""Save a fitted model with all it needs to answer in ids, and load it."""
+"""Save a fitted model with all it needs to recommend by ids, and load it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _SKOPS, _PICKLE = "model.skops", "model.pickle"
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A saved model and what it needs to answer in ids, as `load` returns it.
+    """A saved model with its ids and features, as `load` returns it.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ def save(
     ImportError
         If skops is not installed; the extra ``io`` brings it.
     BundleError
-        If something else is at `path`, or the model holds functions that cannot be imported.
+        If something else is at `path`, or the model contains functions that cannot be imported.
     ValueError
         If X does not fit the model, has no user ids that ``histories=True`` needs, or `dtype` is unknown.
     TypeError
@@ -248,7 +248,7 @@ def _write_array(
 
 
 def _write_table(folder: Path, number: int, table: Any) -> tuple[dict[str, Any], Any]:
-    """Write a table and return its entry of the manifest, and its columns where no Arrow file holds them."""
+    """Write a table and return its entry of the manifest, and its columns where no Arrow file contains them."""
     entry = {"library": library_of(table)}
     if not has_pyarrow():
         return entry, columns_of(table)
@@ -258,7 +258,7 @@ def _write_table(folder: Path, number: int, table: Any) -> tuple[dict[str, Any],
 
 
 def _write_rest(folder: Path, rest: dict[str, Any]) -> dict[str, Any]:
-    """Write what is left of the model, by skops if possible, and return how."""
+    """Write the remaining parts of the model, by skops if possible, and return the format."""
     storage = "skops"
     try:
         content = skops_bytes(rest)
@@ -274,8 +274,8 @@ def load(path: str | Path, *, mmap: bool = False, trusted: bool | Sequence[str] 
     """Load a bundle that `save` wrote, after checking all of it.
 
     Names, sizes and hashes of all files are compared with the manifest, and the types in it with those trusted, before
-    anything is made of its content. If the environment variable ``SKLEARN_LLMREC_BUNDLE_KEY`` is set, the manifest must
-    be signed with that key.
+    anything is created from its content. If the environment variable ``SKLEARN_LLMREC_BUNDLE_KEY`` is set, the
+    manifest must be signed with that key.
 
     Parameters
     ----------
@@ -285,7 +285,7 @@ def load(path: str | Path, *, mmap: bool = False, trusted: bool | Sequence[str] 
         Map arrays from the file read-only, instead of reading them. Processes that map one bundle share its memory.
         Arrays that were stored in a smaller dtype are read.
     trusted : bool or list of str, default=False
-        True trusts whatever the bundle holds, as unpickling does. A list names types beside `trusted_types` that may
+        True trusts whatever the bundle contains, as unpickling does. A list names types beside `trusted_types` that may
         be made. A bundle with a valid signature is trusted.
 
     Returns
@@ -295,8 +295,8 @@ def load(path: str | Path, *, mmap: bool = False, trusted: bool | Sequence[str] 
     Raises
     ------
     BundleError
-        If the bundle is damaged, changed, not signed, of a newer format or another major version, or holds types that
-        are not trusted.
+        If the bundle is damaged, changed, not signed, of a newer format or another major version, or contains types
+        that are not trusted.
     FileNotFoundError
         If nothing is at `path`.
     ImportError
@@ -313,7 +313,7 @@ def load(path: str | Path, *, mmap: bool = False, trusted: bool | Sequence[str] 
     signed = is_signed(store, written_manifest)
     manifest = read_manifest(written_manifest)
     store.check_names({name: entry["size"] for name, entry in manifest["files"].items()})
-    # All of it, before anything is made of any part.
+    # All of it, before anything is created from any part.
     contents = {
         name: checked_content(store, manifest, name, mapped=mmap and name.startswith("arrays/"))
         for name in manifest["files"]

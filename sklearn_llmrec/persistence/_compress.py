@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec.persistence._tree import StoredArray
 
-# Attributes that hold factors of users and items, embeddings and profiles. Weights between items (EASE, ItemKNN) and
+# Attributes that contain factors of users and items, embeddings and profiles. Weights between items (EASE, ItemKNN) and
 # probabilities (HMMRecommender) are no factors.
 _FACTORS = {
     "components_",
@@ -27,7 +27,7 @@ _OF_ROWS = ("KnownRows", "values")
 
 
 def is_factors(array: StoredArray) -> bool:
-    """Return whether an array holds one vector per item or user."""
+    """Return whether an array contains one vector per item or user."""
     named = array.name in _FACTORS and array.owner not in _NOT_IN
     return (
         (named or (array.owner, array.name) == _OF_ROWS)

@@ -2,10 +2,10 @@
 
 
 class BundleError(ValueError):
-    """Say that a bundle is refused, with the file that is wrong and the remedy.
+    """Error of a bundle that is refused, with the wrong file and the remedy.
 
-    `load` raises it before anything that the bundle holds is executed; `save` raises it where a model cannot be stored.
-    The bundle on disk and the model in memory stay as they were.
+    `load` raises it before anything that the bundle contains is executed; `save` raises it where a model cannot be
+    stored. The bundle on disk and the model in memory stay as they were.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Store what is left of a model without its large arrays: by skops, or by pickle where skops cannot."""
+"""Store the parts of a model other than large arrays: by skops, or by pickle where skops cannot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sklearn_llmrec.utils import require, warn
 
 
 def skops_io() -> Any:
-    """Return `skops.io`, or say which extra brings it."""
+    """Return `skops.io`, or raise an error that names the missing extra."""
     return require("skops.io", "io")
 
 
@@ -34,7 +34,7 @@ def skops_bytes(value: Any) -> bytes:
 
 
 def pickle_bytes(value: Any, reason: Exception) -> bytes:
-    """Return a value as a pickle, and warn that it has to be trusted.
+    """Return a value as a pickle, and warn that it must be trusted.
 
     Raises
     ------
@@ -47,11 +47,11 @@ def pickle_bytes(value: Any, reason: Exception) -> bytes:
     except Exception as error:
         raise BundleError(
             f"The model cannot be stored: skops says {str(reason)!r} and pickle {str(error)!r}. Functions and classes "
-            "that a model holds must be importable: move them from a lambda or a notebook into a module."
+            "that a model contains must be importable: move them from a lambda or a notebook into a module."
         ) from error
     warn(
-        f"The model holds what skops cannot store ({reason}), so the bundle holds a pickle. Reading one can run any "
-        "code: load asks for trusted=True or for a bundle that is signed with SKLEARN_LLMREC_BUNDLE_KEY."
+        f"The model contains what skops cannot store ({reason}), so the bundle contains a pickle. Reading one can run "
+        "any code: load needs trusted=True or for a bundle that is signed with SKLEARN_LLMREC_BUNDLE_KEY."
     )
     return content
 
@@ -76,7 +76,7 @@ def check_members(content: memoryview, name: str) -> None:
                     array_of(memoryview(archive.read(member)), f"{name}/{member.filename}")
                 elif member.filename != "schema.json":
                     raise BundleError(
-                        f"{name} holds {member.filename!r}, which save does not write."
+                        f"{name} contains {member.filename!r}, which save does not write."
                     )
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise BundleError(
@@ -90,7 +90,7 @@ def value_of_skops(content: memoryview, name: str, trusted: bool | list[str]) ->
     Raises
     ------
     BundleError
-        If it holds types that are not, or cannot be read.
+        If it contains types that are not, or cannot be read.
     """
     check_members(content, name)
     data = bytes(content)
@@ -99,7 +99,7 @@ def value_of_skops(content: memoryview, name: str, trusted: bool | list[str]) ->
         refused = [] if trusted is True else sorted({*foreign} - {*(trusted or ())})
         if refused:
             raise BundleError(
-                f"{name} holds types that are not trusted: {refused}. If you know where the bundle comes from, pass "
+                f"{name} contains types that are not trusted: {refused}. If you know where the bundle comes from, pass "
                 f"load(path, trusted={refused}), or sign bundles with SKLEARN_LLMREC_BUNDLE_KEY."
             )
         return skops_io().loads(data, trusted=[*foreign, *trusted_types()])

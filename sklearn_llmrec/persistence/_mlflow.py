@@ -12,7 +12,7 @@ from sklearn_llmrec.utils import require
 
 
 def log_model(model: Any, *, trusted: Sequence[str] = (), **options: Any) -> Any:
-    """Log a fitted model with MLflow in the format of skops, with the types of this library trusted.
+    """Save a fitted model to MLflow in the format of skops, with the types of this library trusted.
 
     ``mlflow.pyfunc.load_model(uri).predict(X)`` then gives what ``model.predict(X)`` gives, for a csr matrix, a dense
     array or a DataFrame with one column per item. MLflow stores the estimator alone; use `save` for ids, titles, memory
@@ -23,7 +23,7 @@ def log_model(model: Any, *, trusted: Sequence[str] = (), **options: Any) -> Any
     model : object
         A fitted recommender, Pipeline or search.
     trusted : sequence of str, default=()
-        Types of your own that the model holds.
+        Types of your own that the model contains.
     **options : dict
         Further arguments of ``mlflow.sklearn.log_model``, such as ``name`` or ``registered_model_name``. The
         requirements are this library, scikit-learn and skops in the versions installed, if none are given.
@@ -37,7 +37,7 @@ def log_model(model: Any, *, trusted: Sequence[str] = (), **options: Any) -> Any
     ImportError
         If mlflow or skops is not installed.
     mlflow.exceptions.MlflowException
-        If the model holds types that are not trusted.
+        If the model contains types that are not trusted.
 
     See Also
     --------

@@ -18,7 +18,7 @@ from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.utils import check_k, require
 
 _OPSET = 18
-# A protobuf message, which an ONNX file is, holds at most 2 GiB.
+# A protobuf message, which an ONNX file is, has at most 2 GiB.
 _MOST_BYTES = 2**31 - 2**20
 
 
@@ -96,7 +96,7 @@ def to_onnx(model: Any, k: int = 10) -> Any:
 
 
 def _weights_of(model: Any) -> NDArray[Any]:
-    """Return the weights between items, or the factors, that the scores of a model are made of."""
+    """Return the weights between items, or the factors, from which a model computes its scores."""
     if isinstance(model, ItemToItemRecommender):
         own = type(model)._score_rows is ItemToItemRecommender._score_rows
         if own or (hasattr(model, "center") and model.center is None):
@@ -116,8 +116,8 @@ def _check_size(shape: tuple[int, ...], dtype: Any) -> None:
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if size > _MOST_BYTES:
         raise ValueError(
-            f"The dense weights of shape {shape} take {size / 2**30:.1f} GiB, and an ONNX file holds 2 GiB: export a "
-            "factor model, or use save."
+            f"The dense weights of shape {shape} take {size / 2**30:.1f} GiB, and an ONNX file has at most 2 GiB: "
+            "export a factor model, or use save."
         )
 
 
@@ -189,7 +189,7 @@ def _raised(graph: _Graph, exponent: float) -> str:
 
 
 def _folded_in(graph: _Graph, model: Any) -> str:
-    """Add the ridge regressions of the rows, in the basis where what all rows share is the identity.
+    """Add the ridge regressions of the rows, in the basis where the part shared by all rows is the identity.
 
     Row x solves ``(I + D + sum_i w_i q_i q_i') y = sum_i v_i q_i`` by conjugate gradients, D the diagonal of the
     penalty beyond the least one; its scores are ``y q_i``. `RowSystems` does the same with sparse rows.

@@ -76,8 +76,8 @@ class Store:
         """Return the manifest, unchecked but for its size."""
         if MANIFEST not in self.sizes:
             raise BundleError(
-                f"{str(self.path)!r} holds no {MANIFEST}: it is no bundle, or the copy of one is incomplete. Pass the "
-                "path that save returned, or copy the bundle again."
+                f"{str(self.path)!r} contains no {MANIFEST}: it is no bundle, or the copy of one is incomplete. Pass "
+                "the path that save returned, or copy the bundle again."
             )
         if self.sizes[MANIFEST] > _MANIFEST_BYTES:
             raise BundleError(f"{MANIFEST} is longer than any that save writes: do not use it.")
@@ -93,8 +93,8 @@ class Store:
             )
         for name in sorted(present - sizes.keys()):
             raise BundleError(
-                f"The bundle holds a file {name!r} that its manifest does not list: it was added or renamed. Remove it "
-                "if you know where it comes from, or copy the bundle again."
+                f"The bundle contains a file {name!r} that its manifest does not list: it was added or renamed. Remove "
+                "it if you know where it comes from, or copy the bundle again."
             )
         for name, size in sizes.items():
             if self.sizes[name] != size:
@@ -145,7 +145,7 @@ class _Zip(Store):
             raise BundleError(
                 f"{str(path)!r} is no zip that save wrote, or it is truncated ({error}). Copy the bundle again."
             ) from error
-        # Members that share their bytes could pretend to hold more than there is.
+        # Members that share their bytes could pretend to contain more than there is.
         if sum(self.sizes.values()) > path.stat().st_size:
             raise BundleError(
                 f"The members of {str(path)!r} claim more bytes than the file has: it was not written by save. Do not "
@@ -162,7 +162,7 @@ class _Zip(Store):
             )
         if name in self.sizes or member.file_size != member.compress_size:
             raise BundleError(
-                f"The zip holds {name!r} twice, or with two sizes: it was not written by save."
+                f"The zip contains {name!r} twice, or with two sizes: it was not written by save."
             )
         file.seek(member.header_offset)
         magic, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER_BYTES))

@@ -53,7 +53,7 @@ def arrow_bytes(table: Any) -> bytes:
     Raises
     ------
     BundleError
-        If a column holds values of several types.
+        If a column contains values of several types.
     """
     arrow = require("pyarrow", None)
     try:

@@ -44,14 +44,14 @@ _ANNOTATIONS = (
 
 
 class ArrayRef:
-    """Mark the place of an array that is stored in a file of its own."""
+    """The place of an array that is stored in a file of its own."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 class TableRef:
-    """Mark the place of a table, or of a column as a table, that is stored in a file of its own."""
+    """The place of a table, or of a column as a table, that is stored in a file of its own."""
 
     def __init__(self, number: int, is_column: bool) -> None:
         self.number = number
@@ -59,7 +59,7 @@ class TableRef:
 
 
 class SparseRef:
-    """Hold the parts of a sparse matrix in compressed rows or columns."""
+    """The parts of a sparse matrix in compressed rows or columns."""
 
     def __init__(self, kind: str, shape: tuple[int, int], parts: list[Any]) -> None:
         self.kind = kind
@@ -69,7 +69,7 @@ class SparseRef:
 
 
 class FieldsRef:
-    """Hold a one-dimensional structured array as one array per field."""
+    """A one-dimensional structured array as one array per field."""
 
     def __init__(self, parts: dict[str, Any]) -> None:
         self.parts = parts
@@ -77,7 +77,7 @@ class FieldsRef:
 
 @dataclass
 class StoredArray:
-    """Hold an array to be written, and where in the model it was."""
+    """An array to be written, and its place in the model."""
 
     values: NDArray[Any]
     owner: str
@@ -86,16 +86,16 @@ class StoredArray:
 
 @dataclass
 class Detached:
-    """Collect what `detach` takes out, in the order of the numbers in the references."""
+    """The arrays and tables that `detach` takes out, in the order of their references."""
 
     arrays: list[StoredArray] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)
-    # Results by the identity of what they stand for; the objects are kept, so that no identity is used twice.
+    # Results by the identity of the original; the objects are kept, so that no identity is used twice.
     done: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
 
 def _walks_into(value: Any) -> bool:
-    """Return whether an object is no more than its attributes."""
+    """Return whether an object consists of its attributes only."""
     kind: Any = type(value)
     return (
         hasattr(value, "__dict__")
@@ -121,11 +121,11 @@ def detach(value: Any, found: Detached, owner: str = "", name: str = "") -> Any:
     Parameters
     ----------
     value : object
-        A model or a part of one. It is not changed: what holds arrays is copied, what holds none is shared.
+        A model or a part of one. It is not changed: what contains arrays is copied, what contains none is shared.
     found : Detached
         Takes the arrays and tables.
     owner, name : str
-        Class and attribute that hold the value.
+        Class and attribute that contain the value.
     """
     if isinstance(value, (str, int, float, type(None))):
         return value
@@ -231,8 +231,8 @@ class _Attaching:
             stored: list[Any] = self.arrays if isinstance(value, ArrayRef) else self.tables
             if not (isinstance(value.number, int) and 0 <= value.number < len(stored)):
                 raise BundleError(
-                    f"The estimator names array or table {value.number!r}, and the bundle holds {len(stored)}: it is "
-                    "damaged. Save it again."
+                    f"The estimator names array or table {value.number!r}, and the bundle contains {len(stored)}: it "
+                    "is damaged. Save it again."
                 )
             found = stored[value.number]
             is_part = isinstance(value, TableRef) and value.is_column
@@ -293,11 +293,11 @@ def freeze(ids: Any) -> None:
 def check_parts(
     ref: SparseRef, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any]
 ) -> None:
-    """Refuse a matrix whose parts would make compiled loops read outside of their arrays."""
+    """Check the parts of a sparse matrix: wrong ones would make compiled loops read outside their arrays."""
     known = ref.kind == "Interactions" or ref.kind in _COMPRESSED_FORMATS
     parts = (data, indices, indptr)
     if not known or not all(isinstance(part, np.ndarray) and part.ndim == 1 for part in parts):
-        raise BundleError(f"The bundle holds no valid sparse matrix of kind {ref.kind!r}.")
+        raise BundleError(f"The bundle contains no valid sparse matrix of kind {ref.kind!r}.")
     n_rows, n_columns = ref.shape if not ref.kind.startswith("csc") else ref.shape[::-1]
     valid = (
         indices.dtype.kind == indptr.dtype.kind == "i"

@@ -1,4 +1,4 @@
-"""List the types of this library that a bundle may hold."""
+"""List the types of this library that a bundle may contain."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from functools import cache
 
 from sklearn_llmrec.base import all_estimators
 
-# Classes and functions, besides the public estimators, that fitted models hold. Every one only keeps data: making one
-# from a bundle runs nothing else.
+# Classes and functions, besides the public estimators, that fitted models contain. Every one only
+# keeps data: making one from a bundle runs nothing else.
 _PARTS = """
 _kernels._row_systems.CommonPart
 base._biases.Biases
@@ -74,8 +74,8 @@ def _names() -> tuple[str, ...]:
 def trusted_types() -> list[str]:
     """Return the names of the types of this library that `load` trusts, for ``skops.io.load(trusted=...)``.
 
-    They are the public estimators and the parts that fitted ones hold. scikit-learn's estimators and numpy's types are
-    trusted by skops itself. Not in the list are types of your own, and `LLMReranker`, which sends an environment
+    They are the public estimators and the parts that fitted ones contain. scikit-learn's estimators and numpy's types
+    are trusted by skops itself. Not in the list are types of your own, and `LLMReranker`, which sends an environment
     variable that it names to an address that it names: list them in ``load(path, trusted=[...])``.
 
     Returns

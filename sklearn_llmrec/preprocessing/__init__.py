@@ -1,4 +1,4 @@
-"""Transformers that weight interactions and leave them interactions; customer value as features."""
+"""Transformers that reweight interactions, and customer value as features."""
 
 from sklearn_llmrec.preprocessing._recency import RecencyDecayTransformer
 from sklearn_llmrec.preprocessing._rfm import RFMTransformer

@@ -1,4 +1,4 @@
-"""What the weighting transformers share: the same interactions come out, with new values."""
+"""The base class of weighting transformers: they change the values of interactions only."""
 
 from abc import abstractmethod
 from typing import Any, Self
@@ -20,7 +20,7 @@ from sklearn_llmrec.utils import (
 
 
 def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = False) -> Any:
-    """Validate `X` and drop its stored zeros; the kind of container stays what it was.
+    """Validate `X` and drop its stored zeros; the kind of container stays the same.
 
     Returns
     -------
@@ -41,12 +41,12 @@ def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
 
 
 def row_numbers(X: Any) -> NDArray[np.int64]:
-    """The row of every stored entry of a csr matrix."""
+    """Return the row of every stored entry of a csr matrix."""
     return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
 
 
 def row_sums(X: Any, values: NDArray[Any]) -> NDArray[np.float64]:
-    """Sums of `values`, one per stored entry, over every row.
+    """Return the sums of `values`, one per stored entry, over every row.
 
     The additions run in storage order, so a row's sum is the same bits alone and in a batch.
     """
@@ -55,7 +55,7 @@ def row_sums(X: Any, values: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def row_extremes(X: Any, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Smallest and largest of `values`, one per stored entry, over every row; 0 in empty rows."""
+    """Return the smallest and largest of `values`, one per stored entry, over every row; 0 in empty rows."""
     low = np.zeros(X.shape[0], dtype=values.dtype)
     high = low.copy()
     filled = np.flatnonzero(np.diff(X.indptr))
@@ -67,7 +67,7 @@ def row_extremes(X: Any, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[An
 
 
 class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """New values for the same interactions.
+    """Base of transformers that compute new values for the same interactions.
 
     A subclass computes the values of a matrix in canonical format (`_values`) and, where it learns
     something, does so in `_fit`. This class keeps what the matrix is: dense stays dense,
@@ -108,7 +108,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
         return self
 
     def transform(self, X: Any) -> Any:
-        """Give the interactions of `X` their new values.
+        """Replace the values of the interactions of `X`.
 
         Parameters
         ----------
@@ -132,7 +132,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
         return dense
 
     def _event_values(self, X: Any) -> NDArray[Any]:
-        """New values of the stored entries of `X`, in its order and dtype, none of them zero."""
+        """Return new values of the stored entries of `X`, in its order and dtype, none of them zero."""
         if self._per_event or X.has_canonical_format:
             values = self._values(X)
         else:
@@ -149,14 +149,14 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
         return np.where(values == 0, smallest, values)
 
     def _check_parameters(self) -> None:
-        """Refuse values that `_parameter_constraints` cannot express."""
+        """Check parameters beyond what `_parameter_constraints` can express."""
 
     def _fit(self, X: Any) -> None:
         """Learn from a validated csr matrix (canonical unless `_per_event`)."""
 
     @abstractmethod
     def _values(self, X: Any) -> NDArray[Any]:
-        """New values of the stored entries of `X`, canonical unless `_per_event`."""
+        """Return new values of the stored entries of `X`, which is canonical unless `_per_event`."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -167,7 +167,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
 
 
 def _sum_repeats(X: Any) -> tuple[sp.csr_array, NDArray[np.int64]]:
-    """`X` in canonical format, zero sums kept, and the new entry of every old one."""
+    """Sum duplicate entries; return the canonical `X` with zero sums kept, and the new entry of every old one."""
     n_rows, n_columns = X.shape
     keys, cell = np.unique(row_numbers(X) * np.int64(n_columns) + X.indices, return_inverse=True)
     sums = np.bincount(cell, weights=X.data, minlength=len(keys))

@@ -24,10 +24,10 @@ class RecencyDecayTransformer(InteractionTransformer):
     reference : {"latest", "user"} or float, default="latest"
         The time that ages are counted from: the latest event seen at fit, every user's own latest
         event (old histories then weigh as much as fresh ones, and recommendations do not depend on
-        the day they are asked for), or a time.
+        the day of the request), or a time.
     order : {"timestamps", "values"}, default="timestamps"
         Where times are read from: `timestamps` of :class:`~sklearn_llmrec.Interactions`, or the
-        values of a matrix that holds times instead of weights (every weight is then 1). Ratings and
+        values of a matrix that contains times instead of weights (every weight is then 1). Ratings and
         counts are not times.
 
     Attributes

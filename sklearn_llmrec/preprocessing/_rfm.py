@@ -51,7 +51,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
     output : {"all", "values", "scores"}, default="all"
         Columns that `transform` returns: the three quantities, their scores, or both.
     use_times : bool or "auto", default="auto"
-        Whether recency is computed and occasions are told by their times. "auto" does where `X` at
+        Whether recency is computed and occasions are separated by their times. "auto" does where `X` at
         fit has `timestamps`; True refuses a matrix without. Without times the columns of recency
         are left out.
     monetary : {"sum", "mean"}, default="sum"
@@ -157,7 +157,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
             active = np.diff(X.indptr) > 0
             if not active.any():
                 raise ValueError(
-                    f"X of shape {X.shape} holds no interaction (every entry is zero): "
+                    f"X of shape {X.shape} contains no interaction (every entry is zero): "
                     f"{type(self).__name__} has no users to compare."
                 )
             self.quantiles_ = np.quantile(
@@ -191,7 +191,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         return features.astype(X.dtype, copy=False)
 
     def segments(self, X: Any) -> NDArray[np.object_]:
-        """Name the segment of every user, from the scores of recency and frequency.
+        """Return the segment of every user, from the scores of recency and frequency.
 
         Parameters
         ----------
@@ -218,7 +218,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         return names
 
     def user_weights(self, X: Any) -> NDArray[np.float64]:
-        """Weight every user by its scores.
+        """Return a weight for every user from its scores.
 
         Parameters
         ----------
@@ -240,7 +240,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         return result
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Names of the columns that `transform` returns.
+        """Return the names of the columns that `transform` returns.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
         return times
 
     def _quantities(self, X: Any) -> NDArray[np.float64]:
-        """(Recency,) frequency and monetary value, one row per user."""
+        """Return (recency,) frequency and monetary value, one row per user."""
         monetary = row_sums(X, X.data)
         if self.reference_ is None:
             frequency = np.diff(X.indptr).astype(np.float64)
@@ -315,7 +315,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
 
 
 def _n_occasions(X: Any, times: NDArray[Any]) -> NDArray[np.float64]:
-    """Number of distinct times in every row."""
+    """Return the number of distinct times in every row."""
     rows = row_numbers(X)
     order = np.lexsort((times, rows))
     rows, times = rows[order], times[order]

@@ -1,4 +1,4 @@
-"""Scaling within each user: people use a rating scale differently."""
+"""Scaling within each user, since people use a rating scale differently."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Weights that discount what everyone has: TF-IDF and BM25."""
+"""Weights that discount popular items: TF-IDF and BM25."""
 
 from numbers import Real
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Models of order: the user's history as a language. Importing this takes no torch."""
+"""Sequential models, which read a history in order. Importing this does not import torch."""
 
 from sklearn_llmrec.sequence._bert4rec import BERT4Rec
 from sklearn_llmrec.sequence._blend import make_sequence_blend

@@ -1,4 +1,4 @@
-"""A Transformer that reads in both directions and tells masked events."""
+"""A Transformer that reads in both directions and predicts masked events."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_llmrec._networks import SEQUENCE_TEXTS, Batch, masked_batches
+from sklearn_llmrec._networks import Batch, masked_batches
 from sklearn_llmrec.interactions import Sequences
 from sklearn_llmrec.sequence._sasrec import TransformerRecommender
-from sklearn_llmrec.utils import Interval, documented
+from sklearn_llmrec.utils import Interval
 
 
-@documented(SEQUENCE_TEXTS)
 class BERT4Rec(TransformerRecommender):
-    """Bidirectional Transformer trained to tell masked events from those before and after.
+    """Bidirectional Transformer trained to predict masked events from those before and after.
 
     To rank, a mask is appended to the history; its output is the user, and items score by its product with their
     vectors. So a history never seen is scored like any other.
@@ -38,18 +37,72 @@ class BERT4Rec(TransformerRecommender):
         Share of the entries that is dropped in training, of item vectors and of what a block adds.
     max_length : int, default=200
         How many events are read, the mask included, and the longest piece of a history in training.
-    {loss, n_negatives, batch_size, learning_rate, regularization, max_iter, early_stopping, validation_fraction,
-    n_iter_no_change, item_embeddings, embedding_training, warm_start, checkpoint, order, device, random_state,
-    verbose}
+    loss : {"auto", "softmax", "sampled_softmax", "bce", "gbce"}, default="auto"
+        What is minimised: cross-entropy over the whole catalogue, over the positive and sampled negatives with the
+        correction for how they are sampled, or binary cross-entropy, plain or calibrated. "auto" is "softmax" up to
+        5,000 items and "sampled_softmax" above.
+    n_negatives : int, default=512
+        Negatives of a batch, shared by all its positions; "softmax" has none.
+    batch_size : int, default=128
+        Most histories of a batch. Batches get smaller, down to 16, where an epoch would have fewer than 100.
+    learning_rate : float, default=0.001
+        Step size of Adam.
+    regularization : float, default=0.0
+        The L2 penalty on all weights.
+    max_iter : int, default=400
+        The most epochs.
+    early_stopping : bool, default=True
+        Whether to hide the last event of some users, stop when its ranking gets no better, and keep the best epoch.
+    validation_fraction : float, default=0.1
+        The share of users (of at least three events) whose last event is hidden for that.
+    n_iter_no_change : int, default=30
+        How many epochs the validation score may go without a new best.
+    item_embeddings : array-like of shape (n_items, n_values), default=None
+        Vectors to start the items from (of texts, of another model), brought to `n_components` by PCA, their scale
+        kept.
+    embedding_training : {"tuned", "delta", "frozen"}, default="tuned"
+        Whether the given vectors are only a start, are kept with a learned difference added, or are kept. Kept ones
+        also rank items that never occurred.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the last fit.
+    checkpoint : str or path, default=None
+        A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
+        file continues from there, and gives the model that it would have given without a stop; so does one with a
+        larger `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it.
+        With ``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
+    device : str, default="auto"
+        Where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one.
+    random_state : int, RandomState instance or None, default=None
+        Start and all draws. Equal seeds give equal models on a CPU with equally many threads.
+    verbose : bool, default=False
+        Whether to print a line per epoch.
 
     Attributes
     ----------
-    {weights_, item_vectors_, loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_,
-    n_features_in_}
+    weights_ : dict of str to ndarray
+        All weights of the network.
+    item_vectors_ : ndarray of shape (n_items, n_components)
+        Vectors of the items.
+    loss_curve_ : list of float
+        Mean training loss of every epoch.
+    validation_scores_ : list of float
+        nDCG@10 of the hidden events after every epoch; empty without early stopping.
+    best_epoch_ : int
+        The epoch, from 1, whose weights were kept.
+    n_iter_ : int
+        Epochs trained.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
-    SASRec : Tells the next event instead, and learns from every event in every epoch: far fewer epochs.
+    SASRec : Predicts the next event instead, and learns from every event in every epoch: far fewer epochs.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""A hidden Markov model: interests that are not seen, and come and go along a history."""
+"""A hidden Markov model: unobserved interests that change along a history."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,27 +14,26 @@ from sklearn.utils import check_random_state
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
-    ORDER_TEXTS,
     Sequences,
     event_sequences,
     fit_sequences,
 )
-from sklearn_llmrec.utils import Interval, documented, iterations, row_chunks
+from sklearn_llmrec.utils import Interval, iterations, row_chunks
 
-# Rounds that every start gets before the one of the highest posterior goes on alone.
+# Rounds that every start gets before only the one of the highest posterior continues.
 _TRIAL_ROUNDS = 10
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """Histories side by side, the longest first: step t holds event t of the rows that are so long.
+    """Histories sorted by length, longest first: step t contains event t of the rows that are long enough.
 
     Attributes
     ----------
     items : ndarray of shape (n_events,), int64
         Step after step.
     bounds : ndarray of shape (n_steps + 1,), int64
-        Step t holds ``items[bounds[t]:bounds[t + 1]]``, of the first rows.
+        Step t consists of ``items[bounds[t]:bounds[t + 1]]``, of the first rows.
     order : ndarray of shape (n_rows,), int64
         Which row of the sequences each row is.
     n_items : int
@@ -55,11 +54,11 @@ class _Steps:
 
     @cached_property
     def spans(self) -> list[slice]:
-        """Where the events of every step lie."""
+        """Return where the events of every step are."""
         return [slice(b, e) for b, e in zip(self.bounds[:-1].tolist(), self.bounds[1:].tolist())]
 
     def by_item(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sums of a value per event and state, over the events of every item."""
+        """Return the sums of a value per event and state, over the events of every item."""
         n = len(self.items)
         events = sp.csr_array((np.ones(n), self.items, np.arange(n + 1)), shape=(n, self.n_items))
         return np.asarray(events.T @ values)
@@ -76,7 +75,7 @@ class _Chain:
     def forward(
         self, steps: _Steps
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Three values of every event.
+        """Run the forward pass and return three values of every event.
 
         The chances of the states given the events up to it, its chance given those before, and its chance in every
         state.
@@ -94,7 +93,7 @@ class _Chain:
         return states, chance, emitted
 
     def expected(self, steps: _Steps) -> tuple[float, "_Chain"]:
-        """Log-likelihood of the histories, and how often each start, transition and emission is expected in them."""
+        """Return the log-likelihood of the histories and the expected counts of starts, transitions and emissions."""
         states, chance, emitted = self.forward(steps)
         emitted /= chance[:, None]
         pairs, after = np.zeros_like(self.transitions), np.ones_like(states)
@@ -114,13 +113,12 @@ class _Chain:
 
 @dataclass
 class _Run:
-    """A search from one start: where it has come to, and the log-posterior per event before every round."""
+    """An optimisation from one start: its current state, and the log-posterior per event before every round."""
 
     chain: _Chain
     curve: list[float]
 
 
-@documented(ORDER_TEXTS)
 class HMMRecommender(BaseRecommender):
     r"""Hidden Markov model: the user is in one of a few interests, which change from event to event.
 
@@ -141,10 +139,13 @@ class HMMRecommender(BaseRecommender):
         events near the common taste.
     max_iter : int, default=50
         Rounds of expectation and maximisation. The first ten are made from three starts, one of interests that rarely
-        change and two of interests that follow one another; the best one goes on.
+        change and two of interests that follow one another; the best one continues.
     tol : float, default=1e-3
         A later round that adds less than this to the log-posterior per event is the last.
-    {order}
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
     random_state : int, RandomState instance or None, default=None
         Where the search starts.
 
@@ -160,7 +161,10 @@ class HMMRecommender(BaseRecommender):
         Log-posterior per event, up to a constant, before every round: it never falls.
     n_iter_ : int
         Rounds made.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -234,7 +238,7 @@ class HMMRecommender(BaseRecommender):
         self.components_ = best.chain.emissions
 
     def _advance(self, run: _Run, blocks: list[_Steps], shares: NDArray[np.float64]) -> None:
-        """Make one round of expectation and maximisation."""
+        """Run one round of expectation and maximisation."""
         found = [run.chain.expected(steps) for steps in blocks]
         value = sum(likelihood for likelihood, _ in found) + self._log_prior(run.chain, shares)
         run.curve.append(value / sum(len(steps.items) for steps in blocks))
@@ -245,11 +249,11 @@ class HMMRecommender(BaseRecommender):
         return len(curve) > _TRIAL_ROUNDS and curve[-1] - curve[-2] < self.tol
 
     def _blocks(self, sequences: Sequences) -> Iterator[_Steps]:
-        """Histories with events, the longest first, as many at once as fit into a chunk."""
+        """Yield blocks of non-empty histories, the longest first, as many at once as fit in a chunk."""
         order = np.argsort(-sequences.lengths, kind="stable")
         order = order[: (sequences.lengths > 0).sum()]
         last = np.cumsum(sequences.lengths[order])
-        # Three values of every event and state are held at once.
+        # Three values of every event and state are in memory at once.
         edges = [part.stop for part in row_chunks(int(last[-1]), 3 * 8 * self.n_components)]
         for rows in np.split(order, np.searchsorted(last, edges[:-1], side="right")):
             if len(rows):

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from sklearn_llmrec.interactions import Sequences
 from sklearn_llmrec.text import title_tokens
 
-#: The token that stands before every history and in no item.
+#: The token before every history and in no item.
 BEGIN = 0
 
 _N_BYTES = 256
 
 
 def numbered(n_items: int) -> Sequences:
-    """One token per item."""
+    """Return one token per item."""
     return Sequences(np.arange(1, n_items + 1), np.arange(n_items + 1), n_items + 1)
 
 
@@ -40,13 +40,13 @@ def of_titles(titles: Sequence[str], n_words: int, max_tokens: int) -> Sequences
 
 
 def of_codes(codes: NDArray[np.int64]) -> Sequences:
-    """Codes of every item, level by level; equal ones get a number at the end."""
+    """Return the codes of every item, level by level; equal codes get a number at the end."""
     first = np.append(0, np.cumsum(codes.max(axis=0) + 1))[:-1]
     return ended((codes + first).tolist(), with_end=False)
 
 
 def ended(words: Sequence[Sequence[int]], *, with_end: bool) -> Sequences:
-    """Tokens of every item, so that none begins with all of another; tokens not in use are left out."""
+    """Return the tokens of every item such that none is a prefix of another's; unused tokens are removed."""
     n_words = 1 + max((max(line, default=0) for line in words), default=0)
     groups: dict[tuple[int, ...], int] = {}
     numbers = []
@@ -67,7 +67,7 @@ def ended(words: Sequence[Sequence[int]], *, with_end: bool) -> Sequences:
 
 
 def prefixes(histories: Sequences, catalogue: Sequences) -> Sequences:
-    """Tokens of every history, `BEGIN` before them."""
+    """Return the tokens of every history, with `BEGIN` before them."""
     taken = catalogue.take(histories.items)
     bounds = taken.bounds[histories.bounds]
     tokens = np.insert(taken.items, bounds[:-1], BEGIN)

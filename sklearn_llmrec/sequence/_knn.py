@@ -1,4 +1,4 @@
-"""Training-free models of order: item-to-item weights by distance in time, and similar sessions."""
+"""Sequential models without training: item-to-item weights by distance in time, and similar sessions."""
 
 from collections.abc import Iterator
 from numbers import Integral, Real
@@ -13,19 +13,17 @@ from sklearn_llmrec._kernels import model_csr, product_rows, topk_product, with_
 from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
-    ORDER_TEXTS,
     Sequences,
     event_sequences,
     fit_sequences,
     recency_weights,
 )
-from sklearn_llmrec.utils import Interval, documented, threads_for
+from sklearn_llmrec.utils import Interval, threads_for
 
-# How many pairs of events are held at a time.
+# How many pairs of events are in memory at a time.
 _BLOCK_PAIRS = 2**23
 
 
-@documented(ORDER_TEXTS)
 class SequenceKNN(ItemToItemRecommender):
     r"""Nearest neighbours of items in time: what follows what, and how soon.
 
@@ -50,13 +48,21 @@ class SequenceKNN(ItemToItemRecommender):
         How many steps apart two events of a user may be to count as a pair.
     decay : float, default=0.8
         How much less an event of the history weighs for every event after it.
-    {order, n_jobs}
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
     weights_ : csr_array of shape (n_items, n_items)
         Entry (i, j) is the weight of i for the candidate j.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -143,9 +149,9 @@ class SequenceKNN(ItemToItemRecommender):
 def _pair_blocks(
     sequences: Sequences, window: int, scale: NDArray[Any]
 ) -> Iterator[tuple[sp.csr_array, sp.csr_array]]:
-    """Pairs of matrices whose products are consecutive rows of the weights, one row per candidate.
+    """Yield pairs of matrices whose products are consecutive rows of the weights, one row per candidate.
 
-    The left matrix says which events are of which candidate, the right one holds, for these events, the events at most
+    The left matrix says which events are of which candidate, the right one has, for these events, the events at most
     `window` steps before them, weighted. Blocks are cut between candidates, so a row is complete at once.
     """
     n_items = sequences.n_items
@@ -178,7 +184,6 @@ def _pair_blocks(
         first = last
 
 
-@documented(ORDER_TEXTS)
 class SessionKNN(BaseRecommender):
     r"""Nearest sessions: what was in the sessions most similar to the current one.
 
@@ -186,7 +191,7 @@ class SessionKNN(BaseRecommender):
     vector that weighs an event by :math:`\gamma^a`, :math:`\gamma` being `decay` and a the number of events after it.
     Its similarity to a fitted session is the sum of the weights of their common items, each times the item's inverse
     document frequency, divided by the root of the fitted session's length; an item scores the sum of the
-    similarities of the `n_neighbors` most similar sessions that hold it.
+    similarities of the `n_neighbors` most similar sessions that contain it.
 
     Parameters
     ----------
@@ -196,13 +201,21 @@ class SessionKNN(BaseRecommender):
         The longest piece of a fitted history that counts as one session.
     decay : float, default=0.8
         How much less an event of the current session weighs for every event after it.
-    {order, n_jobs}
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
     sessions_ : csr_array of shape (n_sessions, n_items)
-        The fitted sessions; 1 where a session holds the item.
-    {item_popularity_, n_features_in_}
+        The fitted sessions; 1 where a session contains the item.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -266,7 +279,7 @@ class SessionKNN(BaseRecommender):
         self._by_item_ = model_csr(with_data(sessions, weight.astype(X.dtype)).T)
 
     def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
-        """Similarities of each row to its nearest sessions."""
+        """Return the similarities of each row to its nearest sessions."""
         return product_rows(
             recency_weights(event_sequences(X, self.order), self.decay, X.dtype),
             self._by_item_,

@@ -33,8 +33,8 @@ class Dropout(nn.Module):
 class Recurrent(nn.Module):
     """A stack of recurrent layers, attention over its states if wanted, and a pointwise network that reads the states.
 
-    A state holds several events. Without hidden units behind it, a score is a sum of terms of its entries, and a
-    plain recurrent network hardly finds what follows two events together. The straight way beside them lets training
+    A state represents several events. Without hidden units behind it, a score is a sum of terms of its entries, and a
+    plain recurrent network hardly finds what follows two events together. With the direct path beside them training
     begin as fast as without them.
     Rows are filled on the right, so no state that is used depends on filling.
     """
@@ -67,7 +67,7 @@ class Recurrent(nn.Module):
                     nn.init.orthogonal_(matrix)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """States after every step."""
+        """Return the states after every step."""
         states, _ = self.rnn(x)
         if self.attention is not None:
             states = states + self.attention(self.norm(states))
@@ -106,7 +106,7 @@ class Block(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """One layer of a Transformer."""
+        """Apply one layer of a Transformer."""
         x = x + self.dropout(self.attention(self.norm_1(x), mask))
         return x + self.dropout(self.pointwise(self.norm_2(x)))
 
@@ -132,7 +132,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Output after every step."""
+        """Return the output after every step."""
         steps = torch.arange(x.shape[1], device=x.device)
         from_end = (lengths[:, None] - 1 - steps).clamp_(min=0)
         x = x + self.positions[from_end].to(x.dtype)
@@ -190,18 +190,18 @@ class SequenceNetwork(nn.Module):
         self.dropout = Dropout(dropout)
 
     def item_vectors(self) -> Tensor:
-        """Vectors of the items as inputs."""
+        """Return the vectors of the items as inputs."""
         items: Tensor = self.items if self.delta is None else self.items + self.delta
         return items
 
     def scoring(self) -> tuple[Tensor, Tensor | None]:
-        """Vectors and intercepts that score outputs of the encoder."""
+        """Return the vectors and intercepts that score outputs of the encoder."""
         if self.output is None:
             return self.item_vectors(), None
         return self.output.weight, self.output.bias
 
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
-        """Outputs after every step of right-filled rows of item numbers."""
+        """Return the outputs after every step of right-padded rows of item numbers."""
         vectors: Any = self.item_vectors()
         if self.special is not None:
             vectors = torch.cat([vectors, self.special])

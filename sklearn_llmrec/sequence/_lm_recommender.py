@@ -1,4 +1,4 @@
-"""A small language model over the items themselves, that can only write items of the catalogue."""
+"""A small language model over items, whose output is restricted to items of the catalogue."""
 
 from __future__ import annotations
 
@@ -11,35 +11,24 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_llmrec._networks import SEQUENCE_TEXTS, TrainedOnSequences
+from sklearn_llmrec._networks import TrainedOnSequences
 from sklearn_llmrec.base import Tags
 from sklearn_llmrec.interactions import Sequences, event_sequences, fit_sequences
 from sklearn_llmrec.sequence._item_tokens import numbered, of_codes, of_titles, prefixes
 from sklearn_llmrec.sequence._semantic_ids import residual_codes
 from sklearn_llmrec.sequence._trie import Trie
 from sklearn_llmrec.text import CONTENT_CONSTRAINTS, as_vectors, embedded, texts_of_items, unfitted
-from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical, documented, require
-
-_TEXTS = {
-    **SEQUENCE_TEXTS,
-    "early_stopping": """bool
-Whether to hide the last event of some users, stop when its log-probability gets no better, and keep the best
-epoch.""",
-    "loss_curve_": "list of float\nMean loss of a token of every epoch.",
-    "validation_scores_": """list of float
-Mean log-probability of the hidden events after every epoch; empty without early stopping.""",
-}
+from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical, require
 
 
-@documented(_TEXTS)
 class LMRecommender(TrainedOnSequences):
     r"""A causal language model whose words are items, trained on the histories in X.
 
     Every item is a short sequence of tokens: one of its own, the words of its title, or codes of what its text says,
     from coarse to fine (semantic ids). A history is the
-    sequence of its items' tokens, and a small transformer learns to tell every token from those before it.
-    What it writes is held to the tree of all items: at every step only tokens may come that lead to an item, so with
-    :math:`C_t` the tokens that may follow there,
+    sequence of its items' tokens, and a small transformer learns to predict every token from those before it.
+    Its output is restricted to the tree of all items: at every step only tokens are allowed that lead to an item, so
+    with :math:`C_t` the tokens that may follow there,
 
     .. math:: p(i \mid h) = \prod_t \frac{\exp z_{t}(w_{it})}{\sum_{w \in C_t} \exp z_{t}(w)},
 
@@ -80,19 +69,59 @@ class LMRecommender(TrainedOnSequences):
     max_length : int, default=50
         The latest events that are read; longer histories are trained on in windows. No more events are read than the
         longest history of the fit has before its last event.
-    {batch_size, learning_rate, regularization, max_iter, early_stopping, validation_fraction, n_iter_no_change}
+    batch_size : int, default=64
+        Most histories of a batch. Batches get smaller, down to 16, where an epoch would have fewer than 100.
+    learning_rate : float, default=0.001
+        Step size of Adam.
+    regularization : float, default=0.0
+        The L2 penalty on all weights.
+    max_iter : int, default=100
+        The most epochs.
+    early_stopping : bool, default=True
+        Whether to hide the last event of some users, stop when its log-probability gets no better, and keep the best
+        epoch.
+    validation_fraction : float, default=0.1
+        The share of users (of at least three events) whose last event is hidden for that.
+    n_iter_no_change : int, default=5
+        How many epochs the validation score may go without a new best.
     beam_size : int or None, default=None
         How many paths of the tree `recommend` follows at once. None follows all that can still lead to a better
         item than those found: an exact search, which agrees with `predict`. A number bounds the work, and may
         miss items whose first words are unlikely.
-    {checkpoint, order, device, random_state, verbose}
+    checkpoint : str or path, default=None
+        A folder in which the state after every epoch is kept, one file per data and parameters. A fit that finds its
+        file continues from there, and gives the model that it would have given without a stop; so does one with a
+        larger `max_iter`. A fit with a smaller `max_iter` or less patience than the file has seen does not use it.
+        With ``random_state=None`` the file keeps the seed it began with. A damaged file is replaced, with a warning.
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
+    device : str, default="auto"
+        Where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one.
+    random_state : int, RandomState instance or None, default=None
+        Start and all draws. Equal seeds give equal models on a CPU with equally many threads.
+    verbose : bool, default=False
+        Whether to print a line per epoch.
 
     Attributes
     ----------
-    {weights_}
+    weights_ : dict of str to ndarray
+        All weights of the network.
     n_tokens_ : int
         Size of the vocabulary.
-    {loss_curve_, validation_scores_, best_epoch_, n_iter_, item_popularity_, n_features_in_}
+    loss_curve_ : list of float
+        Mean loss of a token of every epoch.
+    validation_scores_ : list of float
+        Mean log-probability of the hidden events after every epoch; empty without early stopping.
+    best_epoch_ : int
+        The epoch, from 1, whose weights were kept.
+    n_iter_ : int
+        Epochs trained.
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -235,7 +264,7 @@ class LMRecommender(TrainedOnSequences):
         )
 
     def _item_tokens(self, X: sp.csr_array, seed: int) -> Sequences:
-        """Tokens of every item."""
+        """Return the tokens of every item."""
         kind = self.tokens
         if kind == "auto":
             kind = "items" if self.item_texts is None else "titles"
@@ -246,10 +275,10 @@ class LMRecommender(TrainedOnSequences):
         return of_titles(texts_of_items(self.item_texts, X), self.n_words, self.max_tokens)
 
     def _vectors(self, X: sp.csr_array) -> NDArray[Any]:
-        """Vectors of the texts of all items."""
+        """Return the vectors of the texts of all items."""
         if self.item_texts is None:
             raise ValueError(
-                "tokens='codes' needs item_texts: the texts that the codes are made of."
+                "tokens='codes' needs item_texts: the texts from which codes are computed."
             )
         if isinstance(self.encoder, str) and self.encoder == "passthrough":
             return as_vectors(self.item_texts, X.shape[1])
@@ -257,7 +286,7 @@ class LMRecommender(TrainedOnSequences):
         return as_vectors(embedded(unfitted(self.encoder), texts, X), X.shape[1])
 
     def _network(self, seed: int) -> Any:
-        """A network with the weights that a seed starts from."""
+        """Return a network with the initial weights of a seed."""
         require("torch", extra="llm")
         from sklearn_llmrec._networks import seeded
         from sklearn_llmrec.sequence._token_network import TokenNetwork, make_config
@@ -276,7 +305,7 @@ class LMRecommender(TrainedOnSequences):
     # -- scores -------------------------------------------------------------------------------------------------------
 
     def _reading_network(self, dtype: Any) -> Any:
-        """The network as it was trained, at the precision of X."""
+        """Return the trained network at the precision of X."""
         from sklearn_llmrec._networks import choose_device, from_numpy, kept_network
 
         device = choose_device(self.device)
@@ -321,7 +350,7 @@ class LMRecommender(TrainedOnSequences):
         seen: sp.csr_array | None,
         candidates: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[Any]] | None:
-        """Rows by a search in the tree; those without events are left to the base."""
+        """Search the tree for the top-k of rows with events; the base handles rows without any."""
         if len(self._trie_.forks) == 1:
             return None
         torch = require("torch", extra="llm")

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
-    ORDER_TEXTS,
     Sequences,
     event_sequences,
     fit_sequences,
 )
-from sklearn_llmrec.utils import Interval, documented
+from sklearn_llmrec.utils import Interval
 
 
-@documented(ORDER_TEXTS)
 class MarkovRecommender(BaseRecommender):
     r"""Markov chain of items: the next item given the last few, backing off to fewer.
 
@@ -35,13 +33,19 @@ class MarkovRecommender(BaseRecommender):
         The most items of context.
     smoothing : float, default=10.0
         How many observations the shorter context counts for.
-    {order}
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
 
     Attributes
     ----------
     transitions_ : list of csr_array of shape (n_contexts, n_items)
         For each length of context, 1 to `max_length`, how often each item came next.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -103,7 +107,7 @@ class MarkovRecommender(BaseRecommender):
             self.transitions_.append(sp.csr_array(sp.coo_array(pairs, shape=(len(known), n_items))))
 
     def _context_ids(self, sequences: Sequences, length: int) -> NDArray[np.int64]:
-        """Number of the context of `length` items that ends each row; -1 where it never occurred."""
+        """Return the number of the context of `length` items that ends each row; -1 where it never occurred."""
         ids = np.where(sequences.lengths >= length, 0, -1)
         for step in range(length):
             # From the earliest of the last `length` items to the latest.

@@ -1,4 +1,4 @@
-"""What networks share that read the latest events: parameters, fit, warm start, scores, pickling."""
+"""The base class of networks that read the latest events: parameters, fit, warm start, scores, pickling."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         "embedding_training": [StrOptions({"tuned", "delta", "frozen"})],
         "warm_start": ["boolean"],
     }
-    # Whether inputs hide events and outputs tell them, instead of telling the next.
+    # Whether inputs contain mask tokens and the targets are the masked items, as in BERT4Rec.
     _masks: ClassVar[bool] = False
     loss: str
     n_negatives: int
@@ -54,17 +54,17 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
     warm_start: bool
 
     def _assign(self, parameters: dict[str, Any]) -> None:
-        """Set the parameters of an `__init__` from its `locals()`: two dozen, in three signatures."""
+        """Set all parameters of an `__init__` from its `locals()`; three classes share some two dozen of them."""
         self.__dict__.update({k: v for k, v in parameters.items() if k != "self"})
 
     # -- what a subclass writes -------------------------------------------------------------------------------------
 
     @abstractmethod
     def _encoder(self) -> Any:
-        """The torch module that reads sequences."""
+        """Return the torch module that reads sequences."""
 
     def _batches(self, sequences: Sequences) -> Callable[[np.random.Generator], Iterator[Batch]]:
-        """One epoch of batches, given a generator."""
+        """Yield one epoch of batches, given a generator."""
         return partial(next_item_batches, sequences, self.max_length, self.batch_size)
 
     def _tied(self) -> bool:
@@ -76,7 +76,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         """Train for one epoch on new histories, from the current weights; the first call starts new ones.
 
         A row of a user seen before is one more sequence to train on: it replaces nothing, and popularity counts the
-        user again. Rows of fewer than two events hold no order to learn from; they count in the popularity only, also
+        user again. Rows of fewer than two events have no order to learn from; they count in the popularity only, also
         where the whole part has no others.
 
         Parameters
@@ -112,7 +112,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         go_on = self.warm_start and hasattr(self, "weights_")
         if go_on and self._n_items() != X.shape[1]:
             raise ValueError(
-                f"warm_start goes on with {self._n_items()} items and X has {X.shape[1]} columns: fit a new "
+                f"warm_start continues with {self._n_items()} items and X has {X.shape[1]} columns: fit a new "
                 "estimator for another catalogue."
             )
         self._train(X, self.max_iter, go_on=go_on, validate=self.early_stopping)
@@ -161,7 +161,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         )
 
     def _start_vectors(self, n_items: int) -> NDArray[np.float32] | None:
-        """The given item vectors at the width of the network."""
+        """Return the given item vectors at the width of the network."""
         if self.item_embeddings is None:
             if self.embedding_training != "tuned":
                 raise ValueError(
@@ -222,7 +222,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         return self._encoded(X), vectors.astype(dtype, copy=False), bias.astype(dtype, copy=False)
 
     def _encoded(self, X: sp.csr_array) -> NDArray[Any]:
-        """Output of the network for the history of every row."""
+        """Return the output of the network for the history of every row."""
         torch = require("torch", extra="deep")
         from sklearn_llmrec._networks import choose_device, encode, from_numpy, kept_network
 

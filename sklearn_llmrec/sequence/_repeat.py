@@ -1,4 +1,4 @@
-"""Buying again: what a user had often and lately, and what users of the same habits have."""
+"""Repeat consumption: what a user had often and recently, and what users of the same habits have."""
 
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -11,20 +11,18 @@ from sklearn_llmrec._kernels import normalize_rows
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
-    ORDER_TEXTS,
     event_sequences,
     fit_sequences,
     recency_weights,
 )
 from sklearn_llmrec.neighbors import RowIndex
-from sklearn_llmrec.utils import Interval, documented
+from sklearn_llmrec.utils import Interval
 
 
-@documented(ORDER_TEXTS)
 class RepeatRecommender(BaseRecommender):
     r"""Personal frequency and recency, mixed with that of the nearest users (TIFU-kNN).
 
-    An event that a others follow counts :math:`d^a`; the vector of a user, :math:`v_u`, holds the sums
+    An event that a others follow counts :math:`d^a`; the vector of a user, :math:`v_u`, contains the sums
     per item, scaled to unit length. With the `n_neighbors` fitted users of the highest cosine
     :math:`s_{uw}`,
 
@@ -42,13 +40,21 @@ class RepeatRecommender(BaseRecommender):
         How many users are mixed in.
     neighbor_weight : float, default=0.3
         Their share, :math:`\beta`. 0 is the user alone.
-    {order, n_jobs}
+    order : {"auto", "timestamps", "values"}, default="auto"
+        Where the order comes from: the timestamps of an `Interactions`, or the values of X read as times. "auto" takes
+        timestamps where X has them; beside timestamps, values of X are ignored. Ratings and weights are no times:
+        `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
+    n_jobs : int, default=None
+        Threads. None means 1 unless in a joblib context, -1 all cores.
 
     Attributes
     ----------
     vectors_ : csr_array of shape (n_users, n_items)
         The vectors of the fitted users.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------

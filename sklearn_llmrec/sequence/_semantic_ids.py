@@ -1,4 +1,4 @@
-"""Semantic ids: codes of items by what their texts say, from coarse to fine."""
+"""Semantic ids: codes of items computed from their texts, from coarse to fine."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 def residual_codes(
     vectors: NDArray[Any], n_codes: int, n_levels: int, random_state: int
 ) -> NDArray[np.int64]:
-    """Residual k-means: the cluster of every vector, then of what its cluster leaves unexplained, and so on.
+    """Return the codes of residual k-means: the cluster of a vector, then that of its residual, and so on.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""EASE that believes neighbours in time more than items chosen far apart."""
+"""EASE in which events close in time count more than events far apart."""
 
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -192,7 +192,7 @@ def _add_neighbours(
     decay: float,
     window: int,
 ) -> None:
-    """Add to G, in place, what pairs of events count that are at most `window` steps apart."""
+    """Add to G, in place, the pairs of events that are at most `window` steps apart."""
     items, rows = sequences.items, sequences.rows
     trust = trust[rows]
     n_items = sequences.n_items

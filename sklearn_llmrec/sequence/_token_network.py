@@ -1,4 +1,4 @@
-"""A causal language model over the tokens of items: its network, its batches, and how it is read. Imports torch."""
+"""A causal language model over the tokens of items: its network, batches and decoding. Imports torch."""
 
 import copy
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _OPENED = 32
 def make_config(
     architecture: Any, n_tokens: int, n_positions: int, sizes: tuple[int, int, int], dropout: float
 ) -> Any:
-    """The make-up of the network: of a name and sizes, or a given one with room for the tokens."""
+    """Return the configuration of the network: from a name and sizes, or a given one enlarged to all tokens."""
     library = require("transformers", extra="llm")
     special = {"bos_token_id": BEGIN, "eos_token_id": BEGIN, "pad_token_id": None}
     shape = {"vocab_size": n_tokens, "max_position_embeddings": n_positions}
@@ -57,17 +57,17 @@ class TokenNetwork(torch.nn.Module):
         self.body = require("transformers", extra="llm").AutoModel.from_config(config)
 
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Outputs at every place; what fills up on the right is not looked at."""
+        """Return the outputs at every place; the padding on the right is masked."""
         hidden: torch.Tensor = self.body(input_ids=inputs, use_cache=False).last_hidden_state
         return hidden
 
     def item_vectors(self) -> torch.Tensor:
-        """Vectors of the tokens."""
+        """Return the vectors of the tokens."""
         weight: torch.Tensor = self.body.get_input_embeddings().weight
         return weight
 
     def scoring(self) -> tuple[torch.Tensor, None]:
-        """Vectors that score outputs, and no intercepts."""
+        """Return the vectors that score outputs, and no intercepts."""
         return self.item_vectors(), None
 
 
@@ -78,7 +78,7 @@ def token_batches(
     batch_size: int,
     rng: np.random.Generator,
 ) -> Iterator[Batch]:
-    """One epoch of windows of histories as tokens, each of which is to be told from those before it."""
+    """Yield one epoch of windows of histories as tokens; each token is predicted from those before it."""
     taken = catalogue.take(sequences.items)
     begin, end = windows(sequences, max_length, int(rng.integers(max_length)))
     first, last = taken.bounds[begin], taken.bounds[end + 1]
@@ -125,7 +125,7 @@ class TokenHoldout:
 
 
 class Reader:
-    """What the model makes of some histories of one length; keys and values are shared by all that may follow."""
+    """The model applied to some histories of one length; all continuations share their keys and values."""
 
     def __init__(self, network: TokenNetwork, prefixes: NDArray[np.int64]) -> None:
         self.body = network.body
@@ -136,7 +136,7 @@ class Reader:
         self.past, self.first = output.past_key_values, output.last_hidden_state[:, -1]
 
     def outputs(self, rows: NDArray[np.int64], paths: NDArray[np.int64]) -> torch.Tensor:
-        """Outputs (n, length, d) at every place of some paths, each after the history of its row."""
+        """Return outputs (n, length, d) at every place of some paths, each after the history of its row."""
         size = max(1, _PLACES // (self.length + paths.shape[1]))
         return torch.cat(
             [
@@ -156,7 +156,7 @@ class Reader:
     def logits(
         self, outputs: torch.Tensor, sizes: NDArray[np.int64], tokens: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """Scores of tokens, the first ``sizes[0]`` of which follow output 0, and so on."""
+        """Return scores of tokens, the first ``sizes[0]`` of which follow output 0, and so on."""
         device = self.vectors.device
         at = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(device)
         vectors = self.vectors[torch.from_numpy(tokens).to(device)]
@@ -167,7 +167,7 @@ class Reader:
 def readers(
     network: TokenNetwork, histories: Sequences
 ) -> Iterator[tuple[NDArray[np.int64], Reader]]:
-    """Rows with events, and a reader of them, in groups of one length: nothing is filled up."""
+    """Yield rows with events and a reader of them, in groups of one length, so that nothing is padded."""
     lengths = histories.lengths
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 1]
@@ -178,7 +178,7 @@ def readers(
 
 
 def all_scores(reader: Reader, row: int, trie: Trie) -> NDArray[np.float64]:
-    """Log-probability of every item after a history, which sum to one over the catalogue."""
+    """Return the log-probability of every item after a history; the probabilities sum to one."""
     tips, tip_of_fork = trie.tips
     depth = trie.depth[trie.forks]
     outputs = reader.first[row].repeat(len(trie.forks), 1)
@@ -216,7 +216,7 @@ class Search:
         self.items, self.values = np.empty(0, dtype=np.int64), np.empty(0)
 
     def next_forks(self) -> NDArray[np.int64]:
-        """The forks to open now, the likeliest."""
+        """Return the most likely forks, to be expanded next."""
         order = np.argsort(-self.chances, kind="stable")
         self.now, self.later = np.split(
             order, [_OPENED if self.beam_size is None else self.beam_size]
@@ -224,7 +224,7 @@ class Search:
         return self.forks[self.now]
 
     def take(self, children: NDArray[np.int64], gained: NDArray[np.float64]) -> None:
-        """Go on with the children of the forks asked for, and the log-probability of each among its siblings."""
+        """Continue with the children of the expanded forks and their log-probabilities among siblings."""
         trie, opened = self.trie, self.forks[self.now]
         gained = gained + np.repeat(self.chances[self.now], trie.n_children[opened])
         if self.wanted is not None:
@@ -246,7 +246,7 @@ class Search:
 
 
 def run_searches(reader: Reader, trie: Trie, searches: list[Search]) -> None:
-    """Bring the searches, one for every row of the reader, to their ends side by side."""
+    """Run the searches of all rows of the reader side by side until each is complete."""
     while active := [row for row, search in enumerate(searches) if len(search.forks)]:
         forks = [searches[row].next_forks() for row in active]
         rows = np.repeat(active, [len(some) for some in forks])
@@ -259,7 +259,7 @@ def run_searches(reader: Reader, trie: Trie, searches: list[Search]) -> None:
 def _opened(
     reader: Reader, trie: Trie, rows: NDArray[np.int64], forks: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Children of some forks, each after the history of its row, and the log-probability of each among its siblings."""
+    """Return the children of some forks after the history of their row, and their log-probability among siblings."""
     paths, depths = trie.paths(forks)
     outputs = reader.first[torch.from_numpy(rows)]
     deep = np.flatnonzero(depths > 0)

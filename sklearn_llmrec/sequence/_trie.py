@@ -1,4 +1,4 @@
-"""The catalogue as a tree of tokens: what may follow what, so that only real items are written."""
+"""The catalogue as a tree of tokens, which defines what may follow what, so that only items are generated."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +31,7 @@ class Trie:
 
     @classmethod
     def of(cls, catalogue: Sequences) -> "Trie":
-        """The tree of the tokens of every item, none of which may begin with all of another's.
+        """Build the tree of the tokens of every item; no item may be a prefix of another.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class Trie:
         )
 
     def towards(self, items: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which nodes are on the way to one of some items."""
+        """Return which nodes are on the way to one of some items."""
         on_way = np.zeros(len(self.parent), dtype=bool)
         at = self.leaves[items]
         while len(at):
@@ -142,7 +142,7 @@ class Trie:
         return np.array(found), tip[self.forks]
 
     def paths(self, nodes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Tokens from the root to every node, filled up with 0 on the right, and their numbers."""
+        """Return the tokens from the root to every node, padded with 0 on the right, and their numbers."""
         depths = self.depth[nodes]
         tokens = np.zeros((len(nodes), max(1, int(depths.max(initial=0)))), dtype=np.int64)
         at = nodes.copy()
@@ -153,7 +153,7 @@ class Trie:
         return tokens, depths
 
     def log_shares(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log-probability of every choice among those of its fork; the last axis are `choices`."""
+        """Return the log-probability of every choice among those of its fork; the last axis are `choices`."""
         starts, sizes = self.choice_bounds[:-1], np.diff(self.choice_bounds)
         return log_shares(logits, starts, sizes)
 
@@ -161,7 +161,7 @@ class Trie:
 def log_shares(
     logits: NDArray[np.float64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Log-softmax within consecutive groups of the last axis."""
+    """Return the log-softmax within consecutive groups of the last axis."""
     top = np.repeat(np.maximum.reduceat(logits, starts, axis=-1), sizes, axis=-1)
     mass = np.add.reduceat(np.exp(logits - top), starts, axis=-1)
     return logits - top - np.repeat(np.log(mass), sizes, axis=-1)

@@ -1,4 +1,4 @@
-"""Questions to a model, answered in batches: lists that have the same settings come from one call."""
+"""Answer requests in batches: lists that have the same settings come from one call of the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn_llmrec.serving._served import Lists, Row, ServedModel
 
 
 class ListJob:
-    """A request for a list, with the model that was current when it came in.
+    """A request for a list, with the model that was current when it arrived.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class ListJob:
 
 
 class QuestionJob:
-    """A question that is answered alone.
+    """A request that is answered alone.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def row_of(
     live: LiveEvents | None,
     after: int,
 ) -> Row:
-    """Return the history of a request: that of its user, or the one it brings."""
+    """Return the history of a request: that of its user, or the one in the request."""
     if asked.history is not None:
         return served.row_of_history(asked.history, asked.times)
     return served.row_of_user(asked.user, live, after)
@@ -89,7 +89,7 @@ OnLists = Callable[[list[ListJob], Lists], None]
 def answer_jobs(
     jobs: list[ListJob | QuestionJob], on_lists: OnLists | None = None
 ) -> Sequence[Any]:
-    """Answer jobs; an exception stands in the place of the answer that it prevented."""
+    """Answer jobs; a failed job gets its exception as answer."""
     results: list[Any] = [None] * len(jobs)
     groups: defaultdict[tuple[Any, ...], list[int]] = defaultdict(list)
     for place, job in enumerate(jobs):
@@ -108,7 +108,7 @@ def answer_jobs(
 
 
 def _answer_group(jobs: list[ListJob], on_lists: OnLists | None) -> Sequence[Any]:
-    """Answer jobs of one group; one that fails does not spoil the others."""
+    """Answer jobs of one group; a job that fails does not affect the others."""
     try:
         return _lists(jobs, on_lists)
     except Exception as error:
@@ -161,7 +161,7 @@ def similar_answer(served: ServedModel, asked: SimilarBody) -> dict[str, Any]:
     Raises
     ------
     Refused
-        If the model cannot tell, or does not know one of them.
+        If the model has no similarities, or does not know one of them.
     """
     if not hasattr(served.model, "similar_items"):
         raise _cannot(served, "similar items")
@@ -184,12 +184,12 @@ def similar_answer(served: ServedModel, asked: SimilarBody) -> dict[str, Any]:
 def explain_answer(
     served: ServedModel, asked: ExplainBody, live: LiveEvents | None, after: int
 ) -> dict[str, Any]:
-    """Return what each item of a history adds to the score of an item.
+    """Return the contribution of each item of a history to the score of an item.
 
     Raises
     ------
     Refused
-        If the model cannot tell, or does not know the item.
+        If the model has no explanations, or does not know the item.
     """
     if not hasattr(served.model, "explain"):
         raise _cannot(served, "explanations")

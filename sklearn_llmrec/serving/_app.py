@@ -86,7 +86,7 @@ class Server:
 
     @asynccontextmanager
     async def lifespan(self, _: Any) -> AsyncIterator[None]:
-        """Run the threads while the app runs, and finish what was accepted when it stops."""
+        """Start the threads with the app; when it stops, finish what was accepted."""
         self._batcher.start()
         if self._feedback is not None:
             self._feedback.start()
@@ -144,7 +144,7 @@ class Server:
             [future] = self._batcher.submit([job])
             return {"version": served.version, **await future}
         if asked.model_fields_set != {"requests"}:
-            raise Refused(422, "invalid", "Beside `requests` no other field may stand.")
+            raise Refused(422, "invalid", "Beside `requests` no other field is allowed.")
         _at_most(len(asked.requests), self._settings.max_requests, "requests")
         for one in asked.requests:
             self._check(one, served)
@@ -166,7 +166,7 @@ class Server:
         return {"version": served.version, **await future}
 
     async def explain(self, asked: _schemas.ExplainBody) -> dict[str, Any]:
-        """Return what each item of a history adds to the score of an item."""
+        """Return the contribution of each item of a history to the score of an item."""
         served = self.current.served
         live, after = self._since(served)
         self._check_history(asked)
@@ -184,7 +184,7 @@ class Server:
         return {"version": version, "accepted": accepted, "duplicates": duplicates}
 
     def model(self) -> dict[str, Any]:
-        """Return what is known about the current model."""
+        """Return information about the current model."""
         served = self.current.served
         return {
             "version": served.version,
@@ -202,7 +202,7 @@ class Server:
         Raises
         ------
         Refused
-            If it cannot be loaded; the old model goes on answering.
+            If it cannot be loaded; the old model continues to answer.
         """
         try:
             swapped = await self.current.reload()
@@ -215,7 +215,7 @@ class Server:
         return {"version": self.current.served.version, "swapped": swapped}
 
     async def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether requests can be answered, and what of."""
+        """Return whether requests can be answered, and the parts that this depends on."""
         state: dict[str, Any] = {"version": self.current.served.version}
         if self._feedback is None:
             return True, state
@@ -237,7 +237,7 @@ class Server:
             raise Refused(422, "invalid", "Give either `user` or `history`.")
         _at_most(len(asked.history or ()), self._settings.max_history, "history")
         if asked.times is not None and len(asked.times) != len(asked.history or ()):
-            raise Refused(422, "invalid", "`times` must hold one time per id of `history`.")
+            raise Refused(422, "invalid", "`times` must contain one time per id of `history`.")
 
 
 def _at_most(found: int, limit: int, name: str) -> None:
@@ -273,7 +273,7 @@ def build(
 
 
 def _add_routes(app: FastAPI, server: Server) -> None:
-    """Add what is asked seldom: the model, reloading, health and metrics."""
+    """Add the rarely used endpoints: the model, reloading, health and metrics."""
     answers: dict[int | str, dict[str, Any]] = {
         status: found for status, found in refusals().items() if status in ("401", "403")
     }
@@ -293,7 +293,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
 
     @app.get("/v1/model", response_model=_schemas.ModelAnswer, responses=answers)
     async def model(request: Request) -> JSONResponse:
-        """Tell which model answers, what it knows and how it was measured."""
+        """Return which model answers, what it knows and how it was measured."""
         server.door.check_key(request.scope, "read")
         return JSONResponse(server.model())
 
@@ -311,11 +311,11 @@ def _add_routes(app: FastAPI, server: Server) -> None:
 
     @app.get("/health/live")
     async def live() -> dict[str, bool]:
-        """Tell that the process answers."""
+        """Return that the process answers."""
         return {"live": True}
 
     @app.get("/health/ready", responses={503: {"description": "The database does not answer."}})
     async def ready() -> JSONResponse:
-        """Tell whether requests can be answered."""
+        """Return whether requests can be answered."""
         able, state = await server.ready()
         return JSONResponse({"ready": able, **state}, 200 if able else 503)

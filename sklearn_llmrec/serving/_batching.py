@@ -1,4 +1,4 @@
-"""Micro-batches: a thread that answers what waits in one call, and refuses what would wait too long.
+"""Micro-batches: a thread answers all waiting jobs in one call, and refuses jobs that would wait too long.
 
 The event loop puts jobs into a queue. One thread takes all that wait, up to a limit, runs them in one call and hands
 the results back to the loop in one step. While it works, the next batch gathers: batches grow with the load and
@@ -19,15 +19,15 @@ Job = TypeVar("Job")
 
 
 class QueueFull(Exception):
-    """Raised where as many jobs wait as may."""
+    """Raised if the queue is full."""
 
 
 class TooLate(Exception):
-    """Raised where a job was not done in time."""
+    """Raised if a job was not finished in time."""
 
 
 class Batcher(Generic[Job]):
-    """Runs jobs of an event loop in batches in a thread of its own.
+    """Run jobs of an event loop in batches in a separate thread.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Batcher(Generic[Job]):
         self._sweep = self._loop.call_later(self._timeout / 10, self._give_up)
 
     async def close(self) -> None:
-        """Finish what waits, and stop the thread."""
+        """Finish the waiting jobs, and stop the thread."""
         self._closed = True
         self._flush()
         self._queue.put(None)
@@ -93,7 +93,7 @@ class Batcher(Generic[Job]):
             self._sweep.cancel()
 
     def submit(self, jobs: Sequence[Job]) -> list[asyncio.Future[Any]]:
-        """Queue jobs, all or none, and return their futures.
+        """Submit jobs to the queue, all or none, and return their futures.
 
         Raises
         ------
@@ -101,9 +101,7 @@ class Batcher(Generic[Job]):
             If they would make more jobs than may wait, or the server stops.
         """
         if self._closed or len(self._waiting) + len(jobs) > self._max_queue or self._loop is None:
-            raise QueueFull(
-                "More requests wait than the queue holds, or the server stops: try again later."
-            )
+            raise QueueFull("The queue is full, or the server stops: try again later.")
         deadline, futures = monotonic() + self._timeout, []
         if not self._gathered:
             # After the other requests that arrived at the same time.
@@ -116,7 +114,7 @@ class Batcher(Generic[Job]):
         return futures
 
     def _flush(self) -> None:
-        """Run a lone quick job here, or hand all that gathered to the thread."""
+        """Run a lone quick job here, or pass all waiting jobs to the thread."""
         gathered, self._gathered = self._gathered, []
         if len(gathered) == 1 == len(self._waiting) and self._lone_seconds < self._quick:
             self._deliver(self._answered(gathered))
@@ -143,7 +141,7 @@ class Batcher(Generic[Job]):
             if deadline > now:
                 break
             late.append(future)
-        # They stay among those that wait until the thread returns them: its work goes on.
+        # They stay among those that wait until the thread returns them: its work continues.
         for future in late:
             if not future.done():
                 future.set_exception(TooLate())
@@ -169,7 +167,7 @@ class Batcher(Generic[Job]):
                     break
                 batch.append(entry)
             self._answer(batch)
-            del batch, first  # a job may hold a model that was replaced
+            del batch, first  # a job may refer to a model that was replaced
             if stop:
                 return
 

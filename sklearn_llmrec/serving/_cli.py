@@ -130,5 +130,9 @@ def _add_measuring(add: ArgumentParser) -> None:
 
 def _add_trust(add: ArgumentParser) -> None:
     add.add_argument(
-        "--trusted", nargs="*", default=False, metavar="TYPE", help="types that the bundle may hold"
+        "--trusted",
+        nargs="*",
+        default=False,
+        metavar="TYPE",
+        help="types that the bundle may contain",
     )

@@ -29,7 +29,7 @@ from sklearn_llmrec.serving._settings import Settings
 from sklearn_llmrec.serving._update import ids_of, update
 from sklearn_llmrec.utils import id_positions, require
 
-#: Holds the settings of a server for its worker processes.
+#: Contains the settings of a server for its worker processes.
 SERVER_VARIABLE = "SKLEARN_LLMREC_SERVER"
 _PROTOCOL = "sklearn_llmrec.serving._protocol:PatientProtocol"
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -76,7 +76,7 @@ def _figures(model: Any, visible: Any, y: Any, names: list[str]) -> dict[str, fl
     """Return metrics over the users that have targets."""
     rows = np.flatnonzero(np.diff(sp.csr_array(y).indptr))
     if not len(rows):
-        raise ValueError("No user has a target: the log holds nothing to measure on.")
+        raise ValueError("No user has a target: the log has nothing to measure on.")
     k = max([10, *(int(name.partition("@")[2] or 0) for name in names)])
     lists, _ = recommend(model, visible[rows], min(k, visible.shape[1]))
     found = ranking_metrics(y[rows], lists, names, seen=visible[rows])

@@ -26,7 +26,7 @@ def create_app(
     """Return an ASGI app that answers from a bundle.
 
     Any ASGI server runs it; ``sklearn-llmrec serve`` runs it with uvicorn. Requests that wait are answered by one
-    call of the model. When another bundle takes the place of the file, the app loads it and goes on with it; requests
+    call of the model. When another bundle takes the place of the file, the app loads it and uses it; requests
     in flight are answered by the old one.
 
     Parameters
@@ -61,7 +61,7 @@ def create_app(
     Notes
     -----
     A request costs the model's `recommend` for one row, shared by the requests of a batch, and about 0.2 ms of HTTP.
-    The app holds one model, during a swap two.
+    The app has one model in memory, during a swap two.
 
     Examples
     --------

@@ -1,10 +1,10 @@
-"""Errors that become answers."""
+"""Errors that become HTTP answers."""
 
 from __future__ import annotations
 
 
 class StoreUnavailable(Exception):
-    """Say that the feedback database cannot be reached or written; the message holds no data of users.
+    """The feedback database cannot be reached or written; the message contains no data of users.
 
     Parameters
     ----------
@@ -16,7 +16,7 @@ class StoreUnavailable(Exception):
 
 
 class Refused(Exception):
-    """Raised where a request is refused, with the status of the answer.
+    """Raised if a request is refused, with the status of the answer.
 
     Parameters
     ----------
@@ -38,6 +38,6 @@ class Refused(Exception):
 
 
 def busy(message: str, seconds: int = 1) -> Refused:
-    """Return a refusal with status 503 that asks to try again."""
+    """Return a refusal with status 503, which means "try again"."""
     retry = ((b"retry-after", str(seconds).encode()),)
     return Refused(503, "unavailable", message, retry)

@@ -1,4 +1,4 @@
-"""Events of feedback as a matrix, and as what off-policy metrics read."""
+"""Convert feedback events to a matrix, and to the input of off-policy metrics."""
 
 from __future__ import annotations
 

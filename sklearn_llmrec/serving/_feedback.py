@@ -1,4 +1,4 @@
-"""Feedback while the server runs: one durable commit for all that came in, and lists that a bandit chose."""
+"""Store feedback while the server runs: one durable commit for all waiting events, and lists that a bandit chose."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EVENT_JOBS = 512
 
 
 class Feedback:
-    """Writes events and lists shown, and knows what known users did since the bundle was made.
+    """Write events and shown lists, and track the events of known users since the bundle was made.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Feedback:
         self._shown.start()
 
     async def close(self) -> None:
-        """Write what waits, and close the store."""
+        """Write what is waiting, and close the store."""
         await self._batcher.close()
         await self._shown.close()
         self.store.close()
@@ -82,7 +82,7 @@ class Feedback:
     # -- events --------------------------------------------------------------------------------------
 
     async def record(self, events: Sequence[FeedbackEvent]) -> tuple[int, int]:
-        """Write events; return how many are durable now, and how many of them were before.
+        """Write events; return how many are durable now, and how many of them already were.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Feedback:
         return counts
 
     def catch_up(self) -> None:
-        """Read what is new in the store, that of other processes too; try again later if it does not answer."""
+        """Read new events from the store, also those of other processes; try again later if it does not answer."""
         try:
             self.live.catch_up()
             self.available = True

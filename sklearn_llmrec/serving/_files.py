@@ -1,4 +1,4 @@
-"""Look at files of bundles."""
+"""Detect changes of bundle files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def signature(path: Path) -> tuple[Any, ...] | None:
-    """Return what changes when another bundle takes the place of one; None where there is none."""
+    """Return a value that changes when another bundle replaces one; None if there is none."""
     try:
         found = path.resolve(strict=True)
         file = found / "manifest.json" if found.is_dir() else found

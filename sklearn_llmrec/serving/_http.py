@@ -1,7 +1,7 @@
-"""Endpoints without detours: read a limited body in time, check the key, validate, answer in bytes.
+"""Fast JSON endpoints: read a limited body in time, check the key, validate, answer in bytes.
 
-FastAPI's own way from a request to a function costs more than ranking a row. These endpoints stand before its router
-and answer ASGI messages directly; `_openapi` describes them beside FastAPI's own.
+FastAPI's own way from a request to a function costs more than ranking a row. These endpoints are called before its
+router and answer ASGI messages directly; `_openapi` describes them beside FastAPI's own.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Door:
         Raises
         ------
         Refused
-            With status 401 without a known key, 403 if the key has other rights, or if a page of another site asks
+            With status 401 without a known key, 403 if the key has other rights, or if a page of another site sends it
             a server without keys.
         """
         if not self._keys:
@@ -126,7 +126,7 @@ class Door:
 
 
 def _refuse_other_sites(scope: Any) -> None:
-    """Refuse what a page of another site asks for: a browser on this machine reaches the loopback address too.
+    """Refuse requests from pages of other sites: a browser on this machine reaches the loopback address too.
 
     Raises
     ------
@@ -174,7 +174,7 @@ class Endpoint:
         Its name in metrics and logs.
     door : Door
     right : str
-        The right that it asks for.
+        The right that it requires.
     schema : type of BaseModel
         What the body must be.
     answer : coroutine function
@@ -237,7 +237,7 @@ def _invalid(error: ValidationError) -> tuple[Refused, str | None]:
 
 
 class Endpoints:
-    """Middleware that hands requests for some paths to their endpoints, and all others to the app.
+    """Middleware that passes requests for some paths to their endpoints, and all others to the app.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Iterable
 
-#: The environment variable that holds the keys of a server.
+#: The environment variable that contains the keys of a server.
 KEYS_VARIABLE = "SKLEARN_LLMREC_API_KEYS"
 
 #: What a key may be allowed: lists and metrics, recording feedback, swapping the model.

@@ -1,4 +1,4 @@
-"""Events since the bundle was made, by user: what a known user did after the last update."""
+"""Events of known users since the bundle was made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn_llmrec.serving._store import FeedbackStore
 
 
 class LiveEvent(NamedTuple):
-    """An event that counts: its number, item, worth and time."""
+    """An event that counts: its number, item, value and time."""
 
     seq: int
     item: Any

@@ -12,7 +12,7 @@ logger = logging.getLogger("sklearn_llmrec.serving")
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as one line of JSON with time, level, event and the fields of `log`."""
+    """Format a record as one line of JSON with time, level, event and the fields of `log`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
@@ -27,12 +27,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def log(level: int, event: str, **fields: Any) -> None:
-    """Log an event with fields, which must hold nothing that belongs to a user."""
+    """Write an event to the log with fields, which must not contain data of a user."""
     logger.log(level, event, extra={"fields": fields})
 
 
 def where(error: BaseException) -> str:
-    """Return type and place of an error, without its message, which may hold what a client sent."""
+    """Return type and place of an error, without its message, which may contain what a client sent."""
     trace, place = error.__traceback__, ""
     while trace is not None:
         code = trace.tb_frame.f_code

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: requests, times, batches, queues, feedback, swaps."""
+"""Metrics for Prometheus: requests, times, batches, queues, feedback, swaps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Metrics:
     """The figures of one server.
 
     With several worker processes the environment variable PROMETHEUS_MULTIPROC_DIR names a folder that they share, and
-    any of them tells the sums.
+    any of them reports the sums.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""HTTP of uvicorn, with a limit on the time that a request's headers may take."""
+"""HTTP protocol of uvicorn with a time limit for the headers of a request."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """Closes connections whose request headers do not arrive within ten seconds, or are longer than 64 kB.
+    """Close connections whose request headers take more than ten seconds or 64 kB.
 
-    Without limits, clients that send a byte now and then could hold all connections, and endless headers all memory.
+    Without limits, clients that send a byte now and then could block all connections, and endless headers fill the
+    memory.
     """
 
     _late: asyncio.TimerHandle | None = None

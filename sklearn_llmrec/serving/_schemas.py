@@ -66,7 +66,7 @@ class RecommendBody(Recommendation):
 
 
 class SimilarBody(_Request):
-    """A question about the items that are most similar to some."""
+    """A request for the items that are most similar to some."""
 
     items: list[Id] = Field(min_length=1, description="Item ids of the catalogue.")
     k: int = Field(10, ge=1, strict=True, description="Length of the lists, at most.")
@@ -76,7 +76,7 @@ class SimilarBody(_Request):
 
 
 class ExplainBody(_Request):
-    """A question why an item is recommended: what each item of the history adds to its score."""
+    """A request for an explanation: the contribution of each item of the history to an item's score."""
 
     user: Id | None = None
     history: list[Id] | None = None
@@ -160,13 +160,13 @@ class SimilarList(BaseModel):
 
 
 class SimilarAnswer(_Answer):
-    """One list for each item asked about."""
+    """One list for each requested item."""
 
     results: list[SimilarList]
 
 
 class ExplainAnswer(_Answer):
-    """What the items of the history add to the score, most first."""
+    """The contributions of the items of the history, largest first."""
 
     item: Any
     items: list[Any]
@@ -174,7 +174,7 @@ class ExplainAnswer(_Answer):
 
 
 class FeedbackAnswer(_Answer):
-    """How many events are now durable, and how many of them had been before."""
+    """The number of events that are now durable, and of those that already were."""
 
     accepted: int
     duplicates: int
@@ -192,13 +192,13 @@ class ModelAnswer(_Answer):
 
 
 class ReloadAnswer(_Answer):
-    """Whether another model answers now."""
+    """The result of a reload: whether another model answers now."""
 
     swapped: bool
 
 
 class ErrorDetail(BaseModel):
-    """Why a request was refused."""
+    """The reason for a refusal."""
 
     code: str
     message: str

@@ -28,7 +28,7 @@ class Row:
     n_unknown : int
         How many ids of the history are not in the catalogue.
     known_user : bool or None
-        Whether a user that was asked for has a history; None where no user was.
+        Whether a user of the request has a history; None where no user was.
     """
 
     __slots__ = ("columns", "known_user", "n_unknown", "times", "values")
@@ -56,7 +56,7 @@ class Lists(NamedTuple):
 
 
 class ServedModel:
-    """A bundle with what requests need at hand.
+    """A bundle prepared for requests.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ class ServedModel:
         return [] if self._features is None else list(self._features.columns)
 
     def warm_up(self) -> None:
-        """Rank once in every way: first calls compile loops, and no request should wait for that."""
+        """Make one call of every kind: first calls compile loops, and no request should wait for that."""
         rows = [self.row_of_history(self.item_ids[:1], None)]
         for columns in (None, [[1]]):
             self.lists(rows, 1, exclude_seen=True, exclude=columns, candidates=columns)
@@ -156,7 +156,7 @@ class ServedModel:
         return columns, self._histories.data[entries], when
 
     def matrix(self, rows: list[Row]) -> Any:
-        """Return rows as the estimator takes them."""
+        """Return rows in the form that the estimator takes."""
         indptr = np.zeros(len(rows) + 1, dtype=np.int32)
         np.cumsum([len(row.columns) for row in rows], out=indptr[1:])
         columns = np.concatenate([row.columns for row in rows])
@@ -219,7 +219,7 @@ class ServedModel:
         return self.model.similar_items(self.columns_of(items), k=min(k, self.n_items - 1))
 
     def contributions(self, row: Row, item: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return what the columns of a history add to the score of an item, most first."""
+        """Return the contributions of the columns of a history to the score of an item, largest first."""
         X = self._before_last_step(self.matrix([row]))
         found = sp.csr_array(self.model.explain(X, [self.column_of[item]]))
         order = np.argsort(-found.data, kind="stable")
@@ -251,7 +251,7 @@ def _pattern(columns: list[list[int]], width: int) -> sp.csr_array:
 
 
 def json_ids(ids: NDArray[Any]) -> list[Any]:
-    """Return ids as JSON has them: texts and whole numbers, also where a column of floats held them; dates as texts."""
+    """Return ids in JSON form: texts and whole numbers (also from columns of floats), dates as texts."""
     if ids.dtype.kind in "mM":
         return [str(text) for text in np.datetime_as_string(ids.astype("datetime64[ns]"))]
     values = [_json_value(value) for value in ids.tolist()]

@@ -1,4 +1,4 @@
-"""Settings of a server: limits, times and what an event counts."""
+"""Settings of a server: limits, times and the weights of events."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Settings:
 
 
 def event_worth(weights: Mapping[str, float] | None, kind: str, value: float) -> float:
-    """Return what an event is worth: its value times the weight of its type; 0 for a type without a weight."""
+    """Return the value of an event times the weight of its type; 0 for a type without a weight."""
     if weights is None:
         return value
     return weights.get(kind, 0.0) * value

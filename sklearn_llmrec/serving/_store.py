@@ -1,4 +1,4 @@
-"""Feedback that lasts: events and what was shown, in SQLite or PostgreSQL.
+"""Durable feedback: events and shown lists, in SQLite or PostgreSQL.
 
 Events have numbers, `seq`, that grow in the order of the commits: SQLite has one writer, and on PostgreSQL the writers
 take turns by an advisory lock that the commit releases. So a reader that has seen number n has seen all numbers
@@ -88,7 +88,7 @@ class Shown(NamedTuple):
 
 
 def id_text(value: Any) -> str:
-    """Return an id as JSON, which tells numbers from texts and holds no NUL."""
+    """Return an id as JSON, which distinguishes numbers from texts and contains no NUL."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -228,7 +228,7 @@ class FeedbackStore:
                 return
 
     def shown_rows(self) -> Iterator[Shown]:
-        """Yield what was shown, in order."""
+        """Yield the shown places, in order."""
         columns = (_shown.c[name] for name in ("seq", *_SHOWN_COLUMNS))
         query, seq = sa.select(*columns).order_by(_shown.c.seq).limit(_READ_ROWS), 0
         while True:
@@ -278,7 +278,7 @@ class FeedbackStore:
         return found.st_dev, found.st_ino
 
     def check_file(self) -> None:
-        """Refuse a file of SQLite that was deleted or replaced: what is written to it would be lost.
+        """Refuse a SQLite file that was deleted or replaced: new data would be lost.
 
         Raises
         ------
@@ -295,7 +295,7 @@ _SHOWN_COLUMNS = ("request_id", "rank", "user_id", "item_id", "propensity", "ver
 
 
 class _Guard:
-    """Turns errors of the database into `StoreUnavailable`."""
+    """Convert errors of the database to `StoreUnavailable`."""
 
     def __init__(self, store: FeedbackStore) -> None:
         self._store = store
@@ -305,7 +305,7 @@ class _Guard:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, (sa.exc.SQLAlchemyError, OSError)):
-            # The text of SQLAlchemy's errors holds parameters, which are data of users.
+            # The text of SQLAlchemy's errors contains parameters, which are data of users.
             cause = getattr(error, "orig", None) or error
             raise StoreUnavailable(
                 f"The feedback database does not answer ({type(cause).__name__})."
@@ -313,7 +313,7 @@ class _Guard:
 
 
 class _Transaction:
-    """A transaction that is the only one that writes; the file is looked at before its commit counts."""
+    """A transaction that is the only writer; the file is checked before its commit counts."""
 
     def __init__(self, store: FeedbackStore) -> None:
         self._store = store

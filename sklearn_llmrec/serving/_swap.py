@@ -1,4 +1,4 @@
-"""The model that answers now, and its replacement while requests run."""
+"""The current model, and its replacement while requests run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn_llmrec.serving._settings import Settings
 
 
 class CurrentModel:
-    """Holds the model of a bundle's path and replaces it when the path holds another one.
+    """Store the model of a bundle's path and replace it when the bundle changes.
 
     A request keeps the model that was current when it came in. The old model is freed with the last such request.
 
@@ -44,12 +44,12 @@ class CurrentModel:
         return served
 
     async def reload(self) -> bool:
-        """Load the bundle, and answer by it from now on; return whether its version is another one.
+        """Load the bundle and use it from now on; return whether its version changed.
 
         Raises
         ------
         Exception
-            What loading raises. The old model goes on answering.
+            What loading raises. The old model continues to answer.
         """
         async with self._lock:
             found = signature(self._path)
@@ -64,7 +64,7 @@ class CurrentModel:
             return swapped
 
     async def watch(self, on_swap: Any) -> None:
-        """Look at the path for ever, and load what is new there.
+        """Check the path until the server stops, and load a new bundle.
 
         Parameters
         ----------
@@ -80,7 +80,7 @@ class CurrentModel:
                 try:
                     swapped = await self.reload()
                 except Exception as error:
-                    # Not tried again until the file changes; the old model goes on answering.
+                    # Not tried again until the file changes; the old model continues to answer.
                     failed = found
                     self._metrics.swaps.labels("failed").inc()
                     log(logging.ERROR, "model not loaded", error=f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""The next bundle from the events since the last one."""
+"""Make the next bundle from the events since the last one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _METRICS = ("ndcg@10", "recall@10")
 
 @dataclass(frozen=True)
 class Update:
-    """Report what an update did.
+    """Result of an update.
 
     Attributes
     ----------
@@ -194,7 +194,7 @@ def joined(X_old: Interactions, X_new: Interactions, item_features: Any) -> Inte
 
 
 def _method(estimator: Any, asked: str, only_new_rows: bool) -> str:
-    """Return how the new model is made."""
+    """Return the method by which the new model is made."""
     able = last_step(estimator) is estimator and hasattr(estimator, "partial_fit")
     able = able and not isinstance(estimator, BanditReranker)
     if asked == "partial_fit" and not able:
@@ -207,7 +207,7 @@ def _method(estimator: Any, asked: str, only_new_rows: bool) -> str:
 
 
 def fitted_on(estimator: Any, X: Interactions, X_new: Interactions, method: str) -> Any:
-    """Return the model of all histories; the given one stays as it is."""
+    """Return the model fitted on all histories; the given one stays unchanged."""
     if method == "partial_fit":
         rows = X[X.user_rows(ids_of(X_new, 0))]
         return copy.deepcopy(estimator).partial_fit(rows)
@@ -217,7 +217,7 @@ def fitted_on(estimator: Any, X: Interactions, X_new: Interactions, method: str)
 def _replay(
     model: Any, X: Interactions, feedback: str, event_weights: Mapping[str, float] | None
 ) -> None:
-    """Give a refitted bandit all its feedback again: what it showed, and what of it was rewarded."""
+    """Replay all feedback to a refitted bandit: what it showed, and what of it was rewarded."""
     bandit = last_step(model)
     if not isinstance(bandit, BanditReranker):
         return
@@ -227,7 +227,7 @@ def _replay(
     known = columns >= 0
     if not known.any():
         return
-    # Rates belong to items, so one row holds the showings of all users.
+    # Rates belong to items, so one row contains the showings of all users.
     shown = np.bincount(columns[known], minlength=X.shape[1])
     rewarded = np.bincount(columns[known & (log["rewards"] > 0)], minlength=X.shape[1])
     bandit.partial_fit(sp.csr_array(shown[None, :]), sp.csr_array(rewarded[None, :]))
@@ -239,7 +239,7 @@ def _replay(
 def _measured(
     old: Bundle, X_old: Interactions, X: Interactions, X_new: Interactions, method: str
 ) -> dict[str, dict[str, float]]:
-    """Return figures of the old model and of a new one on the same held-out new interactions."""
+    """Return metrics of the old and the new model on the same held-out new interactions."""
     visible, y = held_out(X, X_old)
     if not y.nnz:
         return {}
@@ -263,7 +263,7 @@ def _measured(
 
 
 def held_out(X: Interactions, X_old: Interactions) -> tuple[Interactions, sp.csr_array]:
-    """Split a fifth of every user's new items, the latest, from all histories.
+    """Split the latest fifth of every user's new items from all histories.
 
     Parameters
     ----------
@@ -314,7 +314,7 @@ def publish(
     *,
     expected: tuple[Any, ...] | None,
 ) -> Path:
-    """Save a bundle where servers look for it; a link is pointed at a new one in one step.
+    """Save a bundle where servers look for it; a link is switched to a new one in one step.
 
     Parameters
     ----------
@@ -324,7 +324,7 @@ def publish(
         A bundle, a link to one, or a new path.
     metrics : mapping
     replaces : str or None
-        The version that is expected there; None does not ask.
+        The version that is expected there; None skips the check.
 
     Returns
     -------

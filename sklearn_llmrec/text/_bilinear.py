@@ -25,7 +25,7 @@ from sklearn_llmrec.utils import Interval, canonical
 
 
 class BilinearContentRecommender(ContentMixin, InnerProductMixin):
-    r"""Learns from histories how texts have to be compared.
+    r"""Learn from histories how to compare texts.
 
     A linear map between item vectors is fitted so that the texts of a history predict what is in
     it,
@@ -33,7 +33,7 @@ class BilinearContentRecommender(ContentMixin, InnerProductMixin):
     .. math:: \min_M \|X - X V M V^\top\|_F^2 + \lambda \|M\|_F^2, \qquad
        \hat{x}_i = \Big(\sum_j x_j v_j\Big)^{\!\top} M v_i.
 
-    With little regularization M whitens the vectors; with more, directions that tell users apart
+    With little regularization M whitens the vectors; with more, directions that distinguish users
     are kept and those that do not are shrunk. With `exclude_self` an item may not predict itself:
     then M learns what goes together though it is not alike, as a teapot with biscuits. The map is d
     x d, whatever the number of users and items, and scores an item by its text alone: items without
@@ -160,7 +160,7 @@ def closed_form_map(
     own: NDArray[Any] | None,
     regularization: float,
 ) -> NDArray[Any]:
-    """The map M of the module's formula; the penalty is relative to the mean eigenvalues.
+    """Solve the map M of the module's formula; the penalty is relative to the mean eigenvalues.
 
     `known` are the items that count, `own` is the diagonal of X'X where it is left out.
     """

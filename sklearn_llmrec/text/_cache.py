@@ -17,7 +17,7 @@ _CHECK_BYTES = 8
 
 
 def text_key(text: str) -> bytes:
-    """Return the hash that stands for a text in the cache."""
+    """Return the hash of a text in the cache."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
@@ -80,7 +80,7 @@ class EmbeddingCache:
         usual = max(set(widths), key=widths.count, default=0)
         found = {key: vector for key, vector in found.items() if len(vector) == usual}
         if len(found) < len(rows):
-            self._warn(f"holds {len(rows) - len(found)} damaged vectors among those looked for")
+            self._warn(f"has {len(rows) - len(found)} damaged vectors among those looked for")
         return found
 
     def put(self, keys: Iterable[bytes], vectors: NDArray[np.float32]) -> None:
@@ -119,7 +119,7 @@ def _check(key: bytes, values: bytes) -> bytes:
 
 
 def _vector(key: bytes, stored: object) -> NDArray[np.float32] | None:
-    """Return the vector of a stored entry, or None where it is not what was stored under this key."""
+    """Return the vector of a stored entry, or None if the entry is not the one stored under this key."""
     if not isinstance(stored, bytes) or len(stored) % 4 or len(stored) <= _CHECK_BYTES:
         return None
     check, values = stored[:_CHECK_BYTES], stored[_CHECK_BYTES:]

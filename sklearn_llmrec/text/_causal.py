@@ -22,7 +22,7 @@ from sklearn_llmrec.utils import content_hash, require
 
 @contextmanager
 def reading(model: Any) -> Iterator[None]:
-    """The model without dropout and gradients, and as it was afterwards."""
+    """Switch the model to evaluation without gradients, and restore its mode afterwards."""
     training = model.training
     model.eval()
     try:
@@ -33,7 +33,7 @@ def reading(model: Any) -> Iterator[None]:
 
 
 def prefix_state(model: Any, tokens: Sequence[int]) -> tuple[Any, Any]:
-    """Keys and values of a prefix, and the log-probabilities of the token after it."""
+    """Return the keys and values of a prefix, and the log-probabilities of the next token."""
     ids = torch.tensor([list(tokens)], device=model.device)
     fewer = "logits_to_keep" in inspect.signature(model.forward).parameters
     output = model(input_ids=ids, use_cache=True, **({"logits_to_keep": 1} if fewer else {}))
@@ -94,7 +94,7 @@ class CausalScorer:
 
     @cached_property
     def content(self) -> str:
-        """Hash of weights, make-up and tokenizer."""
+        """Return a hash of weights, configuration and tokenizer."""
         return content_hash(self.model, self.tokenizer)
 
     def _tokens(self, text: str, *, begins: bool) -> list[int]:
@@ -134,7 +134,7 @@ class CausalScorer:
             raise ChatFailed("failed", "out of memory") from error
 
     def _fitting_prefix(self, history: list[str], n_tail: int) -> list[int]:
-        """Tokens of the prompt, with as much of the latest history as the model has room for."""
+        """Return the tokens of the prompt with as many of the latest events as fit in the model's context."""
         limit = getattr(self.model.config, "max_position_embeddings", None) or np.inf
         for start in range(len(history) + 1):
             tokens = self._tokens(likelihood_prefix(history[start:]), begins=True)
@@ -160,7 +160,7 @@ class CausalScorer:
 
 
 def load_scorer(name: str, device: str) -> CausalScorer:
-    """The scorer of a model by name or folder, kept for the next call.
+    """Return the scorer of a model by name or folder, and cache it for the next call.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Plain text from what shops and scrapers deliver."""
+"""Clean texts from shops and web pages."""
 
 import html
 import re
@@ -25,7 +25,7 @@ _EDGE = re.compile(r"^\W+|\W+$")
 
 
 class TextCleaner(TransformerMixin, BaseEstimator):
-    r"""Markup, odd forms of letters and words without meaning taken out of texts.
+    r"""Remove markup, unusual forms of letters, and words without meaning from texts.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from sklearn_llmrec.utils import HasMethods, Interval, require_memory
 
 
 class ContentColdStart(ContentMixin, BaseRecommender):
-    r"""Lets a collaborative model recommend items that are too new for it.
+    r"""Extend a collaborative model to items that are too new for it.
 
     A ridge regression learns, over the items that the model knows, how an item's column of the
     model follows from the item's content, and writes the columns of new items. With weights

@@ -1,4 +1,4 @@
-"""From what is known of items to one vector per item, shared by all models that read."""
+"""Turn content of items into one vector per item, for all models that read texts."""
 
 import os
 from typing import Any
@@ -41,7 +41,7 @@ class _LatentWords(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, X: list[str], y: Any = None) -> NDArray[Any]:
-        """Learn the words and their directions; vectors of the same texts."""
+        """Learn the words and their directions; return the vectors of the same texts."""
         self.words_ = TfidfVectorizer(sublinear_tf=True, analyzer=words)
         weights = self.words_.fit_transform(X)
         if min(weights.shape) <= self.n_components:
@@ -51,7 +51,7 @@ class _LatentWords(TransformerMixin, BaseEstimator):
         return self.directions_.fit_transform(weights)
 
     def transform(self, X: list[str]) -> NDArray[Any]:
-        """Vectors of texts; words that were not there at fit count nothing."""
+        """Return vectors of texts; words that `fit` did not see are ignored."""
         weights = self.words_.transform(X)
         return (
             weights.toarray() if self.directions_ is None else self.directions_.transform(weights)
@@ -59,7 +59,7 @@ class _LatentWords(TransformerMixin, BaseEstimator):
 
 
 class ContentMixin:
-    """What models with the parameters `item_texts` and `encoder` share."""
+    """Mixin of models with the parameters `item_texts` and `encoder`."""
 
     item_texts: Any
     encoder: Any
@@ -114,7 +114,7 @@ class ContentMixin:
 
 
 def embedded(encoder: Any, content: Any, X: Any) -> Any:
-    """Vectors of the content of the columns of X; an encoder that learns from histories is shown them.
+    """Return vectors of the content of the columns of X; an encoder that learns from histories gets them too.
 
     Raises
     ------
@@ -131,8 +131,8 @@ def embedded(encoder: Any, content: Any, X: Any) -> Any:
         if "empty vocabulary" not in str(error):
             raise
         raise ValueError(
-            f"The texts of the items hold no words, for example {content[0]!r}: pass other item_texts, or an encoder "
-            "that reads such texts."
+            f"The texts of the items contain no words, for example {content[0]!r}: pass other item_texts, or an "
+            "encoder that reads such texts."
         ) from error
 
 
@@ -191,7 +191,7 @@ def _check_vectors(shape: tuple[int, ...], values: NDArray[Any], n_rows: int) ->
 
 
 def item_content(model: Any, X: Any) -> Any:
-    """Texts of the columns of X as a list, or a table for an encoder that reads tables, or None.
+    """Return texts of the columns of X as a list, or a table for an encoder that reads tables, or None.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def _reads_texts_only(encoder: Any) -> bool:
 
 
 def _texts_of_table(table: Any, encoder: Any) -> list[str]:
-    """The text columns of a table, joined, for an encoder of texts.
+    """Return the text columns of a table, joined, for an encoder of texts.
 
     Raises
     ------
@@ -291,7 +291,7 @@ def _texts_of_table(table: Any, encoder: Any) -> list[str]:
 
 
 def _all_texts(columns: dict[str, list[Any]]) -> list[str] | None:
-    """The columns that hold texts, joined; None if there is none."""
+    """Return the text columns, joined; None if there are none."""
     textual = [
         values
         for values in columns.values()

@@ -14,7 +14,7 @@ from sklearn_llmrec.utils import canonical
 
 
 class ContentItemKNN(ContentNeighbors, ItemToItemRecommender):
-    r"""Item-based nearest neighbours whose similarity mixes what is written with who chose.
+    r"""Item-based nearest neighbours by a mix of text similarity and co-occurrence.
 
     With the cosine :math:`c_{ij}` of the columns of X and the cosine :math:`t_{ij}` of the item
     vectors, items are neighbours by

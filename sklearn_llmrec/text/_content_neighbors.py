@@ -1,4 +1,4 @@
-"""What neighbours among items and among users share where both contents and behaviour count."""
+"""The base class of neighbour models that mix content and behaviour, among items or users."""
 
 import os
 from abc import abstractmethod
@@ -73,7 +73,7 @@ def mixed_nearest(
     *,
     skip_self: bool = False,
 ) -> sp.csr_array:
-    """Similarities of every row to its nearest rows of `among`, by the mixed similarity, block by block.
+    """Return the mixed similarities of every row to its nearest rows of `among`, block by block.
 
     Both sides are unit rows: of behaviour (sparse) and of texts (dense).
     """

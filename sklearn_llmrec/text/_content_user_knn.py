@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import canonical
 
 
 class ContentUserKNN(ContentNeighbors):
-    r"""User-based nearest neighbours whose similarity mixes what users chose with what they read.
+    r"""User-based nearest neighbours by a mix of the texts they read and the items they chose.
 
     With the cosine :math:`c_{uv}` of the tf-idf weighted rows of X, and the cosine :math:`t_{uv}` of profiles in
     the space of item vectors (the sum of the vectors of the history), users are neighbours by
@@ -89,12 +89,12 @@ class ContentUserKNN(ContentNeighbors):
         self.fitted_users_ = model_csr(X, copy=True)
 
     def _compared(self, X: sp.csr_array) -> tuple[sp.csr_array, NDArray[Any]]:
-        """Rows as they are compared: unit rows of weighted values, and unit profiles."""
+        """Return rows as they are compared: unit rows of weighted values, and unit profiles."""
         profiles = unit_rows(X @ self.item_embeddings_.astype(X.dtype, copy=False))
         return normalize_rows(weighted(X, self._weighting_)), profiles
 
     def _neighbors(self, X: sp.csr_array) -> sp.csr_array:
-        """Similarities of each row to its nearest fitted users."""
+        """Return the similarities of each row to its nearest fitted users."""
         behaviour, profiles = self._compared(X)
         among = (
             self._behaviour_.astype(X.dtype, copy=False),

@@ -1,4 +1,4 @@
-"""Sentence embeddings as a transformer, each text embedded once ever."""
+"""Sentence embeddings as a transformer with a cache that embeds each text once."""
 
 import json
 import os
@@ -72,7 +72,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Folder of the cache. True is the folder ``sklearn_llmrec/embeddings``
         in `sklearn.datasets.get_data_home`; False keeps nothing. Stored are vectors and hashes
         of texts, never texts. An object is known by its attribute `cache_key` (a text), else by its content; one that
-        has none, because it holds an open connection or the like, is not cached, with a warning.
+        has none, because it contains an open connection or the like, is not cached, with a warning.
     verbose : bool, default=False
         Whether to show a progress bar.
 
@@ -162,7 +162,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.verbose = verbose
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Find the model; it learns only where `fine_tune` says so.
+        """Find the model; train it only if `fine_tune` is set.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 self.model_hash_ = model_name(self.model)
             except UnstableContentError as error:
                 warn(
-                    f"SentenceEncoder keeps no vectors in its cache, because the model cannot be told from others: "
+                    f"SentenceEncoder keeps no vectors in its cache, because the model has no stable description: "
                     f"{error}. Give it an attribute cache_key, a text that names it with all its settings, or pass "
                     "cache=False.",
                 )
@@ -237,7 +237,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return self._embedded(as_texts(X))
 
     def _embedded(self, texts: list[str]) -> NDArray[np.float32]:
-        """Embed texts, without what `set_output` puts around the result."""
+        """Embed texts, without the container of `set_output`."""
         unique = {text: text_key(text) for text in texts if text}
         vectors = self._vectors(unique or {"a": text_key("a")})
         width = len(next(iter(vectors.values())))
@@ -253,7 +253,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return result
 
     def _vectors(self, unique: dict[str, bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """Return vectors of texts, from the cache where they are there."""
+        """Return vectors of texts, from the cache if it has them."""
         model_hash = self._current_hash()
         cache = self._cache(model_hash)
         known = {} if cache is None else cache.get(list(unique.values()))
@@ -300,7 +300,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return vectors
 
     def _tuned(self, folder: Path, texts: list[str], y: Any) -> Path:
-        """Folder of the model trained on what is consumed together, from an earlier fit where it is there."""
+        """Return the folder of the model trained on items consumed together, from an earlier fit if it is there."""
         home = self._home()
         if home is None:
             raise ValueError(
@@ -362,14 +362,14 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         )
 
     def _folder(self) -> Path | None:
-        """The folder of the cache."""
+        """Return the folder of the cache."""
         if self.cache is False:
             return None
         folder = _default_folder() if self.cache is True else Path(self.cache)
         return folder.expanduser()
 
     def _home(self) -> Path | None:
-        """Where models are kept that are made of others."""
+        """Return the folder of derived models."""
         folder = self._folder()
         return None if folder is None else folder / "models"
 
@@ -385,7 +385,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return EmbeddingCache(folder / name)
 
     def _progress(self, n_texts: int) -> Any:
-        """A progress bar as a context, or a context of None."""
+        """Return a progress bar as a context, or a context of None."""
         if not self.verbose:
             return nullcontext()
         from tqdm.auto import tqdm

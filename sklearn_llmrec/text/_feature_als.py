@@ -39,8 +39,8 @@ class FeatureALSRecommender(InnerProductMixin):
         From texts, or the table, to non-negative features. None takes tf-idf of words;
         "passthrough" takes non-negative numbers as they are.
     user_features : table or array, default=None
-        One row per row of X at `fit`. None takes ``X.user_features``, at `fit` and afterwards; with
-        neither only X tells of users.
+        One row per row of X at `fit`. None takes ``X.user_features``, at `fit` and afterwards; without
+        either, users are described by X only.
     user_encoder : transformer, default=None
         From the table to non-negative features. None is a `OneHotEncoder`.
     feature_weight : float, default=1.0
@@ -163,7 +163,7 @@ class FeatureALSRecommender(InnerProductMixin):
         self.components_ = np.asfortranarray(self.als_.components_[:, : X.shape[1]])
 
     def _fit_items(self, X: Any) -> sp.csr_array:
-        """Item features as rows over the items."""
+        """Return item features as rows over the items."""
         self.encoder_: Any = None
         content = item_content(self, X)
         if content is None or (isinstance(content, list) and not any(content)):
@@ -178,7 +178,7 @@ class FeatureALSRecommender(InnerProductMixin):
         return sp.csr_array(_features(content, X.shape[1], "item", X.dtype).T)
 
     def _fit_users(self, X: Any) -> sp.csr_array:
-        """User features as columns beside X."""
+        """Return user features as columns beside X."""
         self.user_encoder_: Any = None
         self.n_user_features_ = 0
         table = self.user_features if self.user_features is not None else _user_table(X)
@@ -212,7 +212,7 @@ class FeatureALSRecommender(InnerProductMixin):
 
 
 def _user_table(X: Any) -> Any:
-    """User features as what scikit-learn's encoders read: a record array becomes one of objects."""
+    """Return user features in a type that scikit-learn's encoders read: a record array becomes one of objects."""
     table = getattr(X, "user_features", None)
     names = getattr(getattr(table, "dtype", None), "names", None)
     if table is None or not names:
@@ -221,7 +221,7 @@ def _user_table(X: Any) -> Any:
 
 
 def _features(F: Any, n_rows: int, whose: str, dtype: Any) -> sp.csr_array:
-    """Features as a finite non-negative sparse matrix of `n_rows` rows.
+    """Return features as a finite non-negative sparse matrix of `n_rows` rows.
 
     Raises
     ------
@@ -233,7 +233,7 @@ def _features(F: Any, n_rows: int, whose: str, dtype: Any) -> sp.csr_array:
         raise ValueError(f"There are {F.shape[0]} rows of {whose} features, and {n_rows} {whose}s.")
     if F.nnz and not (np.isfinite(F.data).all() and F.data.min() >= 0):
         raise ValueError(
-            f"The {whose} features hold negative, infinite or missing values: ALS reads them as "
+            f"The {whose} features contain negative, infinite or missing values: ALS reads them as "
             f"weights, so encode them by words, categories or bins (TfidfVectorizer, "
             f"OneHotEncoder, KBinsDiscretizer)."
         )

@@ -1,4 +1,4 @@
-"""Contrastive training of a sentence model on what is consumed together."""
+"""Contrastive training of a sentence model on items that are consumed together."""
 
 import random
 import warnings
@@ -21,7 +21,7 @@ _MOST_PAIRS = 20
 
 
 def checked_groups(y: Any, n_texts: int) -> sp.csr_array:
-    """Who had which text, users by texts.
+    """Check and return the matrix of users by texts.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def checked_groups(y: Any, n_texts: int) -> sp.csr_array:
 
 
 def pairs(groups: sp.csr_array, texts: list[str], random_state: int) -> list[tuple[str, str]]:
-    """Pairs of different texts of one user, each with a random other of the same user."""
+    """Return pairs of different texts of one user, each text with a random other one of the same user."""
     rng = np.random.default_rng(random_state)
     found = []
     for row in range(groups.shape[0]):
@@ -102,7 +102,7 @@ def tune(
 
 
 def _part(name: str) -> Any:
-    """A module of sentence-transformers, which moved between versions."""
+    """Return a module of sentence-transformers, which has different places in different versions."""
     try:
         return require(f"sentence_transformers.sentence_transformer.{name}", extra="text")
     except ModuleNotFoundError:
@@ -111,7 +111,7 @@ def _part(name: str) -> Any:
 
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
-    """Seeded training that leaves the generators of the process as they were."""
+    """Seed the random generators for a training, and restore the generators of the process afterwards."""
     from sklearn_llmrec._networks import choose_device, seeded
 
     states = random.getstate(), np.random.get_state()  # noqa: NPY002

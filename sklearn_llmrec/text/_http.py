@@ -1,4 +1,4 @@
-"""Post a request over HTTP so that the whole exchange ends in time."""
+"""Post a request over HTTP with a deadline for the whole exchange."""
 
 import http.client
 import io
@@ -28,7 +28,7 @@ def chat_url(base_url: str) -> str:
     Raises
     ------
     ValueError
-        If it is no address of a server. The message does not show it: it may hold a password.
+        If it is no address of a server. The message does not show it: it may contain a password.
     """
     try:
         parts = urlsplit(base_url)
@@ -43,7 +43,7 @@ def chat_url(base_url: str) -> str:
         )
     if "@" in parts.netloc:
         raise ValueError(
-            "base_url must hold no user and password: put the key into the environment variable that api_key_env "
+            "base_url must contain no user and password: put the key into the environment variable that api_key_env "
             "names."
         )
     path = parts.path.rstrip("/") + "/chat/completions"
@@ -51,7 +51,7 @@ def chat_url(base_url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, which no proxy stands before."""
+    """Return whether a host is this machine, which is reached without a proxy."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -98,7 +98,7 @@ def post(url: str, body: bytes, key: str | None, end: float) -> Reply:
 
 
 def _left(end: float) -> float:
-    """Return the seconds until the end.
+    """Return the seconds until the deadline.
 
     Raises
     ------
@@ -121,7 +121,7 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
 
 
 class _Plain(urllib.request.HTTPHandler):
-    """Open HTTP connections with an end."""
+    """Open HTTP connections with a deadline."""
 
     def __init__(self, end: float) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class _Plain(urllib.request.HTTPHandler):
 
 
 class _Secure(urllib.request.HTTPSHandler):
-    """Open HTTPS connections with an end."""
+    """Open HTTPS connections with a deadline."""
 
     def __init__(self, end: float) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class _Secure(urllib.request.HTTPSHandler):
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection whose socket knows the end of the exchange."""
+    """A connection whose socket has the deadline of the exchange."""
 
     def __init__(self, *arguments: Any, end: float, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -167,7 +167,7 @@ class _SecureConnection(http.client.HTTPSConnection):
 
 
 class _TimedSocket:
-    """A socket whose every read and write gets the time that is left, not the same time again."""
+    """A socket whose every read and write is limited to the time that remains."""
 
     def __init__(self, sock: socket.socket, end: float) -> None:
         self._sock, self._end = sock, end

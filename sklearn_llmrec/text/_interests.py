@@ -1,4 +1,4 @@
-"""Text models in words: what a user is interested in, and which choices led to a recommendation."""
+"""Explain text models in words: interests of a user, and the choices that led to a recommendation."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +34,7 @@ class Interest:
 def _members(
     X: sp.csr_array, V: NDArray[Any], row: int, n_interests: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-    """Items of a history that have a vector, their weights and their clusters."""
+    """Return the items of a history that have a vector, their weights and their clusters."""
     part = slice(X.indptr[row], X.indptr[row + 1])
     items, weights = X.indices[part], X.data[part]
     known = V[items].any(axis=1) & (weights > 0)
@@ -53,7 +53,7 @@ def interests_in_words(
     n_items: int,
     n_terms: int,
 ) -> list[list[Interest]]:
-    """Interests of every row, the largest first."""
+    """Return the interests of every row, the largest first."""
     vectorizer = TfidfVectorizer(analyzer=telling_words)
     words = None
     if texts is not None and any(map(telling_words, texts)):
@@ -72,7 +72,7 @@ def interests_in_words(
                 items=own[np.argsort(-near, kind="stable")[:n_items]].tolist(),
             )
             if words is not None:
-                # What every text says tells no interest from another.
+                # Words of every text do not distinguish interests.
                 excess = words[own].T @ own_weights / own_weights.sum() - usual
                 best = np.argsort(-excess, kind="stable")[:n_terms]
                 interest.terms = names[best[excess[best] > 0]].tolist()
@@ -84,7 +84,7 @@ def interests_in_words(
 def contributions(
     weights: sp.csr_array, V: NDArray[Any], items: NDArray[np.int64], n_interests: int | None
 ) -> sp.csr_array:
-    """What each item of a history adds to the cosine of the recommended ones.
+    """Return the contribution of each item of a history to the cosine of the recommended items.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""L3AE: EASE whose weights start from what the texts say, in closed form.
+"""L3AE: EASE with a prior from item texts, in closed form.
 
 Moon, Park and Lee (2025). First an item-to-item regression on the item vectors alone, as EASE does
 on users: with the vectors as columns of F and P_F = (F'F + L I)^-1, the semantic weights are S = I

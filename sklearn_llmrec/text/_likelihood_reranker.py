@@ -1,4 +1,4 @@
-"""Reranking by how likely a local language model finds each candidate after the history."""
+"""Rerank by the likelihood of each candidate after the history, under a local language model."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sklearn_llmrec.ensemble import RERANKER_TEXTS
 from sklearn_llmrec.text._llm_answers import read_gains
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import ChatFailed, Count, Session, asked, model_name
 from sklearn_llmrec.text._prompts import likelihood_prefix, likelihood_text
-from sklearn_llmrec.utils import Interval, documented, require
+from sklearn_llmrec.utils import Interval, require
 
 
-@documented(RERANKER_TEXTS)
 class LikelihoodReranker(LanguageModelReranker):
     r"""Rerank the first items of a recommender by the likelihood of their texts.
 
@@ -38,12 +36,13 @@ class LikelihoodReranker(LanguageModelReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     model : str, path, model, callable or None, default=None
         A causal model of transformers: a folder or a name, loaded as float32, or a model object, used as it
         is and where it is, with its `tokenizer`. Or a function that takes the prompt and a list of texts
         and returns the log-likelihood of each after the prompt; one that raises counts as a failure. None
-        asks nobody: the base order is kept, with a warning.
+        uses no model: the base order is kept, with a warning.
     tokenizer : tokenizer, default=None
         The tokenizer of a model object.
     item_texts : array-like of str of shape (n_items,), str or None, default=None
@@ -51,13 +50,13 @@ class LikelihoodReranker(LanguageModelReranker):
         carries at fit, or a template over several, such as ``"{title} by {brand}"``. None reads the
         item ids that X carries, else "item 0", "item 1"...
     blend : float, default=0.5
-        Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it asks once.
+        Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it calls the model once.
     max_length : int, default=20
         How many items of the history the model reads: the last ones by time, or, where X carries no
         times, those with the largest values; fewer where the model has no room for them.
     budget : float, default=None
         Seconds that one call of `predict`, `recommend` or `rerank` may spend on the model, all rows
-        together. None sets no limit. A row under way when they are spent goes on in its thread.
+        together. None sets no limit. A row under way when they are spent finishes in its thread.
     batch_size : int, default=32
         How many candidates of a row the model reads at once.
     device : str, default="auto"
@@ -65,23 +64,30 @@ class LikelihoodReranker(LanguageModelReranker):
     cache : str or path, default=None
         Folder that keeps the numbers; files are named by a hash of model and texts, which are not
         stored. A model object is known by its weights, its make-up and its tokenizer. A function is known by its
-        attribute `cache_key` (a text), else by its code and the values it reads; one that holds what has no content,
+        attribute `cache_key` (a text), else by its code and the values it reads; one that contains what has no content,
         such as an open connection, is not cached, with a warning. None keeps nothing.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=20
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
 
     Attributes
     ----------
-    {estimator_}
+    estimator_ : estimator
+        The fitted base recommender.
     item_texts_ : list of str
         The texts in use.
     report_ : RerankReport
         What the model did since `fit`, in this process: `lists`, `reranked`, `from_cache`, `fallen_back` by cause,
         `requests`, `prompt_tokens` (tokens that a model, not a function, read) and `seconds`.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
-    LLMReranker : Ask any model for an order in words.
+    LLMReranker : Request an order in words from any model.
     sklearn_llmrec.sequence.LMRecommender : Train a small language model on the histories themselves.
 
     Notes
@@ -159,7 +165,7 @@ class LikelihoodReranker(LanguageModelReranker):
         super()._fit(X)
 
     def _scorer(self) -> Any:
-        """What finds the gains of texts.
+        """Return the object that computes the gains of texts.
 
         Raises
         ------
@@ -219,7 +225,7 @@ class LikelihoodReranker(LanguageModelReranker):
 
 
 class FunctionScorer:
-    """Gains by a function in the place of a model."""
+    """Gains computed by a function instead of a model."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -227,7 +233,7 @@ class FunctionScorer:
 
     @property
     def content(self) -> str:
-        """Name of the function in the keys of the cache."""
+        """Return the name of the function in the keys of the cache."""
         return model_name(self.function)
 
     def gains(
@@ -239,7 +245,7 @@ class FunctionScorer:
         deadline: float,
         count: Count,
     ) -> Any:
-        """Return what the history adds to the log-likelihood of every text; anything that the function returns."""
+        """Return the gain in log-likelihood of every text due to the history, as the function returns it."""
         tails = [likelihood_text(text) for text in texts]
         new = [tail for tail in dict.fromkeys(tails) if tail not in self.alone]
         if new:

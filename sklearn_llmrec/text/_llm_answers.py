@@ -1,4 +1,4 @@
-"""A strict reader of what language models answer: only real candidates come out."""
+"""Read the answers of language models strictly: only real candidates are accepted."""
 
 import json
 import re
@@ -16,11 +16,11 @@ _MAX_TRIES = 1000
 
 
 class UnreadableAnswer(ValueError):
-    """The answer is not the JSON object that was asked for."""
+    """The answer is not the requested JSON object."""
 
 
 def json_object(answer: str, key: str) -> dict[str, Any]:
-    """Return the last JSON object of an answer that has a key, whatever stands around it.
+    """Return the last JSON object with a key in an answer, whatever text surrounds it.
 
     Models put objects into prose and code fences, and reason aloud before. A thought that does not end is not followed
     by an answer.
@@ -43,12 +43,12 @@ def json_object(answer: str, key: str) -> dict[str, Any]:
             found = value if key in value else found
         start = text.find("{", end)
     if found is None:
-        raise UnreadableAnswer(f"the answer holds no JSON object with {key!r}")
+        raise UnreadableAnswer(f"the answer contains no JSON object with {key!r}")
     return found
 
 
 def read_ranking(answer: str, n: int) -> tuple[list[int], Counter[str]]:
-    """Return positions 0 to n - 1 in the order of an answer, each exactly once, and what was wrong with it.
+    """Return positions 0 to n - 1 in the order of an answer, each exactly once, and the faults of the answer.
 
     Numbers may be texts ("3", "#3", "3."). Numbers outside 1 to n (or no whole numbers) are invented and dropped, a
     second mention is dropped, what is missing follows in the order given.
@@ -94,7 +94,7 @@ def read_reasons(answer: str, n: int) -> list[str | None]:
     Raises
     ------
     UnreadableAnswer
-        If the answer holds no reasons.
+        If the answer contains no reasons.
     """
     reasons = json_object(answer, "reasons")["reasons"]
     if not isinstance(reasons, dict):

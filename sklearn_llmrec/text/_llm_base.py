@@ -1,4 +1,4 @@
-"""What rerankers by a language model share: sessions, budgets, counts, and that only candidates come out."""
+"""The base class of rerankers by a language model: sessions, budgets, counts, and only real candidates."""
 
 import time
 from abc import abstractmethod
@@ -28,19 +28,19 @@ from sklearn_llmrec.utils import (
     warn,
 )
 
-# The sessions of the calls under way, by the estimator that asks (one may rerank what another has
+# The sessions of the calls under way, by the calling estimator (one may rerank what another has
 # reranked): the estimator itself changes in fit only.
 _SESSIONS: ContextVar[dict[int, Session]] = ContextVar("_SESSIONS")
 
 
 def histories_of(X: Any, n: int) -> list[NDArray[np.int64]]:
-    """The n last events of every row by time; without times those of the largest values."""
+    """Return the n last events of every row by time; without times those of the largest values."""
     latest = event_sequences(X).tail(n)
     return np.split(latest.items, latest.bounds[1:-1])
 
 
 def blended(order: Sequence[int], blend: float) -> NDArray[np.int64]:
-    """Positions by the weighted mean of their place in the base and in `order`; ties as in the base."""
+    """Return positions by the weighted mean of their place in the base and in `order`; ties as in the base."""
     places = np.empty(len(order))
     places[order] = np.arange(len(order))
     mean = (1 - blend) * np.arange(len(order)) + blend * places
@@ -48,12 +48,12 @@ def blended(order: Sequence[int], blend: float) -> NDArray[np.int64]:
 
 
 def _reader(read: Callable[[str, int], Any], n: int) -> Callable[[str], Any]:
-    """Return what reads an answer about n candidates."""
+    """Return the function that reads an answer about n candidates."""
     return lambda answer: read(answer, n)
 
 
 class RerankResult(NamedTuple):
-    """Lists, and what the model did for them."""
+    """Lists, and a report about the model's answers."""
 
     items: NDArray[np.int64]
     scores: NDArray[Any]
@@ -62,7 +62,7 @@ class RerankResult(NamedTuple):
 
 
 class LanguageModelReranker(BaseReranker):
-    """Base of rerankers that ask a language model about every row, and do not trust it.
+    """Base of rerankers that send a prompt per row to a language model and validate its answers.
 
     A subclass makes the question of a row, says who answers it, and reads the answer.
     """
@@ -87,15 +87,15 @@ class LanguageModelReranker(BaseReranker):
 
     @abstractmethod
     def _new_session(self, deadline: float) -> Session:
-        """Who answers, until when."""
+        """Return a new session: the model client and its deadline."""
 
     @abstractmethod
     def _question(self, history: list[str], candidates: list[str]) -> Any:
-        """What is asked about one row."""
+        """Return the prompt about one row."""
 
     @abstractmethod
     def _read(self, answer: str, n: int) -> tuple[list[int], Counter[str]]:
-        """The n positions in the order of an answer, each once, and what was wrong with it."""
+        """Return the n positions in the order of an answer, each once, and the counts of its faults."""
 
     # -- the call under way -----------------------------------------------------------------------
 
@@ -106,7 +106,7 @@ class LanguageModelReranker(BaseReranker):
 
     @property
     def report_(self) -> RerankReport:
-        """What the model did since `fit`: lists reranked, from the cache, fallen back by cause, tokens, seconds."""
+        """Return the counts since `fit`: lists reranked, from the cache, fallen back by cause, tokens, seconds."""
         check_is_fitted(self)
         return report_of(self)
 
@@ -118,14 +118,14 @@ class LanguageModelReranker(BaseReranker):
             return describe(), AnswerCache(self.cache)
         except UnstableContentError as error:
             warn(
-                f"{type(self).__name__} keeps no answers in its cache, because the model cannot be told from others: "
+                f"{type(self).__name__} keeps no answers in its cache, because the model has no stable name: "
                 f"{error}. Give the model an attribute cache_key, a text that names it with all its settings.",
             )
         return "", AnswerCache(None)
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        """The session of this estimator's outermost call; it warns at its end of what went wrong."""
+        """Open the session of this estimator's outermost call; at its end, warn of failures."""
         under_way = _SESSIONS.get({})
         if id(self) in under_way:
             yield under_way[id(self)]
@@ -143,7 +143,7 @@ class LanguageModelReranker(BaseReranker):
             warn(f"{type(self).__name__} {message}")
 
     def _complaints(self, session: Session) -> Iterator[str]:
-        """Yield what the user should know about a call."""
+        """Yield the warnings after a call."""
         counts = session.counted()
         if counts["base_order"]:
             why = ", ".join(f"{n} {reason}" for reason, n in sorted(session.reasons.items()))
@@ -156,7 +156,7 @@ class LanguageModelReranker(BaseReranker):
         if problems["damaged"]:
             yield (
                 f"did not use {problems['damaged']} files of its cache {str(folder)!r}, which are damaged or were "
-                "written by something else; the model was asked again."
+                "written by something else; the model was called again."
             )
         if problems["unwritable"]:
             yield (
@@ -165,7 +165,7 @@ class LanguageModelReranker(BaseReranker):
             )
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Scores of all items for every row, seen items included.
+        """Score all items for every row, seen items included.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class LanguageModelReranker(BaseReranker):
         Returns
         -------
         scores : ndarray of shape (n_users, n_items), dtype of X
-            Finite; higher is better. Candidates stand above all other items.
+            Finite; higher is better. Candidates rank above all other items.
         """
         check_is_fitted(self)
         with self._session():
@@ -191,7 +191,7 @@ class LanguageModelReranker(BaseReranker):
     def rerank(
         self, X: Any, k: int = 10, *, exclude_seen: bool = True, ids: bool = False
     ) -> RerankResult:
-        """`recommend`, with what the model did.
+        """Recommend like `recommend`, and report what the model did.
 
         Parameters
         ----------
@@ -238,7 +238,7 @@ class LanguageModelReranker(BaseReranker):
         sizes: Sequence[int],
         read: Callable[[str, int], Any],
     ) -> list[Answer]:
-        """Answer questions about lists of some sizes, and count the rows."""
+        """Run the prompts of lists of some sizes, and count the rows."""
         if self.model is None:
             nobody = Answer(failure=ChatFailed("no_model", "there is no model"))
             answers = [nobody] * len(questions)

@@ -1,4 +1,4 @@
-"""Ask language models: within a deadline, from the cache where possible, and every failure is counted."""
+"""Call language models: within a deadline, from the cache where possible, with a count of every failure."""
 
 import http.client
 import json
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 # After so many chats in a row that failed with all their retries the endpoint counts as dead.
 _DEAD_AFTER = 3
-# Longest wait, in seconds, that a server may ask for.
+# Longest wait, in seconds, that a server may request.
 _MAX_RETRY_AFTER = 30.0
 _RETRIED = {408, 409, 425, 429}
 _FATAL = {401, 403, 404}
@@ -36,7 +36,7 @@ _SECRET = re.compile(r"(?i)(bearer\s+|\bsk-)[^\s'\",;]+")
 
 
 class ChatFailed(Exception):
-    """No answer; `kind` says which count it belongs to."""
+    """No answer; `kind` is the count to which it belongs."""
 
     def __init__(self, kind: str, message: str, *, fatal: bool = False) -> None:
         super().__init__(message)
@@ -45,19 +45,19 @@ class ChatFailed(Exception):
 
 
 class Count(Protocol):
-    """What adds to a count by name."""
+    """A function that adds to a count by name."""
 
     def __call__(self, name: str, n: int = 1, /) -> None: ...
 
 
 def failure_of(error: BaseException) -> ChatFailed:
-    """Return the failure that stands for an exception: its type; its text may hold a key, and is logged redacted."""
+    """Return the failure for an exception: its type only; its text may contain a key, and is logged redacted."""
     _log.debug("A language model failed: %s: %s", type(error).__name__, without_secrets(str(error)))
     return ChatFailed("failed", type(error).__name__)
 
 
 def without_secrets(text: str) -> str:
-    """Return a text without bearer tokens and without the values of environment variables that hold secrets."""
+    """Return a text without bearer tokens and without the values of environment variables that contain secrets."""
     values = {value.strip() for name, value in os.environ.items() if _SECRET_NAME.search(name)}
     for value in sorted(values, key=len, reverse=True):
         if len(value) >= 4:
@@ -66,7 +66,7 @@ def without_secrets(text: str) -> str:
 
 
 def asked(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in the place of a model.
+    """Call a function instead of a model.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def asked(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def model_name(model: Any) -> str:
-    """Return what stands for a function or object in the keys of a cache: its `cache_key`, else a hash of its content.
+    """Return the name of a function or object in the keys of a cache: its `cache_key`, else a hash of its content.
 
     Two functions that one factory makes for two models have one name, and must not share answers.
 
@@ -96,7 +96,7 @@ def model_name(model: Any) -> str:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where and how to ask. The key is read from the environment for every request, never kept."""
+    """Address and settings of a chat endpoint. The key is read from the environment for every request, never stored."""
 
     base_url: str
     model: str
@@ -118,7 +118,7 @@ class Endpoint:
         return json.dumps(body, sort_keys=True).encode()
 
     def ask(self, messages: Messages, deadline: float, count: Count) -> str:
-        """Return the answer to a chat, asked again after failures that may pass.
+        """Return the answer to a chat; retry after temporary failures.
 
         Raises
         ------
@@ -175,17 +175,17 @@ class Endpoint:
         if any(not 32 < ord(character) < 127 for character in key):
             raise ChatFailed(
                 "failed",
-                "the environment variable that api_key_env names holds characters that no request can carry, such as "
-                "spaces or typographic quotes",
+                "the environment variable that api_key_env names contains characters that no request can carry, such "
+                "as spaces or typographic quotes",
                 fatal=True,
             )
         return key or None
 
 
 def _posted(url: str, body: bytes, key: str | None, end: float) -> Reply | str:
-    """Return the reply of a server, or the name of what went wrong.
+    """Return the reply of a server, or the name of the failure.
 
-    An exception of the libraries may hold the address, the header or a reply; only its type goes on.
+    An exception of the libraries may contain the address, the header or a reply; only its type is passed on.
     """
     try:
         return post(url, body, key, end)
@@ -197,7 +197,7 @@ def _posted(url: str, body: bytes, key: str | None, end: float) -> Reply | str:
 
 
 def retry_after(value: Any) -> float:
-    """Return the seconds that a header asks to wait, as a number or a date; capped, and 0 for anything else."""
+    """Return the seconds to wait from a header, a number or a date; capped, and 0 for anything else."""
     text = str(value or "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text):
         seconds = float(text[:20])
@@ -253,7 +253,7 @@ def _count_tokens(usage: Any, count: Count) -> None:
 
 
 class Answer(NamedTuple):
-    """What came of a question: what was read in the answer, or why there is nothing."""
+    """The result of a prompt: the parsed answer, or the reason why there is none."""
 
     found: Any = None
     failure: ChatFailed | None = None
@@ -262,7 +262,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Session:
-    """One call of a reranker: its deadline, its answers, and what happened."""
+    """One call of a reranker: its deadline, its answers, and its counts."""
 
     complete: Callable[[Any, float, Count], str]
     key: Callable[[Any], bytes]
@@ -280,17 +280,17 @@ class Session:
     lock: Lock = field(default_factory=Lock)
 
     def count(self, name: str, n: int = 1, /) -> None:
-        """Add to a count; tokens are counted apart."""
+        """Add to a count; tokens are counted separately."""
         with self.lock:
             (self.tokens if name.endswith("_tokens") else self.counts)[name] += n
 
     def counted(self) -> Counter[str]:
-        """Return a copy of all counts but tokens; a thread that nobody waits for may still add to them."""
+        """Return a copy of all counts except tokens; an abandoned thread may still add to them."""
         with self.lock:
             return self.counts + self.reasons
 
     def _cached(self, key: bytes, read: Callable[[str], Any]) -> Answer | None:
-        """Return what the cache has; an answer that cannot be read is as good as none."""
+        """Return the answer in the cache; an unreadable one counts as none."""
         answer = self.cache.get(key)
         if answer is None:
             return None
@@ -303,7 +303,7 @@ class Session:
         return Answer(found, cached=True)
 
     def _one(self, question: Any, key: bytes, read: Callable[[str], Any]) -> Answer:
-        """Answer a question; only answers that could be read are kept."""
+        """Answer a prompt; only readable answers are cached."""
         cached = self._cached(key, read)
         if cached is not None:
             return cached
@@ -332,7 +332,7 @@ class Session:
         return Answer(failure=failure)
 
     def ask(self, questions: list[Any], reads: Sequence[Callable[[str], Any]]) -> list[Answer]:
-        """Answer questions, several at a time, each asked once, before the deadline.
+        """Answer prompts before the deadline, several at a time, equal ones once.
 
         Parameters
         ----------
@@ -363,7 +363,7 @@ class Session:
         return [self.answers[key] for key in keys]
 
     def _work(self, waiting: "SimpleQueue[tuple[Future[Answer], tuple[Any, ...]]]") -> None:
-        """Answer questions until none waits."""
+        """Answer waiting prompts until none is left."""
         while True:
             try:
                 job, question = waiting.get_nowait()

@@ -1,4 +1,4 @@
-"""Count what rerankers by a language model did, outside of the estimators, which change in fit only."""
+"""Count the answers of language models outside the estimators, which change in `fit` only."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from sklearn_llmrec.text._llm_client import Session
 
 @dataclass(frozen=True)
 class RerankReport:
-    """What a reranker by a language model did since its last fit, in this process.
+    """Counts of a reranker by a language model since its last fit, in this process.
 
     Attributes
     ----------
@@ -47,19 +47,19 @@ _LOCK = Lock()
 
 
 def reset_report(estimator: Any) -> None:
-    """Begin to count anew."""
+    """Start new counts."""
     with _LOCK:
         _REPORTS.pop(estimator, None)
 
 
 def report_of(estimator: Any) -> RerankReport:
-    """Return what an estimator did since its last fit."""
+    """Return the counts of an estimator since its last fit."""
     with _LOCK:
         return _REPORTS.get(estimator, RerankReport())
 
 
 def add_session(estimator: Any, session: Session) -> None:
-    """Add what a call did."""
+    """Add the counts of a call."""
     with session.lock:
         counts, tokens, lists = session.counts.copy(), session.tokens.copy(), session.lists.copy()
     reranked, cached = lists.pop("reranked", 0), lists.pop("from_cache", 0)

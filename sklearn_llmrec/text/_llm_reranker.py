@@ -1,4 +1,4 @@
-"""A language model at the end of the pipeline, without trusting it."""
+"""Rerank with a language model whose answers are validated."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.base import check_lists_to_explain
-from sklearn_llmrec.ensemble import RERANKER_TEXTS
 from sklearn_llmrec.text._http import chat_url
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
 from sklearn_llmrec.text._llm_client import Count, Endpoint, Session, asked, model_name
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
-from sklearn_llmrec.utils import Interval, check_arguments, documented
+from sklearn_llmrec.utils import Interval, check_arguments
 
 
-@documented(RERANKER_TEXTS)
 class LLMReranker(LanguageModelReranker):
     r"""Rerank the first items of a recommender with a language model.
 
@@ -38,11 +36,12 @@ class LLMReranker(LanguageModelReranker):
 
     Parameters
     ----------
-    {estimator}
+    estimator : estimator
+        The recommender whose first items are reordered, or a Pipeline that ends with one.
     model : str, callable or None, default=None
         Name of the model at the endpoint, or a function that takes the messages (a list of
         dictionaries with "role" and "content") and returns the answer as a text; one that raises
-        counts as a failure, whose type is shown and whose text is logged at level DEBUG only. None asks nobody: the
+        counts as a failure, whose type is shown and whose text is logged at level DEBUG only. None uses no model: the
         base order is kept, with a warning.
     base_url : str, default="http://localhost:8000/v1"
         The OpenAI-compatible endpoint; ``/chat/completions`` is added. Proxies of the environment are used, but not for
@@ -52,7 +51,7 @@ class LLMReranker(LanguageModelReranker):
         carries at fit, or a template over several, such as ``"{title} by {brand}"``. None reads the
         item ids that X carries, else "item 0", "item 1"...
     blend : float, default=0.5
-        Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it asks once.
+        Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it calls the model once.
     instructions : str, default=None
         A sentence that is added to the instructions of the prompt.
     max_length : int, default=20
@@ -67,31 +66,38 @@ class LLMReranker(LanguageModelReranker):
         How often a request is repeated after a failure that may pass: no connection, no answer in time, or a status
         of 408, 409, 425, 429 or from 500 on.
     backoff : float, default=0.5
-        Seconds before the first repetition, doubled for each next one; or what the server asks for (Retry-After), up
+        Seconds before the first repetition, doubled for each next one; or what the server requests (Retry-After), up
         to 30 seconds.
     max_tokens : int, default=512
         Longest answer.
     cache : str or path, default=None
         Folder that keeps answers; files are named by a hash of model and prompt, which are not
         stored. Only answers that could be read are kept. A function is known by its attribute `cache_key` (a text),
-        else by its code and the values it reads; one that holds what has no content, such as an open connection, is
+        else by its code and the values it reads; one that contains what has no content, such as an open connection, is
         not cached, with a warning. None keeps nothing.
     api_key_env : str, default="OPENAI_API_KEY"
-        Name of the environment variable that holds the key. It is read for every request; a key is
+        Name of the environment variable that contains the key. It is read for every request; a key is
         never a parameter, so it is never printed or pickled.
-    {n_candidates, exclude_seen}
+    n_candidates : int, default=20
+        How many items of the base are reordered; all others follow in the order of the base.
+    exclude_seen : bool, default=True
+        Whether items of the row itself are left out of the candidates; False for where people buy again.
     n_jobs : int, default=None
         Number of requests under way at once. None means 1.
 
     Attributes
     ----------
-    {estimator_}
+    estimator_ : estimator
+        The fitted base recommender.
     item_texts_ : list of str
         The texts in use.
     report_ : RerankReport
         What the model did since `fit`, in this process: `lists`, `reranked`, `from_cache`, `fallen_back` by cause,
         `requests`, `retries`, `prompt_tokens`, `completion_tokens` and `seconds`.
-    {item_popularity_, n_features_in_}
+    item_popularity_ : ndarray of shape (n_items,), float64
+        Number of users who interacted with each item at `fit`.
+    n_features_in_ : int
+        Number of items.
 
     See Also
     --------
@@ -222,7 +228,7 @@ class LLMReranker(LanguageModelReranker):
 
     @check_arguments
     def reasons(self, X: Any, items: ArrayLike, *, ids: bool = False) -> list[list[Bunch]]:
-        """Ask the model for a reason in words for every recommended item.
+        """Request a reason in words for every recommended item from the model.
 
         Parameters
         ----------
@@ -269,6 +275,6 @@ class LLMReranker(LanguageModelReranker):
 
 
 def _ask_function(function: Any, messages: Messages, deadline: float, count: Count) -> str:
-    """Ask a function in the place of an endpoint."""
+    """Call a function instead of an endpoint."""
     count("requests")
     return str(asked(function, messages))

@@ -1,4 +1,4 @@
-"""Sentence models: found by name or folder, told apart by content, loaded once per process."""
+"""Find sentence models by name or folder, distinguish them by content, and load each once per process."""
 
 import json
 import platform
@@ -17,12 +17,12 @@ _EXTRA = "text"
 _IGNORED = (".md", ".gitattributes", ".lock")
 # Where an export keeps its int8 weights.
 _INT8_FILE = "onnx/model_int8.onnx"
-# A file beside a kept model that holds the hash of all others; its ending keeps it out of hashes of the model.
+# A file beside a kept model that contains the hash of all others; its ending keeps it out of hashes of the model.
 _MARK = "kept.lock"
 
 
 def require_text_extra(backend: str = "torch") -> None:
-    """Refuse where sentence-transformers or a backend is missing, without the seconds that importing takes.
+    """Refuse a missing sentence-transformers or backend, without the seconds that an import takes.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def require_text_extra(backend: str = "torch") -> None:
 
 
 def find_folder(name: str) -> Path | None:
-    """Folder of a model given as a folder or by the name of one downloaded before, else None.
+    """Return the folder of a model, given as a folder or by the name of one downloaded before, else None.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def find_folder(name: str) -> Path | None:
 
 
 def download(name: str) -> Path:
-    """Folder of a model of the hub, downloaded.
+    """Download a model of the hub and return its folder.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def download(name: str) -> Path:
     except OSError as error:
         raise OSError(
             f"The model {name!r} is no folder, was not downloaded before, and cannot be downloaded "
-            f"now: {error} Pass the path of a folder that holds the model, or let it be downloaded "
+            f"now: {error} Pass the path of a folder that contains the model, or allow its download "
             "once while online."
         ) from error
     folder = find_folder(name)
@@ -89,7 +89,7 @@ def download(name: str) -> Path:
 
 
 def folder_hash(folder: Path, backend: str) -> str:
-    """Hash of the files that make the model."""
+    """Return a hash of the files of a model."""
     files = sorted(
         path
         for path in folder.rglob("*")
@@ -106,7 +106,7 @@ Stamps = tuple[tuple[str, int, int, int, int], ...]
 
 
 def file_stamps(files: Iterable[Path]) -> Stamps:
-    """Return the paths of files with what changes when they are written to."""
+    """Return the paths of files with sizes and times that change when a file is written."""
     stamps = []
     for path in sorted(files):
         facts = path.stat()
@@ -128,7 +128,7 @@ def _files_hash(folder: str, stamps: Stamps) -> str:
 
 
 def is_whole(target: Path) -> bool:
-    """Return whether a folder holds what `keep` wrote; warn where it holds something else."""
+    """Return whether a folder is complete as `keep` wrote it; warn if it contains something else."""
     if not target.is_dir() or _is_marked(target):
         return target.is_dir()
     warn(f"The kept model {target} is damaged or was written by something else: it is made again.")
@@ -146,7 +146,7 @@ def _content_of(folder: Path) -> str:
 
 
 def keep(target: Path, save: Callable[[Path], object]) -> Path:
-    """Return a folder that `save` fills, made whole or not at all; one that is there and whole stays."""
+    """Return a folder that `save` fills completely or not at all; an existing complete one is reused."""
     if is_whole(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ def keep(target: Path, save: Callable[[Path], object]) -> Path:
 
 
 def with_onnx(folder: Path, home: Path | None, int8: bool) -> Path:
-    """Folder of a model whose ONNX file is there: its own, or an export kept in `home`.
+    """Return the folder of a model with its ONNX file: its own, or an export in `home`.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def with_onnx(folder: Path, home: Path | None, int8: bool) -> Path:
 
 
 def _int8_kind() -> str:
-    """The fastest quantisation that this machine computes without overflow; "avx2" is right on any x86."""
+    """Return the fastest quantisation that this machine computes without overflow; "avx2" is safe on any x86."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return "arm64"
     known = Path("/proc/cpuinfo")  # where there is none, what every machine can
@@ -218,9 +218,9 @@ def load(
     model_kwargs: str,
     home: Path | None,
 ) -> Any:
-    """A sentence-transformers model, kept for the next call; a changed `content` reloads it.
+    """Load a sentence-transformers model and cache it for the next call; a changed `content` reloads it.
 
-    What has to be made of it first (ONNX files) is kept in `home`.
+    What has to be created from it first (ONNX files) is kept in `home`.
     """
     library = require("sentence_transformers", extra=_EXTRA)
     options = json.loads(model_kwargs)

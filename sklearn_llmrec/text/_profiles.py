@@ -1,4 +1,4 @@
-"""Vectors of users: what they read, in one vector or in several."""
+"""Vectors of users from the texts of their items: one vector or several."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _SWEEPS = 10
 
 
 def check_times(X: Any, profile: str) -> None:
-    """Refuse where a profile that needs the order of events cannot have it.
+    """Refuse data without times for a profile that needs the order of events.
 
     Raises
     ------
@@ -29,14 +29,14 @@ def check_times(X: Any, profile: str) -> None:
 
 
 def _ages(X: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions of entries in the order of time, and how many events of its row follow each."""
+    """Return the positions of entries in the order of time, and how many events of its row follow each."""
     order = X.event_order()
     ends = np.repeat(X.indptr[1:].astype(np.int64), np.diff(X.indptr))
     return order, ends - 1 - np.arange(len(order))
 
 
 def recency_weighted(X: Any, half_life: float) -> sp.csr_array:
-    """Values times ``0.5 ** (number of later events / half_life)``."""
+    """Return the values times ``0.5 ** (number of later events / half_life)``."""
     order, ages = _ages(X)
     decay = np.empty(len(order), dtype=X.dtype)
     decay[order] = 0.5 ** (ages / half_life)
@@ -44,7 +44,7 @@ def recency_weighted(X: Any, half_life: float) -> sp.csr_array:
 
 
 def latest_texts(X: Any, texts: list[str], max_length: int) -> list[str]:
-    """The texts of the latest events of every row as one, latest first."""
+    """Return the texts of the latest events of every row as one text, latest first."""
     order, ages = _ages(X)
     keep = ages < max_length
     rows = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))[keep]
@@ -55,7 +55,7 @@ def latest_texts(X: Any, texts: list[str], max_length: int) -> list[str]:
 
 
 def clusters(U: NDArray[Any], weights: NDArray[Any], n_clusters: int) -> NDArray[np.int64]:
-    """Clusters of unit vectors by the cosine to their centre, the same for the same vectors in any order.
+    """Return clusters of unit vectors by cosine to their centre; the order of the vectors does not matter.
 
     The first centre is the mean; each further one is the vector that is worst served so far.
     """
@@ -86,7 +86,7 @@ def clusters(U: NDArray[Any], weights: NDArray[Any], n_clusters: int) -> NDArray
 def interests(
     X: sp.csr_array, V: NDArray[Any], n_interests: int
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Unit vectors of the clusters of every history, and where those of each row begin.
+    """Return the unit vectors of the clusters of every history, and where those of each row begin.
 
     A row without a vector of its own has one of zeros.
     """

@@ -1,4 +1,4 @@
-"""Every prompt of the package, and what turns a row and its candidates into one.
+"""Every prompt of the package, and the functions that fill it with a row and its candidates.
 
 Item texts are data, not instructions: they are cut, put on one line and quoted as JSON strings, with special
 tokens escaped. What a text says can change the order of real items at most, because answers are numbers of candidates.
@@ -28,7 +28,7 @@ EXPLAIN = (
     "For every number from 1 to {n} say in one sentence why the item may suit this user, from the "
     'texts above only. Answer as {{"reasons": {{"1": "sentence", ...}}}}.'
 )
-#: For likelihoods: what stands before the text of a candidate, with and without a history.
+#: For likelihoods: the words before the text of a candidate, with and without a history.
 CONDITIONAL = "A user chose, in this order:\n{history}\nNext the user chose:\n"
 UNCONDITIONAL = "A user chose:\n"
 
@@ -46,7 +46,7 @@ def one_line(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as a JSON string in which no server finds a special token: their first character is escaped."""
+    """Return a text as a JSON string without special tokens: the first character of each is escaped."""
     quoted = json.dumps(one_line(text), ensure_ascii=False)
     return _SPECIAL.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
 
@@ -63,7 +63,7 @@ def _filled(template: str, history: Sequence[str], candidates: Sequence[str]) ->
 def rank_messages(
     history: Sequence[str], candidates: Sequence[str], instructions: str | None = None
 ) -> Messages:
-    """The chat that asks for an order of the candidates."""
+    """Return the chat messages that request an order of the candidates."""
     messages = _filled(RANK, history, candidates)
     if instructions:
         messages[0]["content"] += " " + readable(instructions)
@@ -71,17 +71,17 @@ def rank_messages(
 
 
 def explain_messages(history: Sequence[str], items: Sequence[str]) -> Messages:
-    """The chat that asks for a reason for every item."""
+    """Return the chat messages that request a reason for every item."""
     return _filled(EXPLAIN, history, items)
 
 
 def likelihood_prefix(history: Sequence[str]) -> str:
-    """What stands before a candidate whose likelihood is measured."""
+    """Return the text before a candidate whose likelihood is measured."""
     if not history:
         return UNCONDITIONAL
     return CONDITIONAL.format(history="\n".join(one_line(text) for text in history))
 
 
 def likelihood_text(text: str) -> str:
-    """The text of a candidate whose likelihood is measured, to its end, as it would stand in a history."""
+    """Return the text of a candidate whose likelihood is measured, to its end, as it would occur in a history."""
     return one_line(text) + "\n"

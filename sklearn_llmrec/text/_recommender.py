@@ -1,4 +1,4 @@
-"""Recommending by what items say about themselves."""
+"""Recommend items whose texts resemble those of a history."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _ORDERED = ("recency", "last")
 
 
 class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
-    r"""Recommends items whose texts are like those a user chose.
+    r"""Recommend items whose texts are similar to those a user chose.
 
     Item texts become vectors :math:`v_i` by any encoder; a user is the weighted mean of the vectors
     of the history (or what `profile` says), and an item scores by the cosine of the two,
@@ -68,7 +68,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         else recommends by popularity, with a warning.
     encoder : transformer, str or path, default=None
         From texts to vectors: any scikit-learn transformer, such as a `SentenceEncoder` or a
-        pipeline. A name or folder stands for a `SentenceEncoder` of it. None is latent semantic
+        pipeline. A name or folder means a `SentenceEncoder` of it. None is latent semantic
         analysis (tf-idf of words, 256 dimensions), which needs no language model; "passthrough"
         takes numbers as they are.
     profile : {"mean", "recency", "last", "interests"}, default="mean"
@@ -119,7 +119,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
     vector of zeros.
 
     Nothing is learned from X but popularity, for rows without a history. An item without a text
-    ranks below all that have one. `recommend` works in blocks of users and items and never holds a
+    ranks below all that have one. `recommend` works in blocks of users and items and never stores a
     users x items matrix; it is O(n_items n_dimensions) a row.
 
     References
@@ -214,7 +214,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         self.item_embeddings_ = np.vstack([known, new])
 
     def _content_of_new(self, X: Any, n_new: int) -> Any:
-        """Return what is known of the last columns of X, None (with a warning) where nothing is."""
+        """Return the content of the last columns of X, or None, with a warning, if there is none."""
         given, content = self.item_texts, None
         if given is None or isinstance(given, str):
             content = item_content(self, X[:, X.shape[1] - n_new :])
@@ -226,10 +226,10 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         return content
 
     def _partial_fit(self, X: Any) -> None:
-        """Learn nothing more: the popularity is counted already."""
+        """Count the new rows only: there is nothing else to learn."""
 
     def _users(self, X: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-        """Unit vectors of users; with several each, also where those of each row begin."""
+        """Return unit vectors of users; with several per user, also where those of each row begin."""
         V = self.item_embeddings_.astype(X.dtype, copy=False)
         if self._space_ is None or self.profile == "mean":
             return unit_rows(canonical(X) @ V), None
@@ -244,7 +244,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         ), None
 
     def _encoded(self, texts: list[str], dtype: Any) -> NDArray[Any]:
-        """Unit vectors of texts in the space of the items."""
+        """Return unit vectors of texts in the space of the items."""
         assert self._space_ is not None
         vectors = as_vectors(self.encoder_.transform(texts), len(texts))
         return self._space_.transform(vectors).astype(dtype, copy=False)
@@ -275,7 +275,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         candidates: ArrayLike | None = None,
         ids: bool = False,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The k items nearest to what is asked for in words.
+        """Recommend the k items nearest to a query in words.
 
         Parameters
         ----------
@@ -327,7 +327,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         return ids_of_columns(self, items) if ids else items, scores
 
     def user_interests(self, X: Any, *, n_items: int = 3, n_terms: int = 5) -> list[list[Interest]]:
-        """What each user is interested in, in words.
+        """Describe the interests of each user in words.
 
         The history falls into at most `n_interests` clusters, whatever `profile` is.
 
@@ -367,7 +367,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
     @on_one_state
     @check_arguments
     def explain(self, X: Any, items: ArrayLike, *, ids: bool = False) -> sp.csr_array:
-        """Which items of a history led to a recommendation.
+        """Return the contributions of the items of a history to a recommendation.
 
         Parameters
         ----------
@@ -383,7 +383,7 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         Returns
         -------
         parts : csr_array of shape (n_users, n_items) or (n_users * k, n_items)
-            Row u (of lists: row ``u * k + r``) holds what each item of the history of user u adds
+            Row u (of lists: row ``u * k + r``) contains what each item of the history of user u adds
             to the score of ``items[u]`` (``items[u, r]``); it sums to that score.
 
         Raises

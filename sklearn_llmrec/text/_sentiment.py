@@ -1,4 +1,4 @@
-"""What reviews say, as weights of events."""
+"""Weights of events from review texts."""
 
 from numbers import Real
 from typing import Any, ClassVar, Self
@@ -15,7 +15,7 @@ from sklearn_llmrec.utils import HasMethods, StrOptions
 
 
 class SentimentWeighter(TransformerMixin, BaseEstimator):
-    """Turns a column of review texts into a column of weights, before `Interactions` is built.
+    """Convert a column of review texts to a column of weights, before `Interactions` is built.
 
     Weights lie between -1 (disliked) and 1 (liked). An event without a text gets `missing`.
 
@@ -134,13 +134,13 @@ class SentimentWeighter(TransformerMixin, BaseEstimator):
             self.classifier_ = clone(self.classifier).fit(texts, y)
         if len(self.classifier_.classes_) != 2:
             raise ValueError(
-                "The classifier must tell two classes apart, the disliked one first; it knows "
+                "The classifier must have two classes, the disliked one first; it knows "
                 f"{list(self.classifier_.classes_)}."
             )
         return self
 
     def transform(self, X: Any) -> Any:
-        """The table with the weights.
+        """Return the table with the weights.
 
         Parameters
         ----------

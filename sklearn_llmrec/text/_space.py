@@ -1,4 +1,4 @@
-"""The space that items and users are compared in: centred, rotated, of unit length."""
+"""The space in which items and users are compared: centred, rotated, of unit length."""
 
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ class Space:
     Parameters
     ----------
     center : bool
-        Whether the mean is taken away: what all texts share tells nothing about taste.
+        Whether the mean is taken away: what all texts share says nothing about taste.
     n_components : int or None
         Principal components to keep; None keeps the space as it is.
     whiten : bool
@@ -48,7 +48,7 @@ class Space:
         return self
 
     def transform(self, V: NDArray[Any]) -> NDArray[Any]:
-        """Unit vectors in the space; a vector of zeros stays one."""
+        """Return unit vectors in the space; a vector of zeros stays zero."""
         known = V.any(axis=1)
         moved = V - self.mean_.astype(V.dtype, copy=False)
         moved[~known] = 0
@@ -62,7 +62,7 @@ _N_COMPANIONS = 50
 
 
 def smoothed(V: NDArray[Any], X: sp.csr_array, share: float) -> NDArray[Any]:
-    """Unit vectors drawn to those of the items that the same users chose; items without any keep theirs."""
+    """Move unit vectors towards those of the items that the same users chose; items without any keep theirs."""
     columns = normalize_columns(abs(X)).T.tocsr()
     companions = product_rows(columns, columns.T.tocsr(), _N_COMPANIONS + 1)
     companions = without_diagonal(companions, _N_COMPANIONS)

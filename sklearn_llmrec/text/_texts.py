@@ -19,7 +19,7 @@ def readable(text: str) -> str:
 
 
 def as_texts(X: Any, name: str = "X") -> list[str]:
-    """Texts as a list of stripped strings, missing ones empty.
+    """Return texts as a list of stripped strings; missing ones are empty.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ def as_texts(X: Any, name: str = "X") -> list[str]:
             texts.append("")
         else:
             raise TypeError(
-                f"{name} must hold texts; entry {position} is {value!r} of type "
+                f"{name} must contain texts; entry {position} is {value!r} of type "
                 f"{type(value).__name__}."
             )
     return texts
 
 
 def table_columns(table: Any) -> dict[str, list[Any]]:
-    """Columns of a dataframe or structured array by name; a plain array has none."""
+    """Return the columns of a dataframe or structured array by name; a plain array has none."""
     frame = nw.from_native(table, eager_only=True, pass_through=True)
     if isinstance(frame, nw.DataFrame):
         return {name: frame.get_column(name).to_list() for name in frame.columns}
@@ -87,7 +87,7 @@ def table_columns(table: Any) -> dict[str, list[Any]]:
 
 
 def texts_from_features(template: str, features: Any) -> list[str]:
-    """Texts from a column of item features, by its name, or from several, by a template.
+    """Return texts from a column of item features, by its name, or from several, by a template.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def texts_from_features(template: str, features: Any) -> list[str]:
 
 
 def _filled(template: str, columns: dict[str, list[Any]]) -> list[str]:
-    """The template for every row; a missing value takes the words before it along."""
+    """Fill the template for every row; a missing value removes the words before it too."""
     parts = list(Formatter().parse(template))
     fields = [field for _, field, _, _ in parts if field is not None]
     unknown = [field for field in fields if field not in columns]
@@ -130,7 +130,7 @@ def _filled(template: str, columns: dict[str, list[Any]]) -> list[str]:
 
 
 def texts_of_items(item_texts: Any, X: Any) -> list[str]:
-    """One text per item: given, from item features, from ids, or a number.
+    """Return one text per item: given, from item features, from ids, or a number.
 
     Raises
     ------
@@ -147,5 +147,5 @@ def texts_of_items(item_texts: Any, X: Any) -> list[str]:
     else:
         texts = [""] * n_items
     if len(texts) != n_items:
-        raise ValueError(f"item_texts must hold one text per item, {n_items}; got {len(texts)}.")
+        raise ValueError(f"item_texts must contain one text per item, {n_items}; got {len(texts)}.")
     return [readable(text) or f"item {number}" for number, text in enumerate(texts)]

@@ -33,7 +33,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     n_components : int, default=100
         Dimensions of learned vectors; fewer where there are fewer words.
     window : int, default=5
-        For learned vectors: words at most this far apart stand together.
+        For learned vectors: words at most this far apart count as a pair.
     idf : bool, default=True
         Whether rare words weigh more, by the inverse document frequency among the texts given to
         `fit`.
@@ -109,13 +109,15 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Raises
         ------
         ValueError
-            If no text holds a word, or no word has a vector.
+            If no text contains a word, or no word has a vector.
         """
         self._validate_params()
         texts = [words(text) for text in as_texts(X)]
         names = sorted({word for text in texts for word in text})
         if not names:
-            raise ValueError("No text holds a word: there is nothing to learn word vectors from.")
+            raise ValueError(
+                "No text contains a word: there is nothing to learn word vectors from."
+            )
         self.vocabulary_ = {word: i for i, word in enumerate(names)}
         found = np.concatenate(
             [list({self.vocabulary_[w] for w in text}) for text in texts]
@@ -145,7 +147,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self
 
     def _learned(self, texts: list[list[str]]) -> NDArray[Any]:
-        """Vectors of words from which words stand near which."""
+        """Learn vectors of words from which words occur near each other."""
         indices = np.array([self.vocabulary_[word] for text in texts for word in text])
         indptr = np.append(0, np.cumsum([len(text) for text in texts]))
         shape = (len(texts), len(self.vocabulary_))
@@ -160,7 +162,7 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return model.fit(read).item_embeddings_
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Vectors of texts.
+        """Return vectors of texts.
 
         Parameters
         ----------
@@ -202,7 +204,10 @@ class WordVectorEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
 
 
 def _read_vectors(path: str | os.PathLike[str]) -> dict[str, NDArray[np.float32]]:
-    """Word vectors of a text file: a word and its numbers per line; word2vec's first line of two numbers is skipped."""
+    """Read word vectors from a text file: a word and its numbers per line.
+
+    The first line of word2vec files (two numbers) is skipped.
+    """
     known: dict[str, NDArray[np.float32]] = {}
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:

@@ -28,7 +28,6 @@ from sklearn_llmrec.utils._content_hash import (
     UnstableContentError as UnstableContentError,
     content_hash as content_hash,
 )
-from sklearn_llmrec.utils._documented import COMMON_TEXTS as COMMON_TEXTS, documented as documented
 from sklearn_llmrec.utils._html import html_table as html_table
 from sklearn_llmrec.utils._ids import (
     as_ids as as_ids,
@@ -108,7 +107,7 @@ _FROM_BASE = {*__all__, "all_estimators"}
 
 
 def __getattr__(name: str) -> Any:
-    # They stand on a higher layer: the base imports from here.
+    # They are on a higher layer: the base imports from here.
     if name in _FROM_BASE:
         return getattr(_import_module("sklearn_llmrec.base"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Name the remedy where a call does not fit a signature."""
+"""Name the remedy if a call does not fit a signature."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -36,8 +36,8 @@ _ELSEWHERE = {
 # What a parameter expects, where another library expects something else.
 _NOTES = {
     "X": " A user is given as a row of interactions: X[X.user_rows(ids)] are the rows of user ids.",
-    "exclude_seen": " True leaves out what the row holds.",
-    "candidates": " It holds what may be recommended.",
+    "exclude_seen": " True leaves out what the row contains.",
+    "candidates": " It contains what may be recommended.",
 }
 # What a method returns, for calls in the style of other libraries.
 _RETURNS = {
@@ -47,7 +47,7 @@ _RETURNS = {
 
 
 def _hint(unknown: str, parameters: Iterable[str]) -> str:
-    """Say which parameter does what an unknown one was meant to do, or what there is."""
+    """Return a hint: the parameter that an unknown one was meant to be, or all parameters."""
     known = list(parameters)
     for ours, theirs in _ELSEWHERE.items():
         if ours in known and unknown in theirs.split():
@@ -58,7 +58,7 @@ def _hint(unknown: str, parameters: Iterable[str]) -> str:
 
 
 def _refusal(name: str, signature: inspect.Signature, error: TypeError, given: Any) -> TypeError:
-    """Return the error for a call that does not fit: cause, remedy and the parameters there are."""
+    """Return the error for a call that does not fit: cause, remedy and the valid parameters."""
     known = {p: value for p, value in signature.parameters.items() if p != "self"}
     hints = "".join(_hint(argument, known) for argument in given if argument not in known)
     shown = ", ".join(str(value.replace(annotation=inspect._empty)) for value in known.values())
@@ -71,7 +71,7 @@ def _refusal(name: str, signature: inspect.Signature, error: TypeError, given: A
 
 
 def check_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make a public function or method name the remedy where a call does not fit its signature.
+    """Make a public function or method name the remedy if a call does not fit its signature.
 
     The signature that `help`, editors and type checkers see stays that of the function.
     """

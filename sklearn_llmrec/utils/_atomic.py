@@ -1,4 +1,4 @@
-"""Changes of an estimator that happen as a whole or not at all."""
+"""Change estimators completely or not at all."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ def original(estimator: Any) -> Any:
 
 @contextmanager
 def restored_on_error(estimator: Any) -> Iterator[None]:
-    """Leave the estimator as it was when the block fails, whatever the block had already set."""
+    """Restore the estimator if the block fails, whatever the block had already set."""
     before = dict(estimator.__dict__)
     try:
         yield
@@ -40,7 +40,7 @@ def snapshot(estimator: _E) -> _E:
 
 @contextmanager
 def built_aside(estimator: _E) -> Iterator[_E]:
-    """Give the block a snapshot to change, and let the estimator take its state over in one step at the end.
+    """Yield a snapshot to change, and move its state into the estimator in one step at the end.
 
     If the block fails, the estimator is as it was. Another thread that reads the estimator through methods of
     `on_one_state` sees the old state or the new one. The block must replace arrays, never change them in place.
@@ -51,7 +51,7 @@ def built_aside(estimator: _E) -> Iterator[_E]:
 
 
 def on_one_state(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make a method that reads a fitted estimator work on a snapshot where `partial_fit` may change it meanwhile."""
+    """Make a method that reads a fitted estimator work on a snapshot, where `partial_fit` may change it meanwhile."""
 
     @wraps(method)
     def reading(*args: _P.args, **kwargs: _P.kwargs) -> _R:

@@ -1,4 +1,4 @@
-"""How a fit is followed: scikit-learn's callbacks where the installed version has them, and lines of `verbose`."""
+"""Report the progress of a fit: scikit-learn's callbacks where the installed version has them, and `verbose`."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,10 +10,10 @@ try:
 except ImportError:  # scikit-learn before 1.9
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands where the installed scikit-learn has no callbacks."""
+        """Replacement if the installed scikit-learn has no callbacks."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Leave the method as it is."""
+        """Return the method unchanged."""
         return method
 
 
@@ -21,7 +21,7 @@ __all__ = ["CallbackSupportMixin", "begin_fit", "end_fit", "iterations", "tell",
 
 
 def begin_fit(estimator: Any, X: Any, y: Any) -> None:
-    """Open the task of a fit, if somebody may be listening."""
+    """Open the task of a fit if there may be callbacks."""
     if hasattr(estimator, "_init_callback_context"):
         context = estimator._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
@@ -35,7 +35,7 @@ def end_fit(estimator: Any, X: Any, y: Any) -> None:
 
 
 def tell(estimator: Any, line: str) -> None:
-    """Print a line in the name of the estimator, where it is verbose."""
+    """Print a line with the name of the estimator if it is verbose."""
     if estimator.verbose:
         print(f"[{type(estimator).__name__}] {line}", flush=True)
 
@@ -48,7 +48,7 @@ def iterations(
     fitted: Callable[[], dict[str, Any]] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[int]:
-    """Numbers 0 to n - 1, each reported to the callbacks as a subtask; ends early if one asks to stop.
+    """Yield numbers 0 to n - 1, each reported to the callbacks as a subtask; end early if one requests it.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def iterations(
     X : object, default=None
         The training data, for callbacks that score.
     fitted : callable, default=None
-        Returns the attributes of an estimator fitted by the iterations so far; called only if a callback asks.
+        Returns the attributes of an estimator fitted by the iterations so far; called only if a callback needs them.
     stop : callable, default=None
-        Asked after every iteration whether that was the last.
+        Called after every iteration; returns whether that was the last.
 
     Yields
     ------

@@ -14,7 +14,7 @@ _CHUNK_BYTES = 32 * 2**20
 
 
 def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
-    """Slices over rows such that a chunk of `row_bytes` a row stays within scikit-learn's ``working_memory``."""
+    """Yield slices of rows so that a chunk of `row_bytes` a row stays within scikit-learn's ``working_memory``."""
     if n_rows == 1:  # a single row is a chunk, whatever its size
         yield slice(0, 1)
         return
@@ -40,7 +40,10 @@ def csr_of(
 
 
 def rows_between(X: sp.csr_array, rows: slice) -> sp.csr_array:
-    """Rows `rows.start` to `rows.stop`: of a plain `csr_array` a view, as long as the original lives unchanged."""
+    """Return rows `rows.start` to `rows.stop`.
+
+    Of a plain `csr_array` they are a view, valid as long as the original lives unchanged.
+    """
     if type(X) is not sp.csr_array:
         return X[rows]
     if rows.stop - rows.start == X.shape[0]:

@@ -1,7 +1,7 @@
 """Hash values by their content, for the keys of caches and checkpoints.
 
 A key must be the same in every process and differ where the content differs. So no address and no `repr` enters it:
-functions are described by their code and what they read, objects by what their pickle would hold.
+functions are described by their code and what they read, objects by what their pickle would contain.
 """
 
 import copyreg
@@ -57,7 +57,7 @@ def content_hash(*parts: Any) -> str:
     Raises
     ------
     UnstableContentError
-        If a part cannot be described by its content: it holds a lock, a connection, an open file.
+        If a part cannot be described by its content: it contains a lock, a connection, an open file.
     """
     try:
         return _Describer().digest(tuple(parts)).hex()

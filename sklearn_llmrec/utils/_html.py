@@ -16,7 +16,7 @@ def html_table(
         The cells above the columns.
     rows : iterable of sequences
     caption : str
-        What stands above.
+        The caption above the table.
     labels : int, default=1
         How many cells of a row, from the left, are its labels.
     """

@@ -1,9 +1,9 @@
 """Identifiers as arrays: one kind per array, compared exactly.
 
 `as_ids` brings ids of any container to an array of one kind: integers of any width, other numbers, booleans, texts,
-bytes, dates, durations, or objects of one type. Integers that a container holds as floats, decimals or objects become
-integers again. Nothing is cast to text, and nothing is rounded. `id_positions` is the only look-up among ids; it
-refuses to compare two kinds.
+bytes, dates, durations, or objects of one type. Integers that a container contains as floats, decimals or objects
+become integers again. Nothing is cast to text, and nothing is rounded. `id_positions` is the only look-up among ids;
+it refuses to compare two kinds.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,7 @@ _SORTABLE = "biufUmM"
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value stands for nothing: None, NaN, NaT or pandas' NA."""
+    """Return whether a value is missing: None, NaN, NaT or pandas' NA."""
     return value is None or value is np.ma.masked or bool(_differs_from_itself(value))
 
 
@@ -51,7 +51,7 @@ def as_ids(ids: Any, name: str) -> NDArray[Any]:
     Returns
     -------
     ids : ndarray of shape (n,)
-        Integers as int64, uint64 or the dtype given (as objects where 64 bits do not hold them), whole floats and
+        Integers as int64, uint64 or the dtype given (as objects where 64 bits are too few), whole floats and
         decimals as integers too. A missing id is None, in an array of objects. The array may be the caller's.
 
     Raises
@@ -93,7 +93,7 @@ def _of_array(ids: NDArray[Any], name: str) -> NDArray[Any]:
         return _of_objects(ids.tolist(), name) if np.isnan(ids).any() else _whole(ids)
     if kind in "mM":
         if np.datetime_data(ids.dtype)[0] in ("ps", "fs", "as"):
-            raise TypeError(f"{name} hold times finer than nanoseconds: round them first.")
+            raise TypeError(f"{name} contain times finer than nanoseconds: round them first.")
         return _of_objects(list(ids), name) if np.isnat(ids).any() else ids
     if kind in "OST":
         return _of_objects(ids.tolist(), name)
@@ -218,7 +218,7 @@ def _numpy_time(value: Any) -> Any:
 
 
 def kind_of_ids(ids: NDArray[Any]) -> str | None:
-    """Return the kind of an array of `as_ids` in words, None where it holds no id."""
+    """Return the kind of an array of `as_ids` in words, None where it contains no id."""
     if ids.dtype.kind == "O":
         return next((_kind_of_value(value) for value in ids if value is not None), None)
     kinds = {"b": "booleans", "U": "texts", "M": "dates", "m": "durations"}
@@ -264,7 +264,7 @@ def id_positions(
     Raises
     ------
     ValueError
-        If both hold ids, of two kinds.
+        If both contain ids, of two kinds.
     """
     kinds = kind_of_ids(known), kind_of_ids(ids)
     if None not in kinds and kinds[0] != kinds[1]:
@@ -274,7 +274,7 @@ def id_positions(
         )
     inside = np.ones(len(ids), dtype=bool)
     if known.dtype.kind in "iu" and ids.dtype.kind in "iu" and known.dtype != ids.dtype:
-        # numpy compares uint64 with int64 as floats. What the other dtype cannot hold is not in it.
+        # numpy compares uint64 with int64 as floats. A value that the other dtype cannot represent is not in it.
         cast = ids.astype(known.dtype)
         inside = (cast.astype(ids.dtype) == ids) & ((cast < 0) == (ids < 0))
         ids = cast

@@ -1,4 +1,4 @@
-"""Say the cause and the remedy where X is not a numeric user-by-item matrix."""
+"""Name the cause and the remedy if X is not a numeric user-by-item matrix."""
 
 from os import PathLike
 from typing import Any
@@ -18,12 +18,12 @@ _ROW_OF_IDS = (
 
 
 def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """Run scikit-learn's `validate_data` on X; its refusals name the remedy for a user-by-item matrix.
+    """Run scikit-learn's `validate_data` on X; add the remedy for a user-by-item matrix to its refusals.
 
     Parameters
     ----------
     estimator : object
-        Who asks.
+        The estimator, named in messages.
     X : object
         What was given.
     reset : bool
@@ -39,7 +39,7 @@ def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
     ValueError
         If X is not a finite matrix of numbers, or has another number of columns than at fit.
     TypeError
-        If X is a path, a lazy table, or holds dates or other objects.
+        If X is a path, a lazy table, or contains dates or other objects.
     """
     if not reset and is_plain(estimator, X) and bool(np.isfinite(X.data).all()):
         return X
@@ -80,7 +80,7 @@ def is_plain(estimator: Any, X: Any) -> bool:
 
 
 def _refuse_other_kinds(X: Any, name: str) -> None:
-    """Refuse a path, a lazy table, and dates, of which scikit-learn says too little."""
+    """Refuse paths, lazy tables and dates, for which scikit-learn's message is unclear."""
     if isinstance(X, (str, bytes, PathLike)):
         raise TypeError(
             f"X is the text or path {X!r}, and {name} takes a numeric user-by-item matrix: read the file first, for "
@@ -94,17 +94,17 @@ def _refuse_other_kinds(X: Any, name: str) -> None:
     if dates:
         where = f"column {columns[dates[0]]!r} of X" if columns else "X"
         raise TypeError(
-            f"{name} takes a numeric user-by-item matrix, and {where} holds dates ({kinds[dates[0]]}). If X is a log "
-            "of events, Interactions.from_frame(df, user=..., item=..., timestamp=...) builds the matrix from it."
+            f"{name} takes a numeric user-by-item matrix, and {where} contains dates ({kinds[dates[0]]}). If X is a "
+            "log of events, Interactions.from_frame(df, user=..., item=..., timestamp=...) builds the matrix from it."
         )
 
 
 def _advice(error: str, estimator: Any, X: Any, *, reset: bool) -> str:
-    """Return the remedy for a refusal of scikit-learn; empty if its words say enough."""
+    """Return the remedy for a refusal of scikit-learn; empty if its message is enough."""
     name = type(estimator).__name__
     if "NaN" in error:
         return (
-            "In a pivot table NaN stands for a rating that nobody gave: fill it with 0, df.fillna(0), since "
+            "In a pivot table NaN means a rating that nobody gave: fill it with 0, df.fillna(0), since "
             f"{name} reads 0 as no interaction. Interactions.from_frame(df, user=..., item=..., value=...) builds the "
             "matrix from the log without a pivot and drops events whose value is missing."
         )
@@ -129,7 +129,7 @@ def _advice(error: str, estimator: Any, X: Any, *, reset: bool) -> str:
 
 
 def _advice_on_width(estimator: Any, X: Any, *, reset: bool) -> str:
-    """Return what may be wrong with an X of another number of columns than at fit."""
+    """Return possible causes for an X with another number of columns than at fit."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
     users = getattr(estimator, "n_users_fit_", None)
     if not reset and tuple(shape) == (estimator.n_features_in_, users):

@@ -1,4 +1,4 @@
-"""What ranks in the end, behind Pipelines and searches."""
+"""Find the recommender at the end of Pipelines and searches."""
 
 from typing import Any
 

@@ -1,10 +1,10 @@
-"""Say no in time: a refusal that names the size beats a process killed by the system."""
+"""Refuse large allocations in time, with their size, before the system ends the process."""
 
 import os
 
 
 def available_memory() -> int | None:
-    """Bytes that can be allocated now without swapping, or None where the system does not tell."""
+    """Return the bytes that can be allocated now without swapping, or None if the system does not report it."""
     try:
         with open("/proc/meminfo", encoding="ascii") as lines:
             for line in lines:

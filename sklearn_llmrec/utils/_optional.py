@@ -1,11 +1,11 @@
-"""Optional packages: imported where they are used, missing ones named with the extra that brings them."""
+"""Import optional packages where they are used; a missing one is reported with its extra."""
 
 from importlib import import_module
 from types import ModuleType
 
 
 def require(module: str, extra: str | None) -> ModuleType:
-    """Import an optional module, or say what installs it.
+    """Import an optional module, or raise an error that names the extra to install.
 
     Parameters
     ----------

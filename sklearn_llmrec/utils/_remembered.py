@@ -1,4 +1,4 @@
-"""Keep what was computed from an array that does not change, as long as the array lives."""
+"""Cache what was computed from an array that does not change, as long as the array lives."""
 
 import weakref
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Hold every import of a private scikit-learn name; no other module of the package has one."""
+"""Collect every import of a private scikit-learn name; no other module of the package has one."""
 
 from typing import Any
 

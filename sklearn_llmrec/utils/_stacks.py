@@ -1,4 +1,4 @@
-"""Matrices of stacked folds: marked where they are made, recognised where something is fitted on all of them."""
+"""Mark matrices of stacked folds, and warn if something is fitted on all of them."""
 
 from typing import Any
 
@@ -18,11 +18,11 @@ def mark_stack(X: Any, n_folds: int) -> Any:
 
 
 def warn_of_stack(X: Any, name: str) -> None:
-    """Warn where a whole stack of folds is about to be fitted."""
+    """Warn if a whole stack of folds is about to be fitted."""
     n_folds = getattr(X, _MARK, 0)
     if n_folds:
         warn(
-            f"{name} is fitted on the whole stack of {n_folds} folds, in which events stand several times and what one "
+            f"{name} is fitted on the whole stack of {n_folds} folds, in which events occur several times and what one "
             "fold hides is visible in another: it is the wrong model, and its scores flatter. In a search pass "
             "refit=False, and fit the best parameters on the original X."
         )

@@ -31,7 +31,7 @@ def in_threads(
 
 
 def threads_for(n_jobs: int | None, n_tasks: int) -> int:
-    """Return how many threads `n_jobs` stands for; 1 for a single task, whose caller should not wait for the answer."""
+    """Return the number of threads for `n_jobs`; 1 for a single task."""
     return 1 if n_tasks <= 1 else int(effective_n_jobs(n_jobs))
 
 

@@ -25,6 +25,6 @@ def required_times(X: Any, name: str, remedy: str = "") -> NDArray[Any]:
 
 
 def ages(times: NDArray[Any], reference: Any) -> NDArray[np.float64]:
-    """Return how long before the reference time each event was; 0 for later events."""
+    """Return the time from each event to the reference time; 0 for later events."""
     # Subtracted as integers where times are: unix nanoseconds do not fit a float64.
     return np.maximum(np.asarray(reference - times, dtype=np.float64), 0)

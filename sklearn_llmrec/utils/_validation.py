@@ -1,4 +1,4 @@
-"""Checks that every recommender runs on what it is given."""
+"""Check the input of every recommender."""
 
 import re
 from typing import Any
@@ -23,7 +23,7 @@ _SMALLEST = 1e-15
 
 
 def rows_without_entries(X: sp.csr_array) -> NDArray[np.bool_]:
-    """Which rows hold no interaction; stored zeros are none."""
+    """Return which rows have no interaction; stored zeros are none."""
     if X.nnz and not X.data.all():
         counted = np.concatenate([[0], np.cumsum(X.data != 0)])
         return np.asarray(np.diff(counted[X.indptr]) == 0)
@@ -38,7 +38,7 @@ def check_matrix(
     Parameters
     ----------
     estimator : BaseRecommender
-        Who asks: its name stands in the messages, `n_features_in_` is set or compared.
+        The estimator: its name is in the messages, `n_features_in_` is set or compared.
     X : array-like or sparse of shape (n_users, n_items)
     reset : bool
         True at fit, False afterwards.
@@ -56,10 +56,10 @@ def check_matrix(
     ------
     ValueError
         If X is not a finite two-dimensional matrix of at least two columns, has another number of columns than at
-        fit or other items, holds negative values where they are refused, values too large (or, at fit, all too small)
-        to compute with, or, at fit, no interaction at all.
+        fit or other items, contains negative values where they are refused, values too large (or, at fit, all too
+        small) to compute with, or, at fit, no interaction at all.
     TypeError
-        If X is a path, or holds dates or other objects than numbers.
+        If X is a path, or contains dates or other objects than numbers.
     """
     name = type(estimator).__name__
     ids = _item_ids(X)
@@ -90,7 +90,7 @@ def check_matrix(
         )
     if reset and not (X.nnz and X.data.any()):
         raise ValueError(
-            f"X of shape {X.shape} holds no interaction (every entry is zero): {name} has nothing to learn from."
+            f"X of shape {X.shape} contains no interaction (every entry is zero): {name} has nothing to learn from."
         )
     if weights:
         _check_size(X, name, reset=reset)
@@ -109,7 +109,7 @@ def _check_size(X: sp.csr_array, name: str, *, reset: bool) -> None:
     largest = max(float(X.data.max()), -float(X.data.min())) if X.nnz else 1.0
     if largest > _LARGEST[X.dtype.itemsize]:
         raise ValueError(
-            f"X holds values as large as {largest:.2g}: {name} takes at most {_LARGEST[X.dtype.itemsize]:g} in "
+            f"X contains values as large as {largest:.2g}: {name} takes at most {_LARGEST[X.dtype.itemsize]:g} in "
             f"{X.dtype}, since sums of products of larger ones overflow. Divide X by a constant, here and at fit."
         )
     if reset and largest < _SMALLEST:
@@ -120,13 +120,13 @@ def _check_size(X: sp.csr_array, name: str, *, reset: bool) -> None:
 
 
 def names_of_events(names: Any) -> bool:
-    """Whether columns are called as those of a table of events are: one as users, another as items."""
+    """Return whether columns are named like those of a table of events: one like users, another like items."""
     found = [_EVENT_COLUMN.match(str(name)) for name in names]
     return {match.group(1).lower() in _USERS for match in found if match} == {True, False}
 
 
 def _refuse_events(estimator: Any) -> None:
-    """Refuse a table of events, whose few columns would pass as items.
+    """Refuse a table of events, whose few columns would otherwise count as items.
 
     Raises
     ------
@@ -142,12 +142,12 @@ def _refuse_events(estimator: Any) -> None:
 
 
 def _item_ids(X: Any) -> NDArray[Any] | None:
-    """The item ids of an `Interactions`; no column of a table that is called so."""
+    """Return the item ids of an `Interactions`, never a column of a table that has this name."""
     return getattr(X, "item_ids", None) if sp.issparse(X) else None
 
 
 def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> None:
-    """Remember the item ids of the fit as `item_ids_`; later refuse columns that are other items.
+    """Store the item ids of the fit as `item_ids_`; later refuse columns of other items.
 
     Raises
     ------
@@ -177,7 +177,9 @@ def _keep_item_ids(estimator: Any, ids: NDArray[Any] | None, *, reset: bool) -> 
 
 
 def check_targets(y: Any, shape: tuple[int, int]) -> Any | None:
-    """The held-out matrix `y`, or None where there is none (None, or one-dimensional: ignored as clusterers do).
+    """Return the held-out matrix `y`, or None if there is none.
+
+    None and one-dimensional `y` count as none, as in scikit-learn's clusterers.
 
     Raises
     ------
@@ -191,14 +193,14 @@ def check_targets(y: Any, shape: tuple[int, int]) -> Any | None:
         return None
     if tuple(y_shape) != tuple(shape):
         raise ValueError(
-            f"y has shape {tuple(y_shape)} and X has shape {tuple(shape)}: y holds the held-out interactions of the "
+            f"y has shape {tuple(y_shape)} and X has shape {tuple(shape)}: y contains the held-out interactions of the "
             "same users and items, so both must be equal. holdout_split(X) makes such a pair."
         )
     return y
 
 
 def check_seen(seen: Any, shape: tuple[int, int], *, exclude_seen: bool) -> sp.csr_array | None:
-    """Return the matrix of items to leave out of lists, or None where it was not given.
+    """Return the matrix of items to leave out of lists, or None if it was not given.
 
     Raises
     ------
@@ -220,7 +222,7 @@ def check_seen(seen: Any, shape: tuple[int, int], *, exclude_seen: bool) -> sp.c
 
 
 def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
-    """Weights of rows as floats.
+    """Return weights of rows as floats.
 
     Raises
     ------
@@ -230,7 +232,7 @@ def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.shape != (n_rows,):
         raise ValueError(
-            f"sample_weight must hold one weight per row, shape ({n_rows},); got shape {weights.shape}."
+            f"sample_weight must contain one weight per row, shape ({n_rows},); got shape {weights.shape}."
         )
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("sample_weight must be finite and at least 0.")
@@ -238,7 +240,7 @@ def check_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64]:
 
 
 def check_k(k: Any, n_items: int) -> int:
-    """`k` as an int between 1 and `n_items`.
+    """Return `k` as an int between 1 and `n_items`.
 
     Raises
     ------
@@ -255,7 +257,7 @@ def check_k(k: Any, n_items: int) -> int:
 
 
 def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
-    """Candidates as a sorted index array, a boolean csr_array of `shape`, or None.
+    """Return candidates as a sorted index array, a boolean csr_array of `shape`, or None.
 
     Raises
     ------
@@ -289,7 +291,7 @@ def check_candidates(candidates: Any, shape: tuple[int, int]) -> Any:
         )
     if candidates.size and not (candidates.min() >= 0 and candidates.max() < shape[1]):
         raise ValueError(
-            f"candidates holds column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
+            f"candidates contains column {candidates.min() if candidates.min() < 0 else candidates.max()}, and X has "
             f"columns 0 to {shape[1] - 1}. With ids=True candidates are item ids."
         )
     return np.unique(candidates).astype(np.int64)

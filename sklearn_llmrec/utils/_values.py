@@ -1,4 +1,4 @@
-"""Values of matrices: types that SciPy's sparse arrays know, sums that cannot wrap, and casts that lose nothing."""
+"""Convert values of matrices: supported types, sums without overflow, casts without loss."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _BUILD = "Interactions.from_frame(df, user=..., item=...) builds such a matrix f
 
 
 def as_numeric(M: Any, name: str = "X") -> Any:
-    """Return a matrix with values of a type that SciPy's sparse arrays can hold, the matrix itself if it has one.
+    """Return a matrix with values of a type that SciPy's sparse arrays support, the matrix itself if it has one.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ def as_numeric(M: Any, name: str = "X") -> Any:
             return M.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise TypeError(
-                f"{name} must hold numbers, one row per user and one column per item; {error}. {_BUILD}"
+                f"{name} must contain numbers, one row per user and one column per item; {error}. {_BUILD}"
             ) from error
     if dtype.kind not in "biuf":
         raise TypeError(
-            f"{name} must hold numbers, one row per user and one column per item; got dtype {dtype}. {_BUILD}"
+            f"{name} must contain numbers, one row per user and one column per item; got dtype {dtype}. {_BUILD}"
         )
     if dtype.kind == "f" and dtype.itemsize not in (4, 8):
         return M.astype(np.float32 if dtype.itemsize < 4 else np.float64)
@@ -50,10 +50,10 @@ def as_numeric(M: Any, name: str = "X") -> Any:
 
 
 def as_csr(M: Any, name: str = "X") -> sp.csr_array:
-    """Convert a numeric matrix to `csr_array`; where SciPy sums duplicate entries on the way, no sum wraps.
+    """Convert a numeric matrix to `csr_array`; sums of duplicate entries do not overflow.
 
-    The result shares the arrays of a csr matrix. Integers keep their type if it holds the sums, else they become int64
-    or float64.
+    The result shares the arrays of a csr matrix. Integers keep their type if it can represent the sums, else they
+    become int64 or float64.
     """
     M = as_numeric(M, name)
     if not sp.issparse(M) or M.format not in ("coo", "bsr"):
@@ -62,7 +62,7 @@ def as_csr(M: Any, name: str = "X") -> sp.csr_array:
 
 
 def canonical(X: sp.csr_array) -> sp.csr_array:
-    """`X` as plain `csr_array` with sorted indices, duplicates summed, no stored zeros; copied only where needed."""
+    """Return `X` as plain `csr_array`: sorted indices, duplicates summed, no stored zeros; copied only if needed."""
     if type(X) is not sp.csr_array:
         X = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
     if not X.has_canonical_format:
@@ -77,7 +77,7 @@ def canonical(X: sp.csr_array) -> sp.csr_array:
 
 
 def widened_data(data: NDArray[Any]) -> NDArray[Any]:
-    """Return values in a type that holds the sum of any of them: the array itself if its type does."""
+    """Return values in a type that can represent the sum of any of them: the array itself if its type does."""
     if data.dtype.kind not in "iu" or not len(data):
         return data
     if data.dtype.itemsize < 8:
@@ -87,7 +87,7 @@ def widened_data(data: NDArray[Any]) -> NDArray[Any]:
 
 
 def narrowed_data(data: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Return sums of `widened_data` in the type that the values had, if it holds them."""
+    """Return sums of `widened_data` in the original type of the values if it can represent them."""
     if data.dtype == dtype or data.dtype.kind not in "iu":
         return data
     info = np.iinfo(dtype)
@@ -121,12 +121,12 @@ def ready_to_sum(X: Any) -> Any:
 
 
 def cast_values(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Cast values to a type asked for.
+    """Cast values to a requested type.
 
     Raises
     ------
     ValueError
-        If an integer type does not hold a value exactly, a value becomes infinite or zero, or sparse arrays do not
+        If an integer type cannot represent a value exactly, a value becomes infinite or zero, or sparse arrays do not
         know the type.
     """
     dtype = np.dtype(dtype)
@@ -145,7 +145,8 @@ def cast_values(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
             wrong |= ~np.isfinite(result)
     if wrong.any():
         raise ValueError(
-            f"dtype={dtype} cannot hold the value {values[wrong.argmax()]}: leave dtype out, or choose a wider type."
+            f"dtype={dtype} cannot represent the value {values[wrong.argmax()]}: leave dtype out, or choose a wider "
+            "type."
         )
     return result
 
@@ -184,9 +185,9 @@ def refuse_triples(M: Any) -> None:
 
 
 def _rows_are_events(D: NDArray[np.float64]) -> bool:
-    """Return whether rows of user, item, value and perhaps time show what rows of counts or ratings do not.
+    """Return whether rows look like user, item, value and perhaps time, unlike rows of counts or ratings.
 
-    Either both ids are larger than every value; or the rows are sorted by time, or hold the events of one user (or
+    Either both ids are larger than every value; or the rows are sorted by time, or contain the events of one user (or
     item) together; or the ids of a column are all numbers of a range, none much rarer than others. Counts have rare
     large values, and the rows of a matrix are in no order of one of its columns.
     """

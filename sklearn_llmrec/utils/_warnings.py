@@ -1,9 +1,9 @@
-"""Warn at the line of the caller."""
+"""Warn with the line of the caller."""
 
 import sys
 import warnings
 
-# Frames of these packages stand between the caller's line and the warning: fit is wrapped by scikit-learn, and a search
+# Frames of these packages are between the caller's line and the warning: fit is wrapped by scikit-learn, and a search
 # calls it from a joblib task.
 _PASSED_OVER = ("sklearn_llmrec", "sklearn", "joblib", "contextlib")
 

@@ -150,9 +150,11 @@ def test_models_of_texts_take_ids_too():
 def test_ids_are_known_or_refused_by_name(model):
     X = matrix(IDS["texts"])
     model.fit(X)
-    with pytest.raises(ValueError, match=r"candidates holds 2 ids .* \['tea', 'jam'\];.*'sku 0'"):
+    with pytest.raises(
+        ValueError, match=r"candidates contains 2 ids .* \['tea', 'jam'\];.*'sku 0'"
+    ):
         recommend(model, X, candidates=["tea", "sku 3", "jam"], ids=True)
-    with pytest.raises(TypeError, match="candidates holds booleans"):
+    with pytest.raises(TypeError, match="candidates contains booleans"):
         recommend(model, X, candidates=np.ones(N, dtype=bool), ids=True)
     plain = sp.csr_array(X.toarray())
     model.fit(plain)

@@ -446,7 +446,7 @@ def test_layout_of_1m(tmp_path, monkeypatch):
     (tmp_path / "movies.dat").write_bytes(
         "7::Misérables, Les (1995)::Drama|Musical\n20::B (1)::Comedy\n".encode("latin-1")
     )
-    with pytest.raises(ValueError, match=r"holds 3 ratings and ml-1m has 1,000,209: it is cut"):
+    with pytest.raises(ValueError, match=r"contains 3 ratings and ml-1m has 1,000,209: it is cut"):
         fetch_movielens("1m", data_home=tmp_path)
     _layout_of("1m", monkeypatch, 3)
     data = fetch_movielens("1m", data_home=tmp_path)

@@ -194,7 +194,7 @@ def test_a_failed_part_leaves_the_fit_untouched(model, X):
         model.partial_fit(X[:, 1:])
     with pytest.raises(ValueError, match="NaN"):
         model.partial_fit(np.full((2, 24), np.nan))
-    with pytest.raises(ValueError, match=r"goes on with \d factors of 24 items; n_components=2"):
+    with pytest.raises(ValueError, match=r"continues with \d factors of 24 items; n_components=2"):
         model.set_params(n_components=2).partial_fit(X)
     assert model.n_users_fit_ == n_users
     np.testing.assert_array_equal(model.predict(X), expected)

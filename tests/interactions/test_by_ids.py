@@ -106,7 +106,7 @@ def test_times_that_do_not_match_are_refused():
     make = Interactions.from_lists
     with pytest.raises(ValueError, match="1 lists and histories 2"):
         make([["a"], []], items=["a"], timestamps=[[1]])
-    with pytest.raises(ValueError, match="List 1 of timestamps holds 2 times and the history 1"):
+    with pytest.raises(ValueError, match="List 1 of timestamps contains 2 times and the history 1"):
         make([["a"], ["a"]], items=["a"], timestamps=[[1], [1, 2]])
     with pytest.raises(ValueError, match="different keys, such as 'u'"):
         make({"u": ["a"]}, items=["a"], timestamps={"x": [1]})

@@ -240,12 +240,12 @@ LOG = pd.DataFrame({"u": [1, 1, 2], "i": ["10", "20", "10"], "e": [1, 2, 1]})
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"users": ["1", "2"]}, "two kinds, texts and numbers.*'u' given are.*the log holds"),
+        ({"users": ["1", "2"]}, "two kinds, texts and numbers.*'u' given are.*the log contains"),
         ({"items": [10, 20]}, "two kinds, numbers and texts.*'i' given are"),
         ({"items": [True, False]}, "two kinds, booleans and texts"),
-        ({"user_features": pd.DataFrame({"u": ["1", "2"]})}, "'u' of user_features holds"),
-        ({"item_features": pd.DataFrame({"i": [10, 20]})}, "'i' of item_features holds"),
-        ({"event": "e", "event_weights": {"1": 1.0}}, "event_weights knows.*'e' holds"),
+        ({"user_features": pd.DataFrame({"u": ["1", "2"]})}, "'u' of user_features contains"),
+        ({"item_features": pd.DataFrame({"i": [10, 20]})}, "'i' of item_features contains"),
+        ({"event": "e", "event_weights": {"1": 1.0}}, "event_weights knows.*'e' contains"),
         ({"event": "e", "event_weights": {True: 1.0}}, "booleans and numbers"),
     ],
 )
@@ -258,7 +258,7 @@ def test_ids_of_two_kinds_are_refused(change, words):
 def test_look_ups_by_another_kind_are_refused(ids):
     X = Interactions(np.eye(2), user_ids=[1, 2], item_ids=[1.5, 2.5])
     for look_up in (X.user_rows, X.item_columns):
-        with pytest.raises(ValueError, match=r"of two kinds, numbers and .*asked for are"):
+        with pytest.raises(ValueError, match=r"of two kinds, numbers and .*requested are"):
             look_up(ids)
 
 

@@ -188,7 +188,7 @@ def test_logs_are_summed_exactly(kind, events):
             sums[user, item] = sums.get((user, item), 0) + value
         arguments = {"user": "u", "item": "i", "value": "v", "dtype": dtype}
         if dtype is np.int8 and max(sums.values()) > 127:
-            with pytest.raises(ValueError, match="dtype=int8 cannot hold the value"):
+            with pytest.raises(ValueError, match="dtype=int8 cannot represent the value"):
                 Interactions.from_frame(log, **arguments)
             continue
         X = Interactions.from_frame(log, **arguments)
@@ -205,13 +205,13 @@ def test_large_integers_and_fractions():
     X = Interactions.from_frame(log, dtype=np.int64, **arguments)
     assert X.toarray().tolist() == [[2**60 + 2, 0], [0, 3]]
     halves = log.assign(v=[0.25, 0.25, 2.0])
-    with pytest.raises(ValueError, match=r"dtype=int32 cannot hold the value 0\.5"):
+    with pytest.raises(ValueError, match=r"dtype=int32 cannot represent the value 0\.5"):
         Interactions.from_frame(halves, dtype=np.int32, **arguments)
-    with pytest.raises(ValueError, match=r"dtype=float32 cannot hold the value 2e\+300"):
+    with pytest.raises(ValueError, match=r"dtype=float32 cannot represent the value 2e\+300"):
         Interactions.from_frame(log.assign(v=1e300), dtype=np.float32, **arguments)
     with pytest.raises(ValueError, match="dtype must be float32, float64"):
         Interactions.from_frame(log, dtype=np.float16, **arguments)
-    with pytest.raises(ValueError, match="dtype=uint8 cannot hold the value -1"):
+    with pytest.raises(ValueError, match="dtype=uint8 cannot represent the value -1"):
         Interactions(np.array([[-1.0, 2.0]]), dtype=np.uint8)
     netted = log.assign(v=[1, -3, 2])
     X = Interactions.from_frame(netted, nonpositive="net", dtype=np.uint8, **arguments)

@@ -656,7 +656,7 @@ def test_against_a_loop(seed, spread, texts):
         ({"repeats": "median"}, ValueError, "repeats must be one of"),
         ({"users": ["bob", "bob"]}, ValueError, "id twice"),
         ({"users": ["eve"]}, ValueError, "None of the ids given for column 'who' is in the log"),
-        ({"items": ["9"]}, ValueError, r"given are \['9'\], and the log holds \[2, 7, 9\]"),
+        ({"items": ["9"]}, ValueError, r"given are \['9'\], and the log contains \[2, 7, 9\]"),
         ({"min_user_interactions": 9}, ValueError, "No event is left of the 6 read"),
     ],
 )
@@ -682,7 +682,7 @@ def test_bad_tables_out():
     X = marked()
     with pytest.raises(ValueError, match=r"select the rows that were recommended to"):
         X.to_frame(np.zeros((2, 3), dtype=int))
-    with pytest.raises(ValueError, match="holds column 5"):
+    with pytest.raises(ValueError, match="contains column 5"):
         X.to_frame(np.full((6, 1), 5))
     with pytest.raises(ValueError, match="scores has shape"):
         X.to_frame(np.zeros((6, 1), dtype=int), np.zeros((6, 2)))

@@ -234,7 +234,7 @@ def test_beyond_accuracy_metrics_are_their_definitions(case):
     items = np.array([row + [-1] * (k - len(row)) for row in lists])
     shown = [i for row in lists for i in row]
     if not shown:
-        with pytest.raises(ValueError, match="No list holds an item"):
+        with pytest.raises(ValueError, match="No list contains an item"):
             metrics.item_coverage_at_k(items, n_items, k=k)
         return
     counts = np.bincount(shown, minlength=n_items)
@@ -345,12 +345,12 @@ LISTS = np.array([[2, 0], [3, 1]])
         ),
         (
             ValueError,
-            "hold NaN, first in row 1, column 2",
+            "contain NaN, first in row 1, column 2",
             lambda: metrics.ndcg_at_k(Y, np.array([[1.0] * 4, [1, 1, np.nan, 1]]), k=2),
         ),
         (
             ValueError,
-            "hold NaN, first in row 1, column 2",
+            "contain NaN, first in row 1, column 2",
             lambda: metrics.auc_score(Y, np.array([[1.0] * 4, [1, 1, np.nan, 1]])),
         ),
         (
@@ -360,7 +360,7 @@ LISTS = np.array([[2, 0], [3, 1]])
         ),
         (
             ValueError,
-            "holds 2 items a row, and k=3 asks for more",
+            "has 2 items a row, and k=3 needs more",
             lambda: metrics.ndcg_at_k(Y, LISTS, k=3),
         ),
         (ValueError, "k must be between 1", lambda: metrics.ndcg_at_k(Y, LISTS, k=-1)),
@@ -385,7 +385,7 @@ LISTS = np.array([[2, 0], [3, 1]])
         (TypeError, "y_pred is sparse", lambda: metrics.ndcg_at_k(Y, sp.csr_array(Y), k=2)),
         (
             TypeError,
-            "y_true must hold numbers.*from_frame",
+            "y_true must contain numbers.*from_frame",
             lambda: metrics.ndcg_at_k([["a", "b"]], [[0]], k=1),
         ),
         (
@@ -395,7 +395,7 @@ LISTS = np.array([[2, 0], [3, 1]])
         ),
         (
             ValueError,
-            "y_true holds NaN or infinity, first in row 1, column 0",
+            "y_true contains NaN or infinity, first in row 1, column 0",
             lambda: metrics.ndcg_at_k([[1.0, 0], [np.nan, 1]], [[0], [0]], k=1),
         ),
         (
@@ -430,7 +430,7 @@ LISTS = np.array([[2, 0], [3, 1]])
         ),
         (
             ValueError,
-            "needs y_true >= 0, and it holds -1",
+            "needs y_true >= 0, and it contains -1",
             lambda: metrics.ndcg_at_k(-Y, LISTS, k=2, gains="graded"),
         ),
         (
@@ -438,7 +438,11 @@ LISTS = np.array([[2, 0], [3, 1]])
             "meant for grades",
             lambda: metrics.ndcg_at_k(Y * 500, LISTS, k=2, gains="exponential"),
         ),
-        (ValueError, "up to 2, and the lists hold 1", lambda: metrics.r_precision(Y, LISTS[:, :1])),
+        (
+            ValueError,
+            "up to 2, and the lists contain 1",
+            lambda: metrics.r_precision(Y, LISTS[:, :1]),
+        ),
         (ValueError, "auc_score needs scores of all items", lambda: metrics.auc_score(Y, LISTS)),
         (
             ValueError,
@@ -500,7 +504,7 @@ LISTS = np.array([[2, 0], [3, 1]])
         ),
         (
             ValueError,
-            r"popularity must hold one number per item, shape \(4,\)",
+            r"popularity must contain one number per item, shape \(4,\)",
             lambda: metrics.ranking_metrics(Y, LISTS, "novelty@2", popularity=[1, 2]),
         ),
         (
@@ -529,10 +533,14 @@ LISTS = np.array([[2, 0], [3, 1]])
             lambda: metrics.new_items_at_k(LISTS, Y[:1], k=2),
         ),
         (ValueError, "Row 0 recommends item 1 twice", lambda: metrics.gini_at_k([[1, 1]], 4, k=2)),
-        (TypeError, "Lists must hold item numbers", lambda: metrics.gini_at_k([[1.0, 2]], 4, k=2)),
+        (
+            TypeError,
+            "Lists must contain item numbers",
+            lambda: metrics.gini_at_k([[1.0, 2]], 4, k=2),
+        ),
         (
             ValueError,
-            "lists hold 2 items, and k=3 asks for more",
+            "lists have 2 items, and k=3 needs more",
             lambda: metrics.gini_at_k(LISTS, 4, k=3),
         ),
         (
@@ -547,7 +555,7 @@ LISTS = np.array([[2, 0], [3, 1]])
         ),
         (
             ValueError,
-            "holds NaN at an observed entry, first in row 0, column 3",
+            "contains NaN at an observed entry, first in row 0, column 3",
             lambda: metrics.mae(Y, np.array([[0, 0, 1, np.nan], [0.0] * 4])),
         ),
         (ValueError, "got k=0", lambda: metrics.ndcg_at_k(Y, LISTS, k=0)),
@@ -557,7 +565,7 @@ LISTS = np.array([[2, 0], [3, 1]])
             lambda: metrics.mrr_at_k(Y, [[0], [1, 2]], k=2),
         ),
         (ValueError, "Lists are of several lengths", lambda: metrics.gini_at_k([[0], [1, 2]], 4)),
-        (ValueError, "y_true holds no rating", lambda: metrics.rmse(Y * 0, Y)),
+        (ValueError, "y_true contains no rating", lambda: metrics.rmse(Y * 0, Y)),
         (TypeError, "y_pred is sparse", lambda: metrics.rmse(Y, sp.csr_array(Y))),
     ],
 )

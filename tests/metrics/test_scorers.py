@@ -235,7 +235,7 @@ def test_groups_of_users(X):
     assert "test_ndcg@5[DE]" in result
     for groups, words in [
         ("countri", "Unknown group 'countri'. Did you mean 'country'"),
-        (country[:3], "groups holds 3 labels and X has 60 rows"),
+        (country[:3], "groups contains 3 labels and X has 60 rows"),
     ]:
         with pytest.raises(ValueError, match=words):
             ranking_scorer("ndcg@5", groups=groups)(model, known)
@@ -260,7 +260,7 @@ def test_rating_scorer(X):
     assert search.fit(X).best_score_ < 0
     with pytest.raises(ValueError, match=r"Unknown rating metric 'rsme'\. Did you mean 'rmse'"):
         rating_scorer("rsme")
-    with pytest.raises(ValueError, match="No row of y holds a rating"):
+    with pytest.raises(ValueError, match="No row of y contains a rating"):
         rating_scorer("rmse")(model, visible, y * 0)
 
 

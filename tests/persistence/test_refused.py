@@ -116,7 +116,7 @@ def test_a_removed_renamed_or_added_file_is_found(folder):
         load(folder)
     renamed.unlink()
     (folder / "manifest.json").rename(folder / "manifest.txt")
-    with pytest.raises(BundleError, match=r"holds no manifest.json"):
+    with pytest.raises(BundleError, match=r"contains no manifest.json"):
         load(folder)
     with pytest.raises(FileNotFoundError, match="no bundle at"):
         load(folder / "nothing")
@@ -170,7 +170,7 @@ def test_a_flipped_byte_of_a_zip_is_found_or_changes_nothing(zipped, X):
         ({"versions": {}}, "version None of sklearn_llmrec"),
         ({"files": []}, "lists no files"),
         ({"arrays": [{"file": "arrays/77777.npy"}]}, "do not fit together"),
-        ({"arrays": []}, "names array or table 0, and the bundle holds 0"),
+        ({"arrays": []}, "names array or table 0, and the bundle contains 0"),
         ({"tables": [{"library": "pandas"}]}, "do not fit together"),
         ({"estimator": {"storage": "pickle"}}, "do not fit together"),
     ],
@@ -193,7 +193,7 @@ def test_other_files_are_no_bundles(tmp_path):
     with pytest.raises(BundleError, match="no zip that save wrote"):
         load(tmp_path / "notes")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BundleError, match=r"holds no manifest\.json"):
+    with pytest.raises(BundleError, match=r"contains no manifest\.json"):
         load(tmp_path / "empty")
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(BundleError, match="no zip that save wrote"):
@@ -309,7 +309,7 @@ def test_pickles_in_arrays_are_not_read(folder):
     _first_array(folder).write_bytes(buffer.getvalue())
     _rewrite(folder)
     for trusted in (False, True):
-        with pytest.raises(BundleError, match="holds Python objects"):
+        with pytest.raises(BundleError, match="contains Python objects"):
             load(folder, trusted=trusted)
 
 
@@ -501,7 +501,7 @@ def test_types_of_users_load_when_they_are_trusted(X, tmp_path, monkeypatch):
 
 def test_what_skops_cannot_store_becomes_a_pickle(X, tmp_path, monkeypatch):
     model = Mine(ItemKNN(), key=str.upper).fit(X)
-    with pytest.warns(UserWarning, match="the bundle holds a pickle"):
+    with pytest.warns(UserWarning, match="the bundle contains a pickle"):
         path = save(tmp_path / "b", model)
     assert (path / "model.pickle").exists()
     with pytest.raises(BundleError, match=r"model\.pickle is a pickle"):
@@ -510,7 +510,7 @@ def test_what_skops_cannot_store_becomes_a_pickle(X, tmp_path, monkeypatch):
         again = load(path, trusted=True, mmap=mmap).estimator
         np.testing.assert_array_equal(again.predict(X), model.predict(X))
     monkeypatch.setenv(KEY, "secret")
-    with pytest.warns(UserWarning, match="the bundle holds a pickle"):
+    with pytest.warns(UserWarning, match="the bundle contains a pickle"):
         save(path, model)
     np.testing.assert_array_equal(load(path).estimator.predict(X), model.predict(X))
     model.key = lambda: 1

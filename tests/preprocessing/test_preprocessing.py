@@ -433,7 +433,7 @@ def test_rfm_without_times():
 
 
 def test_rfm_refuses():
-    with pytest.raises(ValueError, match="holds no interaction"):
+    with pytest.raises(ValueError, match="contains no interaction"):
         RFMTransformer().fit(np.zeros((3, 2)))
     for weights in ((1, 1), (0, 0, 0), (1, -1, 1), (1, 1, np.inf)):
         with pytest.raises(ValueError, match="score_weights must be three numbers"):

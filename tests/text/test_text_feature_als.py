@@ -61,9 +61,9 @@ def test_without_features_it_is_als():
 def test_features_that_are_no_weights_are_refused():
     X, _, _ = planted()
     prices = pd.DataFrame({"price": np.arange(45.0)})
-    with pytest.raises(ValueError, match="item features hold negative"):
+    with pytest.raises(ValueError, match="item features contain negative"):
         FeatureALSRecommender(prices.to_numpy() - 3, encoder="passthrough", **KWARGS).fit(X)
-    with pytest.raises(ValueError, match="item features hold negative"):
+    with pytest.raises(ValueError, match="item features contain negative"):
         FeatureALSRecommender(np.c_[prices, prices], encoder=StandardScaler(), **KWARGS).fit(X)
     bins = KBinsDiscretizer(4, strategy="uniform")
     FeatureALSRecommender(np.c_[prices, prices], encoder=bins, **KWARGS).fit(X)

@@ -187,7 +187,7 @@ def test_templates_and_feature_tables(frame):
     for kind in (TextEmbeddingRecommender, FeatureALSRecommender):
         with pytest.raises(TypeError, match=r"of shape \(4, 3\) .* encoder='passthrough'"):
             kind(np.ones((4, 3))).fit(X)
-        with pytest.raises(ValueError, match="hold no words, for example '!'"):
+        with pytest.raises(ValueError, match="contain no words, for example '!'"):
             kind(["!"] * 4).fit(X)
     joined = TextEmbeddingRecommender(table).fit(np.eye(4)).item_texts_
     assert joined == TextEmbeddingRecommender().fit(X).item_texts_

@@ -49,7 +49,7 @@ def test_learned_vectors_know_the_topic_of_a_word():
 
 
 def test_nothing_to_learn_from_is_refused():
-    with pytest.raises(ValueError, match="No text holds a word"):
+    with pytest.raises(ValueError, match="No text contains a word"):
         WordVectorEncoder().fit(["", "!"])
     with pytest.raises(ValueError, match="None of the 1 words"):
         WordVectorEncoder(WORDS).fit(["théière"])
