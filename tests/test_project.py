@@ -209,7 +209,8 @@ def test_signatures_can_be_read():
         methods = inspect.getmembers(thing, inspect.isroutine) if inspect.isclass(thing) else []
         ours = [part for _, part in methods if getattr(part, "__module__", "") == thing.__module__]
         for part in (thing, *ours):
-            if callable(part):
+            # An exception without an `__init__` of its own has the signature of the built-in one: none in Python 3.11.
+            if callable(part) and not (inspect.isclass(part) and issubclass(part, Exception)):
                 assert "numpy._typing" not in str(inspect.signature(part)), part
 
 

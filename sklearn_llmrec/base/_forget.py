@@ -48,7 +48,7 @@ def forget(estimator: _E, rows: Any) -> _E:
     A sum does not know its users: rows with other values than at `fit` are subtracted as given, and only impossible
     results are refused. Sums are exact to rounding; an `EASE` that was fitted by `fit` recovers its sum by an
     inverse first, which costs some digits (pass float64, or fit by `partial_fit`, which keeps the sum). Copies that
-    were saved or served before still hold the users. Numbers that you chose by looking at the users, such as the
+    were saved or served before still contain the users. Numbers that you chose by looking at the users, such as the
     parameters of a search, do not change.
 
     Examples
@@ -68,7 +68,7 @@ def forget(estimator: _E, rows: Any) -> _E:
         )
     if getattr(estimator, "privacy", None) is not None:
         raise ValueError(
-            f"{name}(privacy=...) cannot forget rows: it holds noisy sums only, in which a user's part is not "
+            f"{name}(privacy=...) cannot forget rows: it has noisy sums only, in which a user's part is not "
             "distinguishable. Fit it again without them, which is charged to the budget."
         )
     if any(attribute not in vars(estimator) for attribute in estimator._training_only):
@@ -86,7 +86,7 @@ def forget(estimator: _E, rows: Any) -> _E:
             raise ValueError(
                 f"rows were not all part of the fit of this {name}: it knows fewer users"
                 + (
-                    f" of item {int(np.argmin(popularity))} than they hold."
+                    f" of item {int(np.argmin(popularity))} than they have."
                     if n_users >= 0
                     else " than they are."
                 )
@@ -121,7 +121,7 @@ def without_rows(rows: sp.csr_array, removed: sp.csr_array) -> sp.csr_array:
 
 
 def _keys(X: sp.csr_array) -> list[tuple[bytes, bytes]]:
-    """Return what tells rows apart: their columns and values."""
+    """Return what distinguishes rows: their columns and values."""
     X = X if X.has_sorted_indices else X.sorted_indices()
     indices, bounds = X.indices.astype(np.int64), X.indptr
     return [

@@ -1,7 +1,7 @@
 """Sums over users under differential privacy: noisy counts, and a noisy, denoised Gram matrix of chosen items.
 
 Neighbouring data sets differ by one user: one has a row more. Each row with m interactions is binarised and divided by
-its norm sqrt(m), so that its contribution to a sum is bounded whatever it holds, without clipping:
+its norm sqrt(m), so that its contribution to a sum is bounded whatever it contains, without clipping:
 
 - Counts: x / sqrt(m) has norm 1. A further coordinate counts users: with the weights sqrt(1 - w^2) and w, the vector of
   both has norm 1 for every row.
@@ -10,7 +10,7 @@ its norm sqrt(m), so that its contribution to a sum is bounded whatever it holds
   by sqrt(2), the squared norm is 1/m + (m - 1)/m = 1 for every row: one release of sensitivity 1 has noise s on the
   diagonal and s / sqrt(2) above it.
 
-Everything a private model holds is computed from these two releases.
+Every attribute of a private model is computed from these two releases.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def denoised(G: NDArray[np.float64], deviation: float) -> tuple[NDArray[np.float
 
 
 class ChosenItems(NamedTuple):
-    """Items that noisy counts choose, with what the counts tell."""
+    """Items that noisy counts choose, with what the counts show."""
 
     items: NDArray[np.int64]
     popularity: NDArray[np.float64]

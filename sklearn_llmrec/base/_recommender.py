@@ -332,7 +332,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             check_is_fitted(self)
 
     def _drop_fitted(self) -> None:
-        """Remove what an earlier fit set: it may hold exact statistics of the same users."""
+        """Remove what an earlier fit set: it may contain exact statistics of the same users."""
         for name in [name for name in vars(self) if name.endswith("_")]:
             del self.__dict__[name]
 

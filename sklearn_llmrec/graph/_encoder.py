@@ -22,7 +22,7 @@ from sklearn_llmrec.utils import Interval, StrOptions
 class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
     """Encode items by their facts: one column per (relation, entity).
 
-    The encoder stands wherever an encoder stands: `ContentColdStart`, `L3AE`, `ContentItemKNN`,
+    Use it wherever an encoder is taken: `ContentColdStart`, `L3AE`, `ContentItemKNN`,
     `FeatureALSRecommender`, or a `ColumnTransformer` beside an encoder of texts. Recommenders pass it the item ids of
     `Interactions`; a `ColumnTransformer` passes it the column of ids that it names.
 
@@ -122,7 +122,7 @@ class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Choose and weigh the facts of items.
+        """Fit the choice and the weights of facts.
 
         Parameters
         ----------
@@ -169,7 +169,7 @@ class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
         self.weights_ = (
             np.log(n / n_with[chosen]) if self.idf else np.ones(len(chosen), dtype=np.float64)
         )
-        # A fact of all items tells them not apart; where that is the only one, it counts all the same.
+        # A fact of all items does not distinguish them; where that is the only one, it counts all the same.
         if not self.weights_.any():
             self.weights_ = np.ones(len(chosen))
         self._decomposition: TruncatedSVD | None = None
@@ -216,7 +216,7 @@ class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
         return features
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Name every output column: ``relation: entity``, or a component.
+        """Return the name of each output column: ``relation: entity``, or a component.
 
         Parameters
         ----------

@@ -182,6 +182,12 @@ class KnowledgeGraph:
             duplicates=n_duplicates, loops=n_loops, literals=n_literals, missing=n_missing
         )
 
+    def __repr__(self) -> str:
+        return (
+            f"KnowledgeGraph({len(self._head)} triples, {len(self.entities_)} entities, "
+            f"{len(self.relations_)} relations)"
+        )
+
     # -- making one ----------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -279,7 +285,7 @@ class KnowledgeGraph:
                 triples += [(label, name, part.strip()) for part in parts if part.strip()]
         graph = cls.__new__(cls)
         pairs = [[triple[place] for triple in triples] for place in (0, 2)]
-        # Items and values are told apart, also where both are texts: a film named "Drama" is no genre.
+        # Items and values are distinguished, also where both are texts: a film named "Drama" is no genre.
         graph.entities_, graph._own_ids, h, t = _entity_codes(
             as_ids(pairs[0], "ids"), as_ids(pairs[1], "values"), apart=True
         )
@@ -510,7 +516,9 @@ class KnowledgeGraph:
             if item_ids is None:
                 return self._item_entity
             ids = as_ids(item_ids, "item_ids")
-            places = id_positions(self.item_ids_, ids, "the links have item ids", "asked for are")
+            places = id_positions(
+                self.item_ids_, ids, "the links have item ids", "the requested ids are"
+            )
             return (
                 np.where(places >= 0, self._item_entity[places], -1)
                 if len(self.item_ids_)
@@ -606,7 +614,7 @@ def _step(
     triples: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
     names: list[str],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Follow every path by one triple; new paths get codes, and their names are appended to `labels`."""
+    """Extend every path by one triple; new paths get codes, and their names are appended to `labels`."""
     starts, relations, tails = triples
     first, last = np.searchsorted(starts, ends), np.searchsorted(starts, ends, side="right")
     counts = last - first

@@ -48,7 +48,7 @@ def explain_paths(
     n_paths: int | None = 3,
     ids: bool = False,
 ) -> list[Path]:
-    """Explain recommendations by facts that a recommended item shares with the user's history.
+    """Give reasons for recommendations: facts that a recommended item shares with the user's history.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def explain_paths(
 
 
 def in_words(path: Path, titles: Any = None) -> str:
-    """Say a path in words: ``director Tim Burton, as in Batman Returns``.
+    """Describe a path in words: ``director Tim Burton, as in Batman Returns``.
 
     Parameters
     ----------

@@ -22,9 +22,9 @@ class MembershipAudit(NamedTuple):
     Attributes
     ----------
     epsilon : float
-        Lower bound of epsilon; 0 where the fits do not tell.
+        Lower bound of epsilon; 0 where the fits show no difference.
     confidence : float
-        Probability with which the bound holds, before the fits are drawn.
+        Probability that the bound is true, before the fits are drawn.
     true_positive_rate, false_positive_rate : float
         Shares of the evaluated fits with and without the canary that are taken for fits with it.
     n_evaluated : int
@@ -54,10 +54,10 @@ def membership_audit(
     statistic: Callable[[Any, NDArray[Any]], float] | None = None,
     random_state: Any = None,
 ) -> MembershipAudit:
-    r"""Bound from below how much a fit reveals about one user, by shadow fits with and without a canary.
+    r"""Measure at least how much a fit reveals about one user, by shadow fits with and without a canary.
 
     Each shadow fit takes a random part of the rows, once with the canary's row and once, for another part, without it.
-    If the fit is (epsilon, delta)-private, no test can tell the two kinds apart better than epsilon allows. The audit
+    If the fit is (epsilon, delta)-private, no test can distinguish the two kinds better than epsilon allows. The audit
     chooses a test on half of the fits, measures its error rates on the other half, and returns the epsilon that these
     rates prove.
 
@@ -70,7 +70,7 @@ def membership_audit(
         Genuine users.
     canary : array-like of shape (n_items,), default=None
         The row of the user who is looked for, with at least two interactions. None: two of the rarest items that no row
-        holds together. A private fit drops rare items, so give it a canary of popular items as well.
+        has together. A private fit drops rare items, so give it a canary of popular items as well.
     n_fits : int, default=100
         Number of shadow fits of each kind, at least 4. The largest bound that n fits can prove at 99 % is about
         ``log(n / 11)``.
@@ -99,7 +99,7 @@ def membership_audit(
     -----
     With the Clopper-Pearson bounds t of the true and f of the false positive rate, each at half the error probability,
     the bound is :math:`\log((t - \delta) / f)` or :math:`\log((1 - f - \delta) / (1 - t))`, whichever is larger. It
-    holds for the average over random parts, hence for at least one data set. An audit finds leaks; it cannot prove
+    is true for the average over random parts, hence for at least one data set. An audit finds leaks; it cannot prove
     that there are none. Cost: ``2 * n_fits`` fits.
 
     References
@@ -206,7 +206,7 @@ def _best_test(
 
 
 def _rare_pair(X: sp.csr_array) -> NDArray[Any]:
-    """Return a row with the two rarest items that no row holds together, or the two rarest."""
+    """Return a row with the two rarest items that no row has together, or the two rarest."""
     counts = np.bincount(X.indices, minlength=X.shape[1])
     rare = np.argsort(np.where(counts > 0, counts, counts.max() + 1), kind="stable")[:50]
     present = sp.csr_array((np.ones(X.nnz), X.indices, X.indptr), shape=X.shape)[:, rare]

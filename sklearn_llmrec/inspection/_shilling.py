@@ -27,7 +27,7 @@ class ShillingAudit(NamedTuple):
     Attributes
     ----------
     hit_rate_before, hit_rate_after : float
-        Share of (genuine user, target item) pairs in which the list holds the item, among users who have not seen it.
+        Share of (genuine user, target item) pairs in which the list has the item, among users who have not seen it.
     ndcg_before, ndcg_after : float
         Mean nDCG of genuine users on interactions hidden from both fits.
     n_profiles, n_removed_profiles, n_removed_users : int
@@ -60,7 +60,7 @@ def shilling_audit(
 ) -> ShillingAudit:
     """Fit with and without fake profiles, and measure how often the promoted items enter the lists of genuine users.
 
-    A fifth of each user's interactions is hidden to measure nDCG. Every profile holds the target items at the largest
+    A fifth of each user's interactions is hidden to measure nDCG. Every profile has the target items at the largest
     value of X, and filler items that make it look like a user:
 
     - "random": items drawn uniformly, at values drawn from those of X.
@@ -102,7 +102,7 @@ def shilling_audit(
 
     Notes
     -----
-    Cost: two fits, and lists of all users for each. Histories that are asked about are those of `X`, without weights.
+    Cost: two fits, and lists of all users for each. The histories are those of `X`, without weights.
 
     References
     ----------

@@ -58,7 +58,7 @@ class GaussianMechanism:
     Notes
     -----
     numpy's generator is no cryptographic one, and sums of floating-point numbers are rounded, which the calibration
-    does not count. Rounding the result to a grid (1/1024 of the noise or finer) removes most of what the last bits tell
+    does not count. Rounding the result to a grid (1/1024 of the noise or finer) removes most of what the last bits show
     (Mironov, 2012), not all. Where an opponent can study many releases bit by bit, use "exact". The noise of
     "exact" is slightly larger, since rounding the values to OpenDP's grid adds to their sensitivity.
 
@@ -220,7 +220,7 @@ class GaussianMechanism:
 def _opendp_measurement(size: int, sensitivity: float, scale: float) -> Any:
     """Return OpenDP's discrete Gaussian on a vector, with the noise raised until its zCDP is that of `scale`."""
     dp = require("opendp.prelude", "privacy")
-    # OpenDP asks to switch on whatever its vetting committee has not reviewed; the names differ by version.
+    # OpenDP requires to switch on whatever its vetting committee has not reviewed; the names differ by version.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         dp.enable_features("contrib", "floating-point")

@@ -74,7 +74,7 @@ class PrivacyLedger:
         self._is_record = False
 
     def charge(self, squared_ratio: float, label: str = "release") -> None:
-        """Charge a Gaussian release, before its noise is drawn.
+        """Record the cost of a Gaussian release, before its noise is drawn.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class PrivacyLedger:
             if self._is_record:
                 raise PrivacyBudgetError(
                     f"The release {label!r} is refused: this ledger was pickled or loaded, and is a record of what was "
-                    "spent. Charge the original, in the process that holds it (n_jobs=1 in a search)."
+                    "spent. Charge the original, in the process that has it (n_jobs=1 in a search)."
                 )
             before = sum(amount for _, amount in self.releases)
             if before + squared_ratio > self._budget() * (1 + _ROUNDING):

@@ -93,7 +93,7 @@ class ContentMixin:
         return as_vectors(vectors, X.shape[1], sparse=sparse)
 
     def _features_of_columns(self, X: Any) -> Any:
-        """Return what the fitted encoder makes of the columns of X, sparse or dense; None without an encoder.
+        """Return what the fitted encoder computes from the columns of X, sparse or dense; None without an encoder.
 
         Raises
         ------
