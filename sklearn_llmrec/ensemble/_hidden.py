@@ -14,13 +14,13 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._members import member_scores
-from sklearn_llmrec.interactions import hide_by_hash, hide_latest
+from sklearn_llmrec.interactions import hide_by_hash, hide_from_cut, hide_latest
 from sklearn_llmrec.utils import Interval, StrOptions, canonical, row_chunks
 
 #: What those accept that learn from hidden interactions.
 HIDING_CONSTRAINTS: dict[str, Any] = {
     "learn_users": [Interval(Integral, 1, None, closed="left"), None],
-    "holdout": [StrOptions({"auto", "hash", "latest"})],
+    "holdout": [StrOptions({"auto", "hash", "latest", "time"})],
     "test_size": [Interval(Real, 0, 1, closed="neither")],
     "max_hidden": [Interval(Integral, 1, None, closed="left"), None],
     "n_hidings": [Interval(Integral, 1, None, closed="left")],
@@ -52,20 +52,27 @@ def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_
     """Yield, for every hiding, clones of the members fitted on the visible part of X, that part, and the hidden part.
 
     The parameters `holdout`, `exclude_seen`, `test_size`, `max_hidden` and `n_hidings` of the estimator say what is
-    hidden. Every hiding by hash chooses anew; the latest events are hidden step by step, each from what the one before
-    left visible.
+    hidden. Every hiding by hash chooses anew; the latest events, of each row or of all, are hidden step by step, each
+    from what the one before left visible.
 
     Raises
     ------
     ValueError
-        If no row has two interactions, so that nothing can be hidden.
+        If no row has two interactions, or none has events before and after the cut in time, so that nothing can be
+        hidden.
     """
     names, members = composed._kept_members()
-    latest = needs_order(composed) if composed.holdout == "auto" else composed.holdout == "latest"
+    holdout = composed.holdout
+    if holdout == "auto":
+        holdout = "latest" if needs_order(composed) else "hash"
     visible = X
     size = {"test_size": composed.test_size, "max_hidden": composed.max_hidden}
     for turn in range(composed.n_hidings):
-        if latest:
+        if holdout == "time":
+            visible, hidden = hide_from_cut(
+                visible, test_size=composed.test_size, exclude_seen=composed.exclude_seen
+            )
+        elif holdout == "latest":
             visible, hidden = hide_latest(visible, exclude_seen=composed.exclude_seen, **size)
         else:
             visible, hidden = hide_by_hash(X, salt=turn, **size)
@@ -73,9 +80,12 @@ def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_
         if not hidden.nnz:
             if turn:  # short histories are used up
                 return
+            if holdout == "time":
+                why, remedy = "no row has events before and after the cut", "another test_size"
+            else:
+                why, remedy = "every row has fewer than two interactions", "rows with more"
             raise ValueError(
-                "Nothing can be hidden to learn from: every row has fewer than two interactions. "
-                "Give weights, or rows with more."
+                f"Nothing can be hidden to learn from: {why}. Give weights, or {remedy}."
             )
         fitted = Parallel(n_jobs=composed.n_jobs)(
             delayed(_fit_hidden)(member, visible, composed._params_for(name, X))

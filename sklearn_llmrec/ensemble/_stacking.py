@@ -75,8 +75,10 @@ class StackingRecommender(BaseMembers):
         Scale of the members' scores; see `VotingRecommender`.
     learn_users : int or None, default=3000
         How many users of every hiding, drawn at random, the final estimator learns on; None takes all.
-    holdout : {"auto", "hash", "latest"}, default="auto"
-        What is hidden to learn from: any items of a row, chosen by a hash, or its latest events.
+    holdout : {"auto", "hash", "latest", "time"}, default="auto"
+        What is hidden to learn from: any items of a row, chosen by a hash; its latest events; or all events from
+        one time on, which a service meets: members then know nothing of that time, and rows that begin later do not
+        count (needs timestamps; `max_hidden` does not apply).
         "auto" hides the latest where a member is a sequential model.
     test_size : float, default=0.2
         Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer to what
@@ -172,7 +174,7 @@ class StackingRecommender(BaseMembers):
         user_columns: list[str] | None = None,
         normalize: Literal["minmax", "zscore", "rank", "rrf", "borda"] | None = "zscore",
         learn_users: int | None = 3000,
-        holdout: Literal["auto", "hash", "latest"] = "auto",
+        holdout: Literal["auto", "hash", "latest", "time"] = "auto",
         test_size: float = 0.2,
         max_hidden: int | None = None,
         n_hidings: int = 1,

@@ -18,13 +18,11 @@ from sklearn_llmrec.ensemble._hidden import (
 )
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._normalize import normalizer
-from sklearn_llmrec.ensemble._weights import learn_weights
-from sklearn_llmrec.utils import Interval, StrOptions, canonical
+from sklearn_llmrec.ensemble._weights import LEAST_USERS, learn_weights
+from sklearn_llmrec.utils import Interval, StrOptions, canonical, warn
 
 # Weights are learned on the union of so many first items of each member.
 _POOL = 50
-# A group of users with fewer keeps the weights of all.
-_LEAST_USERS = 30
 
 
 class VotingRecommender(BaseMembers):
@@ -48,7 +46,7 @@ class VotingRecommender(BaseMembers):
         weight 0 is fitted and does not vote. "learn" hides a part of every row inside `fit` (see
         `holdout`), fits clones of the members on the rest, finds the weights under which what was
         hidden is likeliest, and fits the members on everything: `n_hidings` + 1 fits of each. A `y`
-        is never read.
+        is never read. Where fewer than 30 rows have hidden items, all weights are alike, with a warning.
     normalize : {"minmax", "zscore", "rank", "rrf", "borda"} or None, default="zscore"
         Scale of the votes: "minmax" from 0 to 1; "zscore" mean 0 and standard deviation 1; rank from 1 (best) down to
         0 (worst); reciprocal rank fusion, ``1 / (rrf_k + rank)`` with ranks from 1; Borda
@@ -62,8 +60,10 @@ class VotingRecommender(BaseMembers):
         increasing bounds between them. For learned weights, or a row of `weights` for each group.
     learn_users : int or None, default=3000
         How many users of every hiding, drawn at random, weights are learned on; None takes all.
-    holdout : {"auto", "hash", "latest"}, default="auto"
-        What is hidden to learn weights: any items of a row, chosen by a hash, or its latest events.
+    holdout : {"auto", "hash", "latest", "time"}, default="auto"
+        What is hidden to learn weights: any items of a row, chosen by a hash; its latest events; or all events from
+        one time on, which a service meets: members then know nothing of that time, and rows that begin later do not
+        count (needs timestamps; `max_hidden` does not apply).
         "auto" hides the latest where a member is a sequential model. Choose the setting of later use:
         what comes next, or what else belongs to a history.
     test_size : float, default=0.2
@@ -155,7 +155,7 @@ class VotingRecommender(BaseMembers):
         rrf_k: float = 60,
         activity_bins: int | ArrayLike | None = None,
         learn_users: int | None = 3000,
-        holdout: Literal["auto", "hash", "latest"] = "auto",
+        holdout: Literal["auto", "hash", "latest", "time"] = "auto",
         test_size: float = 0.2,
         max_hidden: int | None = 5,
         n_hidings: int = 1,
@@ -243,16 +243,25 @@ class VotingRecommender(BaseMembers):
             )
             parts.append(part)
         pool = joined(parts)
-        common = learn_weights(pool)
+        assert pool.n_targets is not None
+        n_rows = int((pool.n_targets > 0).sum())
+        if n_rows < LEAST_USERS:
+            warn(
+                f"{n_rows} rows with hidden items are too few to learn weights from: all members vote alike. "
+                f"Weights are learned from {LEAST_USERS} rows on."
+            )
+            n_members = pool.votes.shape[2]
+            common = np.full(n_members, 1 / n_members)
+        else:
+            common = learn_weights(pool)
         if self.activity_bounds_ is None:
             return common
         # Lengths at predict are those of whole histories: what is hidden counts here.
-        assert pool.n_targets is not None
         groups = np.searchsorted(self.activity_bounds_, pool.lengths + pool.n_targets, side="right")
         learned = np.tile(common, (len(self.activity_bounds_) + 1, 1))
         for group in np.unique(groups):
             mine = groups == group
-            if mine.sum() >= _LEAST_USERS:
+            if mine.sum() >= LEAST_USERS:
                 learned[group] = learn_weights(pool, common, mine)
         return learned
 

@@ -16,6 +16,8 @@ _RIDGE = 1e-4
 # How many standard errors a member has to be ahead to decide alone.
 _LEAD = 0.5
 _K = 10
+# Fewer users with hidden items say nothing of the weights.
+LEAST_USERS = 30
 
 
 def pool_ndcg(

@@ -18,7 +18,10 @@ from sklearn_llmrec.interactions._events import (
     visible_and_targets as visible_and_targets,
 )
 from sklearn_llmrec.interactions._hide import (
+    cut_at as cut_at,
+    events_of_window as events_of_window,
     hide_by_hash as hide_by_hash,
+    hide_from_cut as hide_from_cut,
     hide_latest as hide_latest,
 )
 from sklearn_llmrec.interactions._holdout import holdout_split as holdout_split, n_of as n_of

@@ -1,13 +1,15 @@
-"""Hide a part of every row, chosen by a hash or the latest events; `score` and ensembles use it."""
+"""Hide a part of every row: chosen by a hash, its latest events, or all from one time on; `score`, ensembles use it."""
 
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.interactions._events import (
     as_events,
     baskets_in_time,
+    entry_times,
     first_of_pairs,
     like,
     part,
@@ -15,7 +17,7 @@ from sklearn_llmrec.interactions._events import (
     visible_and_targets,
 )
 
-__all__ = ["hide_by_hash", "hide_latest"]
+__all__ = ["cut_at", "events_of_window", "hide_by_hash", "hide_from_cut", "hide_latest"]
 
 
 def _mix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -130,3 +132,68 @@ def hide_latest(
     n_hidden = _n_hidden(np.diff(M.indptr), test_size, max_hidden)
     hidden = baskets_in_time(M, "auto", True).last(n_hidden)
     return visible_and_targets(M, X, ~hidden, hidden, exclude_seen)
+
+
+def cut_at(M: sp.csr_array, order: str, share: float) -> Any:
+    """Return the latest time that has at most this share of the events before it."""
+    times = np.sort(entry_times(M, order))
+    if not len(times) or times[0] == times[-1]:
+        raise ValueError("The events of X share one time: there is nothing to cut.")
+    cut = times[min(int(share * len(times) + 1e-9), len(times) - 1)]
+    # A first time shared by many must stay visible.
+    return cut if cut > times[0] else times[np.searchsorted(times, cut, side="right")]
+
+
+def events_of_window(
+    M: sp.csr_array, X: Any, cut: Any, end: Any, order: str, exclude_seen: bool
+) -> tuple[Any, Any]:
+    """Return the events before the cut, and those from the cut until before the end."""
+    times = entry_times(M, order)
+    target = times >= cut
+    if end is not None:
+        target &= times < end
+    return visible_and_targets(M, X, times < cut, target, exclude_seen)
+
+
+def hide_from_cut(X: Any, *, test_size: float = 0.2, exclude_seen: bool = True) -> tuple[Any, Any]:
+    """Hide the latest share of all events, from one time on for all rows.
+
+    Parameters
+    ----------
+    X : Interactions of shape (n_users, n_items)
+        Interactions with timestamps.
+    test_size : float, default=0.2
+        Share of all events that is hidden, between 0 and 1.
+    exclude_seen : bool, default=True
+        Whether hidden events of items that stay visible leave the second matrix.
+
+    Returns
+    -------
+    visible, hidden : same type as X
+        The events before the cut and those from it on, of rows that have events before it: a row that begins later
+        is empty in both.
+
+    Raises
+    ------
+    ValueError
+        If X has no timestamps, or all its events share one time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec import Interactions
+    >>> from sklearn_llmrec.interactions._hide import hide_from_cut
+    >>> X = Interactions(np.array([[1, 1, 0], [0, 1, 1]]))
+    >>> X.timestamps = [10, 21, 20, 25]
+    >>> visible, hidden = hide_from_cut(X, test_size=0.5)
+    >>> visible.toarray(), hidden.toarray()
+    (array([[1, 0, 0],
+           [0, 1, 0]]), array([[0, 1, 0],
+           [0, 0, 1]]))
+    """
+    M = as_events(X)
+    cut = cut_at(M, "timestamps", 1 - test_size)
+    before = entry_times(M, "timestamps") < cut
+    rows = row_numbers(M)
+    known = np.bincount(rows[before], minlength=M.shape[0]) > 0
+    return visible_and_targets(M, X, before, ~before & known[rows], exclude_seen)

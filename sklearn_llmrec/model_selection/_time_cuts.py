@@ -5,13 +5,13 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from sklearn_llmrec.interactions import (
     as_events,
     as_times,
+    cut_at,
     entry_times,
-    visible_and_targets,
+    events_of_window,
 )
 from sklearn_llmrec.model_selection._split import Folds, share_of, stacked
 from sklearn_llmrec.utils import is_missing
@@ -62,17 +62,6 @@ def _check_horizon(horizon: Any) -> None:
         raise ValueError(
             f"horizon must be a number above 0 in the unit of the timestamps (seconds for dates), got {horizon!r}."
         )
-
-
-def _window(
-    M: sp.csr_array, X: Any, cut: Any, end: Any, order: str, exclude_seen: bool
-) -> tuple[Any, Any]:
-    """Return the events before the cut, and those from the cut until before the end."""
-    times = entry_times(M, order)
-    target = times >= cut
-    if end is not None:
-        target &= times < end
-    return visible_and_targets(M, X, times < cut, target, exclude_seen)
 
 
 def time_split(
@@ -136,7 +125,7 @@ def time_split(
     _check_horizon(horizon)
     M = as_events(X)
     if cut is None:
-        start = _cut_at(M, order, 1 - share_of(test_size, "test_size"))
+        start = cut_at(M, order, 1 - share_of(test_size, "test_size"))
     else:
         start = _as_time(cut)
         times = entry_times(M, order)
@@ -145,17 +134,9 @@ def time_split(
                 f"cut={cut!r} is the time {start}, and the events of X are from {times.min()} to {times.max()}: one "
                 "side of the cut is empty. Dates are unix seconds; the cut has the unit of the timestamps."
             )
-    return _window(M, X, start, None if horizon is None else start + horizon, order, exclude_seen)
-
-
-def _cut_at(M: sp.csr_array, order: str, share: float) -> Any:
-    """Return the latest time that has at most this share of the events before it."""
-    times = np.sort(entry_times(M, order))
-    if not len(times) or times[0] == times[-1]:
-        raise ValueError("The events of X share one time: there is nothing to cut.")
-    cut = times[min(int(share * len(times) + 1e-9), len(times) - 1)]
-    # A first time shared by many must stay visible.
-    return cut if cut > times[0] else times[np.searchsorted(times, cut, side="right")]
+    return events_of_window(
+        M, X, start, None if horizon is None else start + horizon, order, exclude_seen
+    )
 
 
 def backtest_folds(
@@ -217,10 +198,12 @@ def backtest_folds(
     if cuts is None:
         if not isinstance(n_splits, Integral) or n_splits < 1:
             raise ValueError(f"n_splits must be an integer from 1, got {n_splits!r}.")
-        found = [_cut_at(M, order, k / (n_splits + 1)) for k in range(1, n_splits + 1)]
+        found = [cut_at(M, order, k / (n_splits + 1)) for k in range(1, n_splits + 1)]
     else:
         found = [_as_time(cut) for cut in cuts]
     if not found or any(b <= a for a, b in pairwise(found)):
         raise ValueError(f"The cuts must ascend, got {found}: give other cuts or fewer splits.")
     ends = [*found[1:], None] if horizon is None else [cut + horizon for cut in found]
-    return stacked([_window(M, X, cut, end, order, exclude_seen) for cut, end in zip(found, ends)])
+    return stacked(
+        [events_of_window(M, X, cut, end, order, exclude_seen) for cut, end in zip(found, ends)]
+    )

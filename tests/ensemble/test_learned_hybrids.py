@@ -22,7 +22,8 @@ from sklearn_llmrec.ensemble import StackingRecommender, VotingRecommender, _hid
 from sklearn_llmrec.ensemble._weights import learn_weights, likeliest_weights, pool_ndcg
 from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import ndcg_at_k
-from sklearn_llmrec.model_selection import holdout_split
+from sklearn_llmrec.model_selection import holdout_split, time_split
+from sklearn_llmrec.neighbors import ItemKNN
 from sklearn_llmrec.sequence import RepeatRecommender, SequenceKNN
 
 
@@ -152,7 +153,7 @@ def test_the_scale_of_a_member_does_not_matter_to_what_is_learned(X, normalize):
 def test_holdout_says_what_is_hidden(X, kind, monkeypatch):
     timed = Interactions(X, timestamps=np.random.default_rng(0).permutation(X.nnz))
     calls = []
-    for name in ("hide_by_hash", "hide_latest"):
+    for name in ("hide_by_hash", "hide_latest", "hide_from_cut"):
         plain = getattr(_hidden, name)
         monkeypatch.setattr(
             _hidden,
@@ -166,6 +167,7 @@ def test_holdout_says_what_is_hidden(X, kind, monkeypatch):
         ("auto", ordered, "hide_latest"),
         ("hash", ordered, "hide_by_hash"),
         ("latest", plain_members, "hide_latest"),
+        ("time", ordered, "hide_from_cut"),
     ]:
         kind(used, holdout=holdout, **parameters).fit(timed)
         assert calls[-1] == expected
@@ -343,10 +345,10 @@ def test_the_latest_are_hidden_step_by_step():
             shown.append(X.toarray())
             super()._fit(X)
 
-    X = np.tile(np.arange(1.0, 11), (6, 1))  # values are times
+    X = np.tile(np.arange(1.0, 11), (12, 1))  # values are times
     VotingRecommender([("shown", Shown())], weights="learn", holdout="latest", n_hidings=3).fit(X)
     lengths = [(one > 0).sum(axis=1).tolist() for one in shown]
-    assert lengths == [[8] * 6, [6] * 6, [5] * 6, [10] * 6]
+    assert lengths == [[8] * 12, [6] * 12, [5] * 12, [10] * 12]
     for one in shown:
         assert_array_equal(one[one > 0], X[one > 0])
         assert (np.where(one > 0, one, 0).max(axis=1) == (one > 0).sum(axis=1)).all()
@@ -464,6 +466,80 @@ def test_long_rows_lose_no_more_than_the_limit(holdout, max_hidden, n_hidden):
         kind([("shown", Shown())], holdout=holdout, max_hidden=max_hidden, **params).fit(X)
         assert_array_equal(shown[0], lengths - np.where(lengths == 40, n_hidden, 1))
         assert_array_equal(shown[1], lengths)
+
+
+@pytest.mark.parametrize("kind", [VotingRecommender, StackingRecommender])
+def test_members_know_nothing_from_the_cut_on(kind):
+    """The hidden part is that of `time_split`, whatever `max_hidden` says, and a step earlier at the next hiding."""
+    seen = []
+
+    class Shown(PopularityRecommender):
+        def _fit(self, X):
+            seen.append(np.sort(X.timestamps))
+            super()._fit(X)
+
+    X = Interactions(sp.random_array((40, 30), density=0.4, rng=0, format="csr"))
+    X.timestamps = np.random.default_rng(0).permutation(X.nnz)
+    parameters = {"weights": "learn"} if kind is VotingRecommender else {}
+    kind(
+        [("shown", Shown(half_life=9.0))], holdout="time", test_size=0.25, n_hidings=2, **parameters
+    ).fit(X)
+    visible, hidden = time_split(X, test_size=0.25)
+    assert hidden.nnz > 5 * X.shape[0] / 2  # more than `max_hidden` allows
+    assert_array_equal(seen[0], np.sort(visible.timestamps))
+    earlier, _ = time_split(visible, test_size=0.25)
+    assert_array_equal(seen[1], np.sort(earlier.timestamps))
+    assert_array_equal(seen[2], np.sort(X.timestamps))
+
+
+def test_a_member_that_follows_the_trend_gets_weight_under_a_cut_in_time():
+    """Every user takes what is new in the week; who hides any items of a row learns to trust the whole past."""
+    rng = np.random.default_rng(0)
+    week = np.repeat(np.arange(10), 300)
+    users = rng.integers(0, 60, len(week))
+    items = np.where(
+        rng.random(len(week)) < 0.8,
+        5 * week + rng.integers(0, 5, len(week)),
+        rng.integers(0, 50, len(week)),
+    )
+    X = Interactions.from_frame(
+        pd.DataFrame({"user": users, "item": items, "time": week * 7.0 + rng.random(len(week))}),
+        user="user",
+        item="item",
+        timestamp="time",
+    )
+    pair = [
+        ("recent", PopularityRecommender(half_life=3.0)),
+        ("all", PopularityRecommender()),
+    ]
+    weight = {
+        holdout: VotingRecommender(pair, weights="learn", holdout=holdout, test_size=0.05)
+        .fit(X)
+        .weights_[0]
+        for holdout in ("hash", "time")
+    }
+    assert weight["time"] > weight["hash"] + 0.2
+
+
+def test_a_cut_in_time_needs_times_and_rows_that_cross_it():
+    pair = [("pop", PopularityRecommender()), ("knn", ItemKNN())]
+    vote = VotingRecommender(pair, weights="learn", holdout="time")
+    with pytest.raises(ValueError, match="timestamps"):
+        vote.fit(np.ones((3, 4)))
+    X = Interactions(sp.eye_array(4, format="csr"), timestamps=np.arange(4))
+    with pytest.raises(ValueError, match=r"no row has events before and after the cut.*test_size"):
+        vote.fit(X)
+
+
+def test_too_few_users_teach_no_weights():
+    """With a member that finds two groups of items and a random one, 29 users change nothing, 30 do."""
+    rng = np.random.default_rng(0)
+    X = np.kron(np.tile(np.eye(2), (15, 1)), np.ones(20)) * (rng.random((30, 40)) < 0.7)
+    pair = [("ease", EASE()), ("random", RandomRecommender(random_state=0))]
+    vote = VotingRecommender(pair, weights="learn")
+    with pytest.warns(UserWarning, match="29 rows with hidden items.*vote alike.*from 30"):
+        assert_array_equal(vote.fit(X[:29]).weights_, [0.5, 0.5])
+    assert vote.fit(X[:30]).weights_[0] > 0.5
 
 
 def test_the_limit_and_the_scale_of_a_vote_by_default(X):
