@@ -14,7 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._members import member_scores
-from sklearn_llmrec.interactions import hide_by_hash, hide_from_cut, hide_latest
+from sklearn_llmrec.interactions import hide_by_hash, hide_from_cut, hide_latest, stack
 from sklearn_llmrec.utils import Interval, StrOptions, canonical, row_chunks
 
 #: What those accept that learn from hidden interactions.
@@ -48,8 +48,14 @@ def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
     return clone(member).fit(X, **params)
 
 
-def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_array]]:
-    """Yield, for every hiding, clones of the members fitted on the visible part of X, that part, and the hidden part.
+def hidden_fits(
+    composed: Any, X: Any, seed: int = 0
+) -> Iterator[tuple[list[Any], Any, Any, sp.csr_array]]:
+    """Yield, for every hiding, fitted clones of the members, what they were fitted on, and rows to learn from.
+
+    The last two are the visible and the hidden parts of at most `learn_users` rows, drawn at random among those of
+    which something can be hidden. All other rows stay whole in the fits, which are then close to those on all of X;
+    but from a cut in time on, nothing of any row is visible.
 
     The parameters `holdout`, `exclude_seen`, `test_size`, `max_hidden` and `n_hidings` of the estimator say what is
     hidden. Every hiding by hash chooses anew; the latest events, of each row or of all, are hidden step by step, each
@@ -87,14 +93,26 @@ def hidden_fits(composed: Any, X: Any) -> Iterator[tuple[list[Any], Any, sp.csr_
             raise ValueError(
                 f"Nothing can be hidden to learn from: {why}. Give weights, or {remedy}."
             )
+        rows = _sampled_rows(hidden, composed.learn_users, seed + turn)
+        known = visible if holdout == "time" else _with_whole_rows(visible, X, rows)
         fitted = Parallel(n_jobs=composed.n_jobs)(
-            delayed(_fit_hidden)(member, visible, composed._params_for(name, X))
+            delayed(_fit_hidden)(member, known, composed._params_for(name, X))
             for name, member in zip(names, members)
         )
-        yield fitted, visible, hidden
+        yield fitted, known, visible[rows], hidden[rows]
 
 
-def sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray[np.int64]:
+def _with_whole_rows(visible: Any, X: Any, rows: NDArray[np.int64]) -> Any:
+    """Return X with the given rows replaced by what is visible of them."""
+    n = X.shape[0]
+    if len(rows) == n:
+        return visible
+    source = np.arange(n, 2 * n)
+    source[rows] = rows
+    return stack([visible, X])[source]
+
+
+def _sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray[np.int64]:
     """Return the rows that have targets, at most `n_rows` of them, drawn at random."""
     rows = np.flatnonzero(np.diff(hidden.indptr))
     if n_rows is None or len(rows) <= n_rows:

@@ -22,7 +22,6 @@ from sklearn_llmrec.ensemble._hidden import (
     hidden_fits,
     pool_rows,
     pool_with_targets,
-    sampled_rows,
 )
 from sklearn_llmrec.ensemble._item_data import item_matrix
 from sklearn_llmrec.ensemble._members import BaseMembers
@@ -47,7 +46,7 @@ def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:
 class StackingRecommender(BaseMembers):
     r"""Recommenders retrieve candidates, and a classifier, regressor or ranker orders them.
 
-    In `fit` a part of every row is hidden (see `holdout`), clones of the members are fitted on the
+    In `fit` a part of some rows is hidden (see `holdout`), clones of the members are fitted on the
     rest, and the final estimator learns which of their candidates were hidden: its features are
     out-of-fold by construction. Then the members are fitted on everything. No `y` is read.
 
@@ -74,14 +73,15 @@ class StackingRecommender(BaseMembers):
     normalize : {"minmax", "zscore", "rank", "rrf", "borda"} or None, default="zscore"
         Scale of the members' scores; see `VotingRecommender`.
     learn_users : int or None, default=3000
-        How many users of every hiding, drawn at random, the final estimator learns on; None takes all.
+        How many users of every hiding, drawn at random, the final estimator learns on; None takes all. The rows of
+        other users stay whole in the fits of the clones, which are then close to the members in the end.
     holdout : {"auto", "hash", "latest", "time"}, default="auto"
         What is hidden to learn from: any items of a row, chosen by a hash; its latest events; or all events from
         one time on, which a service meets: members then know nothing of that time, and rows that begin later do not
         count (needs timestamps; `max_hidden` does not apply).
         "auto" hides the latest where a member is a sequential model.
     test_size : float, default=0.2
-        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer to what
+        Share of a row that is hidden to learn from, at least one entry. Less leaves the members closer to what
         they are in the end.
     max_hidden : int or None, default=None
         How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with
@@ -210,10 +210,7 @@ class StackingRecommender(BaseMembers):
         if not isinstance(seed, Integral):
             seed = int(check_random_state(seed).randint(2**31 - 1))
         self.feature_names_ = self._names(names)
-        parts = [
-            self._learning_part(*fits, seed + turn)
-            for turn, fits in enumerate(hidden_fits(self, X))
-        ]
+        parts = [self._learning_part(*fits) for fits in hidden_fits(self, X, seed)]
         features, targets, sizes = (np.concatenate(arrays) for arrays in zip(*parts))
         self._fit_final(features, targets, sizes, seed)
         self._log_popularity_ = _log_share(self.item_popularity_)
@@ -224,24 +221,23 @@ class StackingRecommender(BaseMembers):
             self._empty_row_scores_ = self._score_rows(empty)[0]
 
     def _learning_part(
-        self, fitted: list[Any], visible: Any, hidden: sp.csr_array, seed: int
+        self, fitted: list[Any], known: Any, visible: Any, hidden: sp.csr_array
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
         """Return the features of the candidates of one hiding, which of them were hidden, and their number per row."""
-        # Of the visible part: how often an item was hidden would reveal which candidates were.
+        # Of what the members know: how often an item was hidden would reveal which candidates were.
         self._log_popularity_ = _log_share(
-            np.bincount(canonical(visible).indices, minlength=visible.shape[1])
+            np.bincount(canonical(known).indices, minlength=known.shape[1])
         )
-        rows = sampled_rows(hidden, self.learn_users, seed)
         pool = pool_with_targets(
             fitted,
-            visible[rows],
-            hidden[rows],
+            visible,
+            hidden,
             normalizer(self.normalize),
             self.n_candidates,
             self.exclude_seen,
         )
         assert pool.hits is not None
-        features, valid = self._features(pool, visible[rows])
+        features, valid = self._features(pool, visible)
         return features, pool.hits[valid].astype(np.int64), valid.sum(axis=1)
 
     def _fallback_scores(self) -> NDArray[Any]:

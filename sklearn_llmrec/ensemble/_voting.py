@@ -14,7 +14,6 @@ from sklearn_llmrec.ensemble._hidden import (
     hidden_fits,
     joined,
     pool_with_targets,
-    sampled_rows,
 )
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
 from sklearn_llmrec.ensemble._normalize import normalizer
@@ -43,7 +42,7 @@ class VotingRecommender(BaseMembers):
     weights : array-like, "learn" or None, default=None
         Weights >= 0 of the members, dropped ones included, of shape (n_estimators,), or (n_bins,
         n_estimators) with `activity_bins`. None weights all alike. A member of
-        weight 0 is fitted and does not vote. "learn" hides a part of every row inside `fit` (see
+        weight 0 is fitted and does not vote. "learn" hides a part of some rows inside `fit` (see
         `holdout`), fits clones of the members on the rest, finds the weights under which what was
         hidden is likeliest, and fits the members on everything: `n_hidings` + 1 fits of each. A `y`
         is never read. Where fewer than 30 rows have hidden items, all weights are alike, with a warning.
@@ -59,7 +58,8 @@ class VotingRecommender(BaseMembers):
         new users lean on one member and active ones on another: a number of groups of equal size, or
         increasing bounds between them. For learned weights, or a row of `weights` for each group.
     learn_users : int or None, default=3000
-        How many users of every hiding, drawn at random, weights are learned on; None takes all.
+        How many users of every hiding, drawn at random, weights are learned on; None takes all. The rows of other
+        users stay whole in the fits of the clones, which are then close to the members in the end.
     holdout : {"auto", "hash", "latest", "time"}, default="auto"
         What is hidden to learn weights: any items of a row, chosen by a hash; its latest events; or all events from
         one time on, which a service meets: members then know nothing of that time, and rows that begin later do not
@@ -67,7 +67,7 @@ class VotingRecommender(BaseMembers):
         "auto" hides the latest where a member is a sequential model. Choose the setting of later use:
         what comes next, or what else belongs to a history.
     test_size : float, default=0.2
-        Share of every row that is hidden to learn from, at least one entry. Less leaves the members closer to what
+        Share of a row that is hidden to learn from, at least one entry. Less leaves the members closer to what
         they are in the end.
     max_hidden : int or None, default=5
         How many interactions of a row are hidden at most, whatever `test_size` says; None sets no limit. Users with
@@ -231,12 +231,11 @@ class VotingRecommender(BaseMembers):
     def _learned(self, X: Any) -> NDArray[np.float64]:
         """Learn weights on hidden interactions, one row per activity group where there are groups."""
         parts = []
-        for turn, (fitted, visible, hidden) in enumerate(hidden_fits(self, X)):
-            rows = sampled_rows(hidden, self.learn_users, turn)
+        for fitted, _, visible, hidden in hidden_fits(self, X):
             part = pool_with_targets(
                 fitted,
-                visible[rows],
-                hidden[rows],
+                visible,
+                hidden,
                 normalizer(self.normalize, self.rrf_k),
                 _POOL,
                 self.exclude_seen,

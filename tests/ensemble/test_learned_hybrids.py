@@ -531,6 +531,35 @@ def test_a_cut_in_time_needs_times_and_rows_that_cross_it():
         vote.fit(X)
 
 
+@pytest.mark.parametrize("holdout", ["hash", "latest"])
+@pytest.mark.parametrize("kind", [VotingRecommender, StackingRecommender])
+def test_rows_that_teach_nothing_stay_whole(kind, holdout):
+    """Of 60 rows 35 lose interactions, and lose what the limit says; times and values of all others stay."""
+    seen = []
+
+    class Shown(PopularityRecommender):
+        def _fit(self, X):
+            seen.append(X)
+            super()._fit(X)
+
+    X = Interactions(sp.random_array((60, 30), density=0.5, rng=0, format="csr"))
+    X.timestamps = np.random.default_rng(0).permutation(X.nnz)
+    parameters = {"weights": "learn"} if kind is VotingRecommender else {}
+    kind(
+        [("shown", Shown(half_life=9.0))],
+        holdout=holdout,
+        learn_users=35,
+        max_hidden=2,
+        **parameters,
+    ).fit(X)
+    fewer = np.diff(X.indptr) - np.diff(seen[0].indptr)
+    assert_array_equal(np.sort(fewer), np.repeat([0, 2], [25, 35]))
+    whole = np.flatnonzero(fewer == 0)
+    assert_array_equal(seen[0][whole].toarray(), X[whole].toarray())
+    assert_array_equal(seen[0][whole].timestamps, X[whole].timestamps)
+    assert_array_equal(seen[1].toarray(), X.toarray())
+
+
 def test_too_few_users_teach_no_weights():
     """With a member that finds two groups of items and a random one, 29 users change nothing, 30 do."""
     rng = np.random.default_rng(0)
