@@ -27,7 +27,12 @@ from sklearn_llmrec._kernels._product import (
     topk_product,
 )
 from sklearn_llmrec._kernels._regressions import elastic_nets, support_grams
-from sklearn_llmrec._kernels._row_systems import CommonPart, RowSystems, columns_in_use
+from sklearn_llmrec._kernels._row_systems import (
+    ColumnSteps,
+    CommonPart,
+    RowSystems,
+    columns_in_use,
+)
 from sklearn_llmrec._kernels._sparse import (
     entry_rows,
     model_csr,
@@ -42,6 +47,7 @@ __all__ = [
     "EQUAL_SHARE",
     "ONE_THREAD_ABOVE",
     "ByNorm",
+    "ColumnSteps",
     "CommonPart",
     "RowSystems",
     "as_rows",

@@ -120,9 +120,12 @@ def fit_shards(
 
     Notes
     -----
-    `EASE`, `ItemKNN`, `NaiveBayesRecommender` and `PopularityRecommender` are sums over users. `ItemKNN` sums the
-    products of one block of items per phase, and keeps the best before the next, so that the products of all pairs of
-    items are never in memory.
+    `EASE`, `ItemKNN`, `NaiveBayesRecommender`, `P3alpha`, `PopularityRecommender`, `RP3beta`, `SLIM` and `SparseEASE`
+    are sums over users. `ItemKNN` and the random walks sum the products of one block of items per phase, and keep the
+    best before the next, so that the products of all pairs of items are never in memory; `SLIM` and `SparseEASE` solve
+    from the Gram matrix of all items. `ALSRecommender` solves for the users of each shard, and takes every step of the
+    items' regressions from a sum over shards: three passes per sweep. It does not know the users afterwards, but folds
+    in any row.
 
     A worker has one shard in memory at a time, and the sums of it; this process has about ``log2(n_shards)`` sums.
 
@@ -168,12 +171,19 @@ def fit_shards(
     return model
 
 
+def _is_sum(kind: type) -> bool:
+    """Return whether the fit of a class is that of its sums: a subclass with another fit of its own is none."""
+    first = next((k for k in kind.__mro__ if {"_statistics", "_fit"} & vars(k).keys()), object)
+    return issubclass(kind, BlockSumsMixin) and "_statistics" in vars(first)
+
+
 def _check_estimator(estimator: Any) -> None:
-    if not isinstance(estimator, BlockSumsMixin):
-        able = [name for name, kind in all_recommenders() if issubclass(kind, BlockSumsMixin)]
+    """Refuse an estimator whose fit is no sum over users, or must stay private."""
+    if not _is_sum(type(estimator)):
+        able = ", ".join(name for name, kind in all_recommenders() if _is_sum(kind))
         raise TypeError(
             f"{type(estimator).__name__} cannot be fitted from shards: its fit is no sum over users. Those that can "
-            f"are {', '.join(able)}; fit others on one matrix."
+            f"are {able}; fit others on one matrix."
         )
     if getattr(estimator, "privacy", None) is not None:
         raise ValueError(

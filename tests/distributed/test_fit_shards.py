@@ -5,14 +5,20 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 
 from sklearn_llmrec import (
     EASE,
+    SLIM,
+    ALSRecommender,
     Interactions,
     ItemKNN,
     NaiveBayesRecommender,
+    P3alpha,
     PopularityRecommender,
     PureSVD,
+    RP3beta,
+    SparseEASE,
 )
 from sklearn_llmrec.distributed import fit_shards
 from sklearn_llmrec.neighbors import _item_blocks
@@ -136,6 +142,62 @@ def test_signed_values_keep_neighbours():
     same_neighbours(model, whole)
 
 
+GRAMS = [
+    P3alpha(10),
+    RP3beta(10),
+    SLIM(50.0),
+    SLIM(50.0, n_neighbors=12),
+    SparseEASE(n_neighbors=12),
+    SparseEASE(n_neighbors=80),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("estimator", GRAMS, ids=repr)
+@pytest.mark.parametrize("n_shards", [1, 3, 8])
+def test_walks_and_regressions(n_shards, estimator, dtype, monkeypatch):
+    monkeypatch.setattr(_item_blocks, "_BLOCK_ENTRIES", 700)
+    X = ratings(dtype=dtype)
+    model, whole = fit_shards(estimator, cut(X, n_shards)), clone(estimator).fit(X)
+    assert model.weights_.dtype == dtype
+    # Sums of float32 Gram matrices are rounded to float32, and coordinate descent ends at a tolerance.
+    loose = isinstance(estimator, SLIM | SparseEASE) and dtype == np.float32
+    same_neighbours(model, whole, share=0.99 if loose else 0.999, tol=1e-4 if loose else 1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"frequency_exponent": 0}, {"regularization": 3.0, "unobserved_weight": 0.5}],
+    ids=str,
+)
+@pytest.mark.parametrize("n_shards", [1, 3, 8])
+def test_als_takes_the_steps_of_one_fit(n_shards, options):
+    X = ratings()
+    X = sp.csr_array(sp.hstack([X, sp.csr_array((X.shape[0], 2))]))  # items without users
+    als = ALSRecommender(7, max_iter=3, random_state=0, **options)
+    model, whole = fit_shards(als, cut(X, n_shards)), clone(als).fit(X)
+    np.testing.assert_allclose(model.components_, whole.components_, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(model.predict(X), whole.predict(X), rtol=0, atol=1e-9)
+    assert model.regularization_ == pytest.approx(whole.regularization_, rel=1e-14)
+    more = ratings(seed=4)
+    more = sp.csr_array(sp.hstack([more, sp.csr_array((more.shape[0], 2))]))
+    np.testing.assert_allclose(
+        model.partial_fit(more).components_, whole.partial_fit(more).components_, atol=1e-7
+    )
+    with pytest.raises(ValueError, match="keeps no rows"):
+        fit_shards(als, [X]).similar_users(X, k=2)
+
+
+@pytest.mark.parametrize("n_components", [7, 8])
+def test_als_in_single_precision_starts_from_the_same_numbers(n_components):
+    X = ratings(n_users=301, dtype=np.float32)
+    als = ALSRecommender(n_components, max_iter=1, random_state=0)
+    model, whole = fit_shards(als, cut(X, 4)), clone(als).fit(X)
+    assert model.components_.dtype == np.float32
+    scale = np.abs(whole.components_).max()
+    np.testing.assert_allclose(model.components_, whole.components_, rtol=0, atol=1e-4 * scale)
+
+
 def state(model):
     """Every array of a fitted model."""
     found = {}
@@ -162,6 +224,9 @@ SUMS = [
     EASE(),
     ItemKNN(15),
     ItemKNN(15, metric="pearson_baseline", center="baseline"),
+    RP3beta(10),
+    SparseEASE(n_neighbors=10),
+    ALSRecommender(8, max_iter=3, random_state=0),
 ]
 
 
@@ -212,10 +277,19 @@ def test_scratch_is_left_empty(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+class OwnFit(EASE):
+    """Another fit than that of the sums of its base class."""
+
+    def _fit(self, X):
+        super()._fit(X[:1])
+
+
 def test_refusals():
     X = ratings()
     with pytest.raises(TypeError, match=r"PureSVD cannot.*EASE.*ItemKNN"):
         fit_shards(PureSVD(5), cut(X, 2))
+    with pytest.raises(TypeError, match="OwnFit cannot"):
+        fit_shards(OwnFit(), cut(X, 2))
     with pytest.raises(ValueError, match="privacy"):
         fit_shards(EASE(privacy=GaussianMechanism(1.0, 1e-5)), cut(X, 2))
     with pytest.raises(ValueError, match="at least one"):
