@@ -20,9 +20,19 @@ from sklearn_llmrec._kernels._evidence import (
 from sklearn_llmrec._kernels._gram import ONE_THREAD_ABOVE, dense_product, fill_upper, gram
 from sklearn_llmrec._kernels._nearest import best_of_groups, topk_vectors, unit_rows
 from sklearn_llmrec._kernels._pairs import pair_epoch
-from sklearn_llmrec._kernels._product import as_rows, product_rows, topk_product
+from sklearn_llmrec._kernels._product import (
+    as_rows,
+    product_rows,
+    product_with_terms,
+    topk_product,
+)
 from sklearn_llmrec._kernels._regressions import elastic_nets, support_grams
-from sklearn_llmrec._kernels._row_systems import CommonPart, RowSystems, columns_in_use
+from sklearn_llmrec._kernels._row_systems import (
+    ColumnSteps,
+    CommonPart,
+    RowSystems,
+    columns_in_use,
+)
 from sklearn_llmrec._kernels._sparse import (
     entry_rows,
     model_csr,
@@ -37,6 +47,7 @@ __all__ = [
     "EQUAL_SHARE",
     "ONE_THREAD_ABOVE",
     "ByNorm",
+    "ColumnSteps",
     "CommonPart",
     "RowSystems",
     "as_rows",
@@ -60,6 +71,7 @@ __all__ = [
     "normalize_rows",
     "pair_epoch",
     "product_rows",
+    "product_with_terms",
     "support_grams",
     "topk_dense",
     "topk_product",

@@ -143,3 +143,36 @@ def as_rows(lists: tuple[NDArray[np.int64], NDArray[Any]], n_columns: int) -> sp
         return csr_of(values[filled], columns, indptr, (1, n_columns))
     indptr = np.concatenate([[0], np.cumsum(filled.sum(axis=1))])
     return sp.csr_array((values[filled], items[filled], indptr), shape=(len(items), n_columns))
+
+
+def product_with_terms(A: sp.csr_array, B: sp.csr_array) -> tuple[sp.csr_array, sp.csr_array]:
+    """Return ``A @ B`` and the number of terms of each of its entries, in float64, sorted and of one pattern.
+
+    Memory is 20 bytes per entry and, for a row of A, at most as many entries as its terms.
+    """
+    from sklearn_llmrec._kernels._topk_loops import product_entries
+
+    lengths, n_columns = np.diff(B.indptr), B.shape[1]
+    ends = np.append(0, np.cumsum(lengths[A.indices], dtype=np.int64))[A.indptr]
+    room = np.append(0, np.cumsum(np.minimum(np.diff(ends), n_columns)))
+    columns = np.empty(room[-1], dtype=np.uint32)
+    values, counts = np.empty((2, room[-1]))
+    filled = np.empty(A.shape[0], dtype=np.uint64)
+    product_entries.of(np.float64)(
+        0,
+        A.shape[0],
+        *of_rows(A, np.float64),
+        *of_rows(B, np.float64),
+        np.zeros(n_columns),
+        *np.zeros((2, n_columns), dtype=np.uint32),
+        *(room.astype(np.uint64), columns, values, counts, filled),
+    )
+    n_filled = filled.astype(np.int64)
+    indptr = np.append(0, np.cumsum(n_filled))
+    kept = np.repeat(room[:-1] - indptr[:-1], n_filled) + np.arange(indptr[-1])
+    index = np.int32 if max(indptr[-1], n_columns) < 2**31 else np.int64
+    indices, indptr = columns[kept].astype(index), indptr.astype(index)
+    shape = A.shape[0], n_columns
+    return csr_of(values[kept], indices, indptr, shape), csr_of(
+        counts[kept], indices, indptr, shape
+    )

@@ -144,7 +144,91 @@ class RowSystems:
             solved: NDArray[Any] = x @ common.into.T
         return solved
 
+    def column_sums(
+        self, P: NDArray[Any], Z: NDArray[Any], *, right: bool, n_columns: int
+    ) -> NDArray[Any]:
+        """Return what these rows, with factors P, add to the regressions of the columns.
+
+        That is the sum over the entries of a column of ``(r - weight * p'z) p``, with p the factors of the row, z those
+        in Z of the column, and r the right-hand side of the entry, or 0 without `right`. With the factors of the
+        columns as Z it is the residual of their regressions, with a direction the product of their matrices with it.
+
+        Returns
+        -------
+        sums : ndarray of shape (n_columns, d), dtype of P
+        """
+        from sklearn_llmrec._kernels._solver_loops import add_residuals
+
+        sums = np.zeros((n_columns, P.shape[1]), dtype=P.dtype)
+        rights = self.right if right else np.zeros_like(self.right)
+        add_residuals.of(P.dtype)(
+            0,
+            self.n_rows,
+            *(bounds(self.indptr), plain(self.indices, np.int32).view(np.uint32)),
+            *(plain(part, P.dtype) for part in (self.weights, rights)),
+            *(plain(P), plain(Z, P.dtype), sums),
+        )
+        return sums
+
     def solve_fully(self, Q: NDArray[Any], gram: NDArray[Any] | CommonPart) -> NDArray[Any]:
         """Return the solutions from zero, as exact as the dtype of Q allows in few steps, as a fold-in needs them."""
         tol = 10 * float(np.finfo(Q.dtype).eps)
         return self.solve(Q, gram, max_iter=4 * Q.shape[1], tol=tol)
+
+
+class ColumnSteps:
+    """Conjugate gradients for the regressions of columns whose rows are elsewhere: only sums over rows come in.
+
+    It makes the steps of `RowSystems.solve` for the columns of a matrix: `direction` is what the next sum of
+    `RowSystems.column_sums` must be about, and `step` takes it.
+
+    Parameters
+    ----------
+    common : CommonPart
+        What all columns share.
+    penalties : ndarray of shape (m,)
+    start : ndarray of shape (m, d)
+        The factors that the first sum was about.
+    residuals : ndarray of shape (m, d)
+        The sum over all rows, with right-hand sides.
+    filled : ndarray of shape (m,), bool
+        Which columns have entries; the factors of others are zero.
+    """
+
+    def __init__(
+        self,
+        common: CommonPart,
+        penalties: NDArray[np.float64],
+        start: NDArray[Any],
+        residuals: NDArray[Any],
+        filled: NDArray[np.bool_],
+    ) -> None:
+        dtype = start.dtype
+        self._common, self._filled = common, filled[:, None]
+        above = (penalties - common.penalty).astype(dtype)
+        self._diagonal = 1 + above[:, None] * common.inverse
+        self._x = np.where(self._filled, start @ common.back, dtype.type(0))
+        self._r = residuals @ common.into - self._diagonal * self._x
+        self._p = self._r.copy()
+        self._squares = np.square(self._r).sum(axis=1)
+
+    @property
+    def direction(self) -> NDArray[Any]:
+        """The direction of the next step, in the basis of the factors."""
+        p: NDArray[Any] = self._p @ self._common.into.T
+        return p
+
+    def step(self, negative_products: NDArray[Any]) -> None:
+        """Take a step, given the sum over all rows about `direction`, without right-hand sides."""
+        tiny = np.finfo(self._x.dtype).tiny
+        y = self._diagonal * self._p - negative_products @ self._common.into
+        length = self._squares / np.maximum((self._p * y).sum(axis=1), tiny)
+        self._x += length[:, None] * self._p
+        self._r -= length[:, None] * y
+        now = np.square(self._r).sum(axis=1)
+        self._p = self._r + (now / np.maximum(self._squares, tiny))[:, None] * self._p
+        self._squares = now
+
+    def solution(self) -> NDArray[Any]:
+        """Return the factors after the steps so far."""
+        return np.where(self._filled, self._x, 0) @ self._common.into.T

@@ -114,6 +114,20 @@ def solve_rows(start, stop, Xp, Xj, w, v, Q, above, inverse, x, max_iter, tol, t
             squares = now
 
 
+@kernel("n n r:uint64 r:uint32 r:x r:x rr:x rr:x ww:x")
+def add_residuals(start, stop, Xp, Xj, w, v, P, Z, out):
+    """Add to row j of `out` the sum of ``(v[e] - w[e] p_u z_j) p_u`` over the entries e of column j, of rows u."""
+    d = np.uint64(P.shape[1])
+    for row in range(start, stop):
+        for e in range(Xp[row], Xp[row + _ONE]):
+            j, dot = Xj[e], P[row, 0] - P[row, 0]
+            for c in range(d):
+                dot += P[row, c] * Z[j, c]
+            rest = v[e] - w[e] * dot
+            for c in range(d):
+                out[j, c] += rest * P[row, c]
+
+
 @kernel("n n rrr:x n r:int64 ww:x ww:x x x flag n r:x")
 def elastic_nets(start, stop, S, n_matrices, own, w, left, l1, l2, positive, max_iter, tol):
     """Solve problems `start` to `stop` by coordinate descent from zero.

@@ -334,3 +334,36 @@ def sparse_topk(start, stop, Sp, Sj, Sx, k, items, values):
         for s in range(np.uint64(Sp[row]), np.uint64(Sp[row + _ONE])):
             found = _offer(values, items, base, k, found, Sx[s], np.uint64(Sj[s]))
         _sort(values, items, base, found)
+
+
+@kernel(
+    "n n r:uint64 r:uint32 r:x r:uint64 r:uint32 r:x w:x w:uint32 w:uint32 r:uint64 w:uint32 w:x w:x w:uint64"
+)
+def product_entries(
+    start, stop, Ap, Aj, Ax, Bp, Bj, Bx, sums, terms, touched, room, columns, values, counts, filled
+):
+    """Write the entries of rows `start` to `stop` of ``A @ B`` and their numbers of terms, sorted by column.
+
+    Row r writes from place ``room[r]`` on, and how many it wrote to ``filled[r]``. `sums` and `terms` have a zero per
+    column, `touched` a place.
+    """
+    zero = sums[0] - sums[0]
+    for row in range(start, stop):
+        n = _ZERO
+        for e in range(Ap[row], Ap[row + _ONE]):
+            j, x = Aj[e], Ax[e]
+            for f in range(Bp[j], Bp[j + _ONE]):
+                c = Bj[f]
+                if terms[c] == np.uint32(0):
+                    touched[n] = c
+                    n += _ONE
+                terms[c] += np.uint32(1)
+                sums[c] += x * Bx[f]
+        touched[:n].sort()
+        base = room[row]
+        for place in range(n):
+            c = touched[place]
+            columns[base + place], values[base + place] = c, sums[c]
+            counts[base + place] = zero + np.float32(terms[c])
+            sums[c], terms[c] = zero, np.uint32(0)
+        filled[row] = n

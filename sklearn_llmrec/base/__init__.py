@@ -3,7 +3,15 @@
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
-from sklearn_llmrec.base._biases import Biases as Biases
+from sklearn_llmrec.base._biases import Biases as Biases, Center as Center
+from sklearn_llmrec.base._block_sums import (
+    BlockPlace as BlockPlace,
+    BlockSumsMixin,
+    Phase as Phase,
+    Statistics as Statistics,
+    Totals as Totals,
+    added_in_a_tree as added_in_a_tree,
+)
 from sklearn_llmrec.base._by_id import (
     candidates_of_ids as candidates_of_ids,
     ids_of_columns as ids_of_columns,
@@ -51,6 +59,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaseRecommender",
+    "BlockSumsMixin",
     "ExplainMixin",
     "InnerProductMixin",
     "ItemToItemRecommender",

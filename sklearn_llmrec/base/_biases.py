@@ -1,6 +1,7 @@
 """Baselines of ratings: the mean and the deviations of users and items from it."""
 
-from typing import Any, Literal
+from copy import copy
+from typing import Any, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -48,20 +49,46 @@ class Biases:
     ) -> None:
         self.kind = kind
         self.user_regularization = user_regularization if kind == "baseline" else 0.0
-        values = X.data.astype(np.float64)
-        self.mean = float(values.mean())
-        self.item = np.zeros(X.shape[1])
-        deviations, rows = values - self.mean, entry_rows(X)
-        shrink = item_regularization if kind == "baseline" else 0.0
-        for _ in range(max_iter if kind == "baseline" else kind == "item"):
-            user = self._user(X, deviations, rows)
-            self.item = _shrunken_means(X.indices, deviations - user[rows], X.shape[1], shrink)
+        self.item_regularization = 0.0 if kind == "item" else item_regularization
+        self.n_sweeps = max_iter if kind == "baseline" else 1
+        self._start(float(X.data.astype(np.float64).mean()), X.shape[1])
+        for _ in range(self.n_sweeps):
+            self._improve(self.sums(X))
+
+    def _start(self, mean: float, n_items: int) -> None:
+        """Set the mean, and no deviations."""
+        self.mean = mean
+        self.item = np.zeros(n_items)
         # What is known of an item without knowing the user, also where `kind` leaves items alone.
-        self.fallback = self.mean + (
-            _shrunken_means(X.indices, deviations, X.shape[1], item_regularization)
-            if kind == "user"
-            else self.item
-        )
+        self.fallback = np.full(n_items, mean)
+
+    def _improve(self, sums: NDArray[np.float64]) -> None:
+        deviations, sizes = sums
+        sizes = sizes + self.item_regularization
+        means = deviations / np.where(sizes == 0, 1, sizes)
+        self.item = self.item if self.kind == "user" else means
+        self.fallback = self.mean + means
+
+    @classmethod
+    def before_sweeps(cls, mean: float, n_items: int, kind: Center = "baseline") -> Self:
+        """Return a baseline of no deviations, to be `improved` by `n_sweeps` sums over all users."""
+        biases = cls(sp.csr_array(np.ones((1, 1))), kind)
+        biases._start(mean, n_items)
+        return biases
+
+    def sums(self, X: sp.csr_array) -> NDArray[np.float64]:
+        """Return what rows add to the deviations of items: their sums and numbers, shape (2, n_items)."""
+        deviations, rows = X.data.astype(np.float64) - self.mean, entry_rows(X)
+        if self.kind == "baseline":
+            deviations -= self._user(X, deviations, rows)[rows]
+        n = X.shape[1]
+        return np.stack([np.bincount(X.indices, deviations, n), np.bincount(X.indices, None, n)])
+
+    def improved(self, sums: NDArray[np.float64]) -> Self:
+        """Return the baseline after a sweep, from the `sums` of all rows."""
+        result = copy(self)
+        result._improve(sums)
+        return result
 
     def _user(
         self, X: sp.csr_array, deviations: NDArray[np.float64], rows: NDArray[Any]

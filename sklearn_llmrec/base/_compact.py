@@ -47,8 +47,8 @@ class CompactMixin(BaseEstimator):
         """Refuse further training after `compact`."""
         if any(name not in vars(self) for name in self._training_only):
             raise ValueError(
-                f"partial_fit needs what compact() dropped from this {type(self).__name__}: update a copy that was not "
-                "compacted, or fit a new one on all rows."
+                f"partial_fit needs what compact() dropped from this {type(self).__name__}, or a fit from shards did "
+                "not keep: update a copy that was not compacted, or fit a new one on all rows."
             )
 
 

@@ -1,5 +1,6 @@
 """ALS: weighted matrix factorisation for implicit feedback."""
 
+import os
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral, Real
@@ -12,8 +13,23 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec._kernels import CommonPart, RowSystems, blas_threads, entry_rows, with_data
-from sklearn_llmrec.base import ExplainMixin, Tags
+from sklearn_llmrec._kernels import (
+    ColumnSteps,
+    CommonPart,
+    RowSystems,
+    blas_threads,
+    entry_rows,
+    with_data,
+)
+from sklearn_llmrec.base import (
+    BlockPlace,
+    BlockSumsMixin,
+    ExplainMixin,
+    Phase,
+    Statistics,
+    Tags,
+    Totals,
+)
 from sklearn_llmrec.decomposition._continued import ContinuedFitMixin, held
 from sklearn_llmrec.decomposition._factors import FactorRecommender
 from sklearn_llmrec.utils import Interval, StrOptions, iterations, tell, threads_for
@@ -39,11 +55,27 @@ class _Past:
         return _Past(self.gram + other.gram, self.weights + other.weights, float(curvature))
 
 
+def _initial_factors(
+    seed: int, n_before: int, n_rows: int, n_components: int, dtype: Any
+) -> NDArray[Any]:
+    """Return the start of some rows of factors: those after `n_before` others of one stream of random numbers."""
+    rng = np.random.default_rng(seed)
+    skipped = n_before * n_components
+    if np.dtype(dtype).itemsize == 4:
+        # Two numbers of 32 bits are drawn at a time.
+        rng.bit_generator.advance(skipped // 2)  # type: ignore[attr-defined]
+        rng.random(skipped % 2, dtype=np.float32)
+    else:
+        rng.bit_generator.advance(skipped)  # type: ignore[attr-defined]
+    factors: NDArray[Any] = 0.01 * rng.random((n_rows, n_components), dtype=dtype)
+    return factors
+
+
 # Steps of conjugate gradients per sweep, from the factors of the sweep before.
 _STEPS = 2
 
 
-class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
+class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorRecommender):
     r"""Matrix factorisation of implicit feedback by alternating least squares.
 
     Minimises, over user factors p and item factors q,
@@ -211,12 +243,14 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         return self.regularization_ * (frequencies / mean) ** self.frequency_exponent
 
     def _regularization(self, X: sp.csr_array) -> float:
+        return self._regularization_of(Totals.of(X))
+
+    def _regularization_of(self, totals: Totals) -> float:
         if not isinstance(self.regularization, str):
             return float(self.regularization)
-        n = max(X.nnz, 1)
-        users = np.count_nonzero(np.diff(X.indptr))
-        items = np.count_nonzero(np.bincount(X.indices, minlength=1))
-        weight = self.unobserved_weight + self.confidence * X.data.sum(dtype=np.float64) / n
+        n = max(totals.n_entries, 1)
+        users, items = totals.n_active_users, np.count_nonzero(totals.popularity)
+        weight = self.unobserved_weight + self.confidence * totals.column_sums.sum() / n
         edge = np.sqrt(n / max(users, 1)) + np.sqrt(n / max(items, 1))
         return float(0.5 * weight * edge)
 
@@ -268,9 +302,9 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
         self._known_rows_ = self._by_norm_ = None  # of an earlier fit
-        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
-        P = 0.01 * rng.random((X.shape[0], self.n_components), dtype=X.dtype)
-        Q = 0.01 * rng.random((X.shape[1], self.n_components), dtype=X.dtype)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        P = _initial_factors(seed, 0, X.shape[0], self.n_components, X.dtype)
+        Q = _initial_factors(seed, X.shape[0], X.shape[1], self.n_components, X.dtype)
         if kept is None or not isinstance(self.regularization, str):
             self.regularization_ = self._regularization(X)
         users, self._mean_frequency_ = self._systems(X, None)
@@ -299,6 +333,103 @@ class ALSRecommender(ContinuedFitMixin, ExplainMixin, FactorRecommender):
         self.components_ = Q.T
         self._remember(X)
         self._add_to_past(X, first=kept is None)
+
+    # -- from sums over blocks of users: these solve for their users, and add up sums for the items --------------
+
+    _maxima = frozenset({"least"})
+
+    def _plan(self, totals: Totals) -> Phase:
+        self.regularization_ = self._regularization_of(totals)
+        values = self.confidence * totals.column_sums
+        n_users, n_items = totals.n_users, totals.n_items
+        self._mean_frequency_ = self.unobserved_weight * n_items + values.sum() / n_users
+        frequencies = self.unobserved_weight * n_users + values
+        penalties = self._penalties(frequencies, float(frequencies.mean()))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        known = {
+            "seed": seed,
+            "penalties": np.broadcast_to(np.asarray(penalties, dtype=np.float64), n_items),
+            "weights": values,
+            "regularization": self.regularization_,
+            "mean": self._mean_frequency_,
+            "Q": _initial_factors(seed, n_users, n_items, self.n_components, totals.dtype),
+            "sweep": 0,
+        }
+        return Phase("least", known)
+
+    def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        known, Q, folder = phase.known, phase.known["Q"], place.folder
+        if phase.name == "least":
+            return {"least": -self._frequencies(X).min(initial=np.inf)}
+        self.regularization_ = known["regularization"]
+        systems, _ = self._systems(X, known["mean"])
+        if phase.name == "past":
+            P = systems.solve_fully(Q, known["common"])
+            weights = self.confidence * X.sum(axis=1)
+            return {
+                "gram": self._gram(P).astype(np.float64),
+                "curvature": float(weights @ np.einsum("ud,ud->u", P, P)),
+            }
+        assert folder is not None
+        sweep, n_items = known["sweep"], X.shape[1]
+        if phase.name == "direction":
+            P = np.load(folder / f"users-{sweep}.npy", mmap_mode="r")
+            return {"sums": systems.column_sums(P, known["Z"], right=False, n_columns=n_items)}
+        if sweep:
+            start = np.load(folder / f"users-{sweep - 1}.npy")
+        else:
+            shape = X.shape[0], self.n_components
+            start = _initial_factors(known["seed"], place.first_user, *shape, X.dtype)
+        P = systems.solve(Q, known["common"], start=start, max_iter=_STEPS)
+        # Under another name first, so that a process that ends early leaves no half of a file.
+        unfinished = folder / f"unfinished-{os.getpid()}.npy"
+        np.save(unfinished, P)
+        unfinished.replace(folder / f"users-{sweep}.npy")
+        (folder / f"users-{sweep - 2}.npy").unlink(missing_ok=True)
+        return {
+            "gram": self._gram(P),
+            "sums": systems.column_sums(P, Q, right=True, n_columns=n_items),
+        }
+
+    def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
+        known, Q = dict(phase.known), phase.known["Q"]
+        if phase.name == "least":
+            least = self._penalties(np.array(-total["least"]), known["mean"])
+            return self._sweep_phase({**known, "least": float(least)})
+        if phase.name == "past":
+            mass = self.n_components * known["weights"].sum()
+            curvature = total["curvature"] / mass if mass else 0.0
+            self._past_ = _Past(total["gram"], known["weights"], float(curvature))
+            return None
+        if phase.name == "users":
+            penalties = known["penalties"]
+            common = CommonPart(total["gram"], float(penalties.min()), Q.dtype)
+            filled = self.item_popularity_ > 0
+            steps = ColumnSteps(common, penalties, Q, total["sums"], filled)
+            self._steps_, n_left = steps, _STEPS
+        else:
+            steps, n_left = self._steps_, known["n_left"] - 1
+            steps.step(total["sums"])
+        if n_left:
+            return Phase("direction", {**known, "n_left": n_left, "Z": steps.direction})
+        del self._steps_
+        self.n_iter_ = known["sweep"] + 1
+        tell(self, f"sweep {self.n_iter_} of {self.max_iter}")
+        known |= {"Q": steps.solution(), "sweep": self.n_iter_}
+        if self.n_iter_ < self.max_iter:
+            return self._sweep_phase(known)
+        self.components_ = np.asfortranarray(known["Q"].T)
+        self._derive()
+        self._prepare_fold_in()
+        self._known_rows_ = None  # rows are where their shards are
+        return Phase("past", {**known, "common": self._common_part_})
+
+    def _sweep_phase(self, known: dict[str, Any]) -> Phase:
+        """Return the phase that solves for the users given the factors of the items."""
+        Q = known["Q"]
+        return Phase(
+            "users", {**known, "common": CommonPart(self._gram(Q), known["least"], Q.dtype)}
+        )
 
     def _common_part(self, Q: NDArray[Any]) -> CommonPart:
         """Return what the regressions of all rows on the item factors share, at the penalty of an empty row."""

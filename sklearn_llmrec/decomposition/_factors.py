@@ -106,7 +106,11 @@ class FactorRecommender(
         """
         check_is_fitted(self)
         X = self._prepared(self._check_X(X, reset=False))
-        known = self._known_rows_.values  # type: ignore[union-attr]
+        if self._known_rows_ is None:
+            raise ValueError(
+                f"This {type(self).__name__} knows no users: a fit from shards keeps no rows. Fit it on one matrix."
+            )
+        known = self._known_rows_.values
         k = check_k(k, len(known))
         factors = unit_rows(self._user_factors(X))
         users, similarities = topk_vectors(factors, unit_rows(known), k, skip_zeros=False)

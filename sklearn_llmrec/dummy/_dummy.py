@@ -11,8 +11,13 @@ from sklearn.utils import check_random_state
 
 from sklearn_llmrec.base import (
     BaseRecommender,
+    BlockPlace,
+    BlockSumsMixin,
     PartialFitMixin,
+    Phase,
+    Statistics,
     Tags,
+    Totals,
     check_public_settings,
     count_vector,
     released_counts,
@@ -22,7 +27,7 @@ from sklearn_llmrec.privacy import GaussianMechanism
 from sklearn_llmrec.utils import Interval, StrOptions
 
 
-class PopularityRecommender(PartialFitMixin):
+class PopularityRecommender(BlockSumsMixin, PartialFitMixin):
     r"""Recommend to everyone what most users interacted with, or most users recently.
 
     Parameters
@@ -137,7 +142,32 @@ class PopularityRecommender(PartialFitMixin):
             self.item_scores_, self.reference_ = counts.per_item, None
             self.item_popularity_ = np.maximum(counts.per_item, 0)
             return
-        self.item_scores_, self.reference_ = self._sums(X, None)
+        super()._fit(X)
+
+    def _plan(self, totals: Totals) -> Phase:
+        return Phase("counts")
+
+    def _statistics(self, X: Any, phase: Phase, place: BlockPlace) -> Statistics:
+        scores, reference = self._sums(X, None)
+        return {"scores": scores, "reference": reference}
+
+    def _add(self, a: Statistics, b: Statistics) -> Statistics:
+        """Add decayed sums after both decayed to the later of their reference times."""
+        times = [part["reference"] for part in (a, b) if part["reference"] is not None]
+        if not times:
+            return {"scores": a["scores"] + b["scores"], "reference": None}
+        latest = max(times)
+        return {"scores": sum(self._decayed(part, latest) for part in (a, b)), "reference": latest}
+
+    def _decayed(self, part: Statistics, latest: Any) -> NDArray[np.float64]:
+        """Return the scores of a part as they are at a later time."""
+        scores: NDArray[np.float64] = part["scores"]
+        if part["reference"] is None or self.half_life is None:
+            return scores  # of no events
+        return scores * np.exp2(-float(latest - part["reference"]) / self.half_life)
+
+    def _advance(self, phase: Phase, total: Statistics) -> None:
+        self.item_scores_, self.reference_ = total["scores"], total["reference"]
 
     def _extend_items(self, X: sp.csr_array) -> None:
         n_new = X.shape[1] - len(self.item_scores_)
@@ -149,12 +179,10 @@ class PopularityRecommender(PartialFitMixin):
                 f"half_life={self.half_life} differs from that of the first part: the decay of earlier events cannot "
                 "be undone. Set it before the first fit, or fit on all rows again."
             )
-        sums, reference = self._sums(X, self.reference_)
-        if self.half_life is not None:
-            decay = np.exp2(-float(reference - self.reference_) / self.half_life)
-            self.item_scores_ = self.item_scores_ * decay
-        self.item_scores_ = self.item_scores_ + sums
-        self.reference_ = reference
+        scores, reference = self._sums(X, self.reference_)
+        known = {"scores": self.item_scores_, "reference": self.reference_}
+        total = self._add(known, {"scores": scores, "reference": reference})
+        self.item_scores_, self.reference_ = total["scores"], total["reference"]
 
     def _forget(self, X: Any) -> None:
         if self.reference_ is not None:

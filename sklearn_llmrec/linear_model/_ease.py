@@ -23,9 +23,14 @@ from sklearn_llmrec._kernels import (
     with_data,
 )
 from sklearn_llmrec.base import (
+    BlockPlace,
+    BlockSumsMixin,
     ExplainMixin,
     PartialFitMixin,
+    Phase,
     SimilarItemsMixin,
+    Statistics,
+    Totals,
     columns_of,
     noisy_gram,
     presence,
@@ -147,7 +152,7 @@ def weights_of_gram(
     return GramWeights(B, penalties, inverse_diagonal, scales)
 
 
-class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
+class EASE(SimilarItemsMixin, ExplainMixin, BlockSumsMixin, PartialFitMixin):
     r"""Embarrassingly shallow autoencoder: a dense item-to-item regression in closed form.
 
     The weights minimise
@@ -292,10 +297,25 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
         if self.privacy is not None:
             self._fit_privately(X, self.privacy)
             return
-        self._sum_of_squares_, self._n_active_users_ = 0.0, 0
+        super()._fit(X)
+
+    def _plan(self, totals: Totals) -> Phase:
+        require_gram_memory(totals.n_items, totals.dtype)
+        return Phase("gram")
+
+    def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        X = self._history(X)
+        return {
+            "gram": weighted_gram(X, self.user_exponent, n_threads=effective_n_jobs(self.n_jobs)),
+            "squares": float(np.square(X.data, dtype=np.float64).sum()),
+            "users": int(np.count_nonzero(np.diff(X.indptr))),
+        }
+
+    def _advance(self, phase: Phase, total: Statistics) -> None:
+        self._sum_of_squares_, self._n_active_users_ = total["squares"], total["users"]
         # partial_fit would need the Gram matrix, which is as large as the weights: recovered if ever needed.
         self._gram_ = None
-        self._solve(self._added_gram(X))
+        self._solve(np.asfortranarray(total["gram"]))
 
     def _fit_privately(self, X: sp.csr_array, privacy: GaussianMechanism) -> None:
         """Solve for the weights of the items that noisy counts choose, from their noisy Gram matrix."""
@@ -365,10 +385,11 @@ class EASE(SimilarItemsMixin, ExplainMixin, PartialFitMixin):
     def _added_gram(self, X: sp.csr_array) -> NDArray[Any]:
         """Add the Gram matrix of some users to the sums of all users, and return it."""
         require_gram_memory(X.shape[1], X.dtype)
-        X = self._history(X)
-        self._sum_of_squares_ += float(np.square(X.data, dtype=np.float64).sum())
-        self._n_active_users_ += int(np.count_nonzero(np.diff(X.indptr)))
-        return weighted_gram(X, self.user_exponent, n_threads=effective_n_jobs(self.n_jobs))
+        added = self._statistics(X, Phase("gram"), BlockPlace())
+        self._sum_of_squares_ += added["squares"]
+        self._n_active_users_ += added["users"]
+        G: NDArray[Any] = added["gram"]
+        return G
 
     def _solve(self, G: NDArray[Any]) -> None:
         """Set the weights from the Gram matrix, which is overwritten."""

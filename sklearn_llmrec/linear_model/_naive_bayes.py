@@ -8,11 +8,18 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import entry_rows, with_data
-from sklearn_llmrec.base import PartialFitMixin
+from sklearn_llmrec.base import (
+    BlockPlace,
+    BlockSumsMixin,
+    PartialFitMixin,
+    Phase,
+    Statistics,
+    Totals,
+)
 from sklearn_llmrec.utils import Interval
 
 
-class NaiveBayesRecommender(PartialFitMixin):
+class NaiveBayesRecommender(BlockSumsMixin, PartialFitMixin):
     r"""The probability of an item given the history, its items taken as independent given the item.
 
     With :math:`n_{ij}` users who have i and j, :math:`N_j = \sum_{i \ne j} n_{ij}` and
@@ -74,8 +81,14 @@ class NaiveBayesRecommender(PartialFitMixin):
     def __init__(self, smoothing: float = 1.0) -> None:
         self.smoothing = smoothing
 
-    def _fit(self, X: sp.csr_array) -> None:
-        self._set_counts(_pair_counts(X))
+    def _plan(self, totals: Totals) -> Phase:
+        return Phase("pairs")
+
+    def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        return {"counts": _pair_counts(X)}
+
+    def _advance(self, phase: Phase, total: Statistics) -> None:
+        self._set_counts(sp.csr_array(total["counts"]))
 
     def _extend_items(self, X: sp.csr_array) -> None:
         counts = self.counts_.copy()

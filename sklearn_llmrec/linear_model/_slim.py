@@ -9,15 +9,28 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import elastic_nets, gram
-from sklearn_llmrec.base import ItemToItemRecommender, KeepsRowsMixin
-from sklearn_llmrec.linear_model._supports import regress_on_nearest
-from sklearn_llmrec.utils import Interval, in_threads, require_memory
+from sklearn_llmrec.base import (
+    BlockPlace,
+    BlockSumsMixin,
+    ItemToItemRecommender,
+    KeepsRowsMixin,
+    Phase,
+    Statistics,
+    Totals,
+)
+from sklearn_llmrec.linear_model._supports import (
+    WHOLE_GRAM_REMEDY,
+    regress_by_gram,
+    regress_on_nearest,
+    require_whole_gram,
+)
+from sklearn_llmrec.utils import Interval, in_threads
 
 # Items that are solved per call, which are shared among threads.
 _BLOCK = 64
 
 
-class SLIM(KeepsRowsMixin, ItemToItemRecommender):
+class SLIM(BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
     r"""Sparse linear method: every item is regressed on the others.
 
     The weights of candidate j solve
@@ -121,14 +134,28 @@ class SLIM(KeepsRowsMixin, ItemToItemRecommender):
                 regress_on_nearest(X, self.n_neighbors, self._solve, n_threads=threads)
             )
             return
-        require_memory(
-            n_items**2 * X.dtype.itemsize,
-            f"The Gram matrix of {n_items} x {n_items} items",
+        require_whole_gram(
+            n_items,
+            X.dtype,
             "Set n_neighbors to a few hundred, which needs no dense matrix, or keep fewer items "
             "(min_item_interactions).",
         )
+        super()._fit(X)
+
+    def _plan(self, totals: Totals) -> Phase:
+        require_whole_gram(totals.n_items, totals.dtype, WHOLE_GRAM_REMEDY)
+        return Phase("gram")
+
+    def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        return {"gram": gram(X, X.dtype, n_threads=effective_n_jobs(self.n_jobs))}
+
+    def _advance(self, phase: Phase, total: Statistics) -> None:
         # Symmetric: the transpose of the Fortran array is the same matrix in C order.
-        G = gram(X, X.dtype, n_threads=threads).T
+        G, threads = np.asfortranarray(total["gram"]).T, effective_n_jobs(self.n_jobs)
+        n_items = len(G)
+        if self.n_neighbors is not None and self.n_neighbors < n_items - 1:
+            self._set_weights(regress_by_gram(G, self.n_neighbors, self._solve, n_threads=threads))
+            return
         blocks = [np.arange(i, min(i + _BLOCK, n_items)) for i in range(0, n_items, _BLOCK)]
         solved = in_threads(
             lambda items: sp.csr_array(self._solve(G[None], G[items], items)), blocks, threads

@@ -9,12 +9,26 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
-from sklearn_llmrec.base import ItemToItemRecommender, KeepsRowsMixin
-from sklearn_llmrec.linear_model._supports import regress_on_nearest
+from sklearn_llmrec._kernels import gram
+from sklearn_llmrec.base import (
+    BlockPlace,
+    BlockSumsMixin,
+    ItemToItemRecommender,
+    KeepsRowsMixin,
+    Phase,
+    Statistics,
+    Totals,
+)
+from sklearn_llmrec.linear_model._supports import (
+    WHOLE_GRAM_REMEDY,
+    regress_by_gram,
+    regress_on_nearest,
+    require_whole_gram,
+)
 from sklearn_llmrec.utils import Interval
 
 
-class SparseEASE(KeepsRowsMixin, ItemToItemRecommender):
+class SparseEASE(BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
     r"""EASE with sparse weights, for catalogues whose dense weight matrix does not fit.
 
     With :math:`N_j` the `n_neighbors` items of the highest cosine with item j, the weights of candidate j are those of
@@ -92,6 +106,18 @@ class SparseEASE(KeepsRowsMixin, ItemToItemRecommender):
         self._keep_rows(X)
         threads = effective_n_jobs(self.n_jobs)
         self._set_weights(regress_on_nearest(X, self.n_neighbors, self._solve, n_threads=threads))
+
+    def _plan(self, totals: Totals) -> Phase:
+        require_whole_gram(totals.n_items, totals.dtype, WHOLE_GRAM_REMEDY)
+        return Phase("gram")
+
+    def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        return {"gram": gram(X, X.dtype, n_threads=effective_n_jobs(self.n_jobs))}
+
+    def _advance(self, phase: Phase, total: Statistics) -> None:
+        # Symmetric: the transpose of the Fortran array is the same matrix in C order.
+        G, threads = np.asfortranarray(total["gram"]).T, effective_n_jobs(self.n_jobs)
+        self._set_weights(regress_by_gram(G, self.n_neighbors, self._solve, n_threads=threads))
 
     def _solve(self, S: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
         """Solve the weights of some items from the Gram matrices of their neighbours, which are overwritten."""

@@ -7,17 +7,37 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import entry_rows, means_of_nearest, topk_dense, with_data
+from sklearn_llmrec._kernels import (
+    as_rows,
+    entry_rows,
+    means_of_nearest,
+    topk_dense,
+    topk_sparse,
+    with_data,
+)
 from sklearn_llmrec.base import (
     Biases,
+    BlockPlace,
+    BlockSumsMixin,
+    Center,
     ItemToItemRecommender,
     KeepsRowsMixin,
+    Phase,
     RatingMixin,
+    Statistics,
     Tags,
+    Totals,
     check_public_settings,
     columns_of,
     noisy_gram,
     presence,
+)
+from sklearn_llmrec.neighbors._item_blocks import (
+    first_block,
+    items_of,
+    kept_factors,
+    next_block,
+    work_of_items,
 )
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
@@ -25,20 +45,34 @@ from sklearn_llmrec.neighbors._parameters import (
 )
 from sklearn_llmrec.neighbors._similarity import (
     RowIndex,
+    Scales,
     compared_values,
+    correlations,
     less_means,
+    lowest,
+    metric_params_of,
+    moment_sums,
+    product_sums,
     row_means,
     weighting_of,
     without_diagonal,
 )
 from sklearn_llmrec.neighbors._votes import weighted_means
 from sklearn_llmrec.privacy import GaussianMechanism
+from sklearn_llmrec.utils import rows_between
 
 # Share of the largest eigenvalue of the noise that is added to the squared norms of a private fit.
 _NOISE_FLOOR = 0.1
 
 
-class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
+def _scaled(
+    S: sp.csr_array, rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> sp.csr_array:
+    """Return S with its rows and columns multiplied by numbers."""
+    return with_data(S, S.data * rows[entry_rows(S)] * columns[S.indices])
+
+
+class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
     r"""Item-based nearest neighbours: an item scores by how similar its neighbours in the history are.
 
     With :math:`s_{ij}` the similarity of the columns i and j of X, the score of item j for a row x is
@@ -194,22 +228,130 @@ class ItemKNN(RatingMixin, KeepsRowsMixin, ItemToItemRecommender):
             return
         self._keep_rows(X)
         check_max_neighbors(self.max_neighbors, self.center)
-        weighting = weighting_of(X, self.weighting, self.metric, self.center)
-        V = compared_values(X, self.metric, weighting)
-        if self.metric == "adjusted_cosine":
-            V = less_means(V, row_means(V)[entry_rows(V)])
-        elif self.metric == "pearson_baseline":
-            V = with_data(X, Biases(X).residuals(X).astype(X.dtype))
+        # Not by sums over one block: a loop that multiplies, scales and chooses at once stores no product.
+        weighting = weighting_of(Totals.of(X), self.weighting, self.metric, self.center)
+        baseline = Biases(X) if self.metric == "pearson_baseline" else None
+        V = self._compared(X, weighting, baseline)
         columns = V.T.tocsr()
         index = RowIndex(columns, self.metric, self.shrinkage, self.metric_params, transposed=V)
         similarity = index.nearest(
             columns, self.n_neighbors + 1, n_threads=effective_n_jobs(self.n_jobs)
         )
-        nearest = without_diagonal(similarity, self.n_neighbors)
-        self._set_weights(nearest.T.tocsr())
-        # Best first, where the order is needed; a row per candidate.
-        self._nearest_ = None if self.max_neighbors is None else nearest
+        self._set_nearest(without_diagonal(similarity, self.n_neighbors))
         self._biases_ = None if self.center is None else Biases(X, self.center)
+
+    def _set_nearest(self, nearest: sp.csr_array) -> None:
+        """Set the weights from the nearest items of every candidate, a row per candidate, best first."""
+        self._set_weights(nearest.T.tocsr())
+        # Best first, where the order is needed.
+        self._nearest_ = None if self.max_neighbors is None else nearest
+
+    def _compared(self, X: sp.csr_array, weighting: Any, baseline: Biases | None) -> sp.csr_array:
+        """Return rows with the values that the metric compares."""
+        if baseline is not None:
+            return with_data(X, baseline.residuals(X).astype(X.dtype))
+        V = compared_values(X, self.metric, weighting)
+        return V if self.metric != "adjusted_cosine" else less_means(V, row_means(V)[entry_rows(V)])
+
+    # -- from sums over blocks of users: means, sweeps over biases, norms, then products by blocks of items ------------
+
+    _maxima = frozenset({"limits"})
+
+    def _plan(self, totals: Totals) -> Phase:
+        check_max_neighbors(self.max_neighbors, self.center)
+        metric_params_of(self.metric, self.metric_params)
+        kinds: list[Center] = ["baseline"] if self.metric == "pearson_baseline" else []
+        if self.center is not None and self.center not in kinds:
+            kinds.append(self.center)
+        mean = float(totals.column_sums.sum()) / max(totals.n_entries, 1)
+        known = {
+            "weighting": weighting_of(totals, self.weighting, self.metric, self.center),
+            "biases": {kind: Biases.before_sweeps(mean, totals.n_items, kind) for kind in kinds},
+            "dtype": totals.dtype,
+        }
+        return Phase("biases" if kinds else "norms", {**known, "sweep": 0})
+
+    def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        known, biases = phase.known, phase.known["biases"]
+        if phase.name == "biases":
+            return {kind: biases[kind].sums(X) for kind in biases}
+        baseline = biases["baseline"] if self.metric == "pearson_baseline" else None
+        if phase.name == "norms":
+            V = self._compared(X, known["weighting"], baseline)
+            sizes = np.abs(V.data[V.data != 0]).astype(np.float64)
+            limits = [-V.data.min(initial=0), -sizes.min(initial=np.inf), sizes.max(initial=0)]
+            return {
+                "squares": np.bincount(V.indices, V.data.astype(np.float64) ** 2, V.shape[1]),
+                "entries": np.bincount(V.indices, minlength=V.shape[1]),
+                "work": work_of_items(V),
+                "limits": np.array(limits, dtype=np.float64),
+            }
+
+        def factors() -> tuple[sp.csr_array, sp.csr_array]:
+            V = self._compared(X, known["weighting"], baseline)
+            V = with_data(V, V.data.astype(np.float64))
+            return V.T.tocsr(), V
+
+        columns, V = kept_factors(place, factors)
+        A = rows_between(columns, items_of(phase))
+        if "low" in known:
+            return moment_sums(A, V, known["low"])
+        return product_sums(A, V, signed=known["signed"], shared=bool(self.shrinkage))
+
+    def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
+        known = phase.known
+        if phase.name == "biases":
+            biases, sweep = {**known["biases"]}, known["sweep"] + 1
+            for kind, sums in total.items():
+                if sweep <= biases[kind].n_sweeps:
+                    biases[kind] = biases[kind].improved(sums)
+            done = all(sweep >= kind.n_sweeps for kind in biases.values())
+            return Phase("norms" if done else "biases", {**known, "biases": biases, "sweep": sweep})
+        if phase.name == "norms":
+            self._biases_ = None if self.center is None else known["biases"][self.center]
+            self._nearest_blocks_: list[sp.csr_array] = []
+            least, smallest, largest = total["limits"] * [-1, -1, 1]
+            added: dict[str, Any] = {"signed": least < 0}
+            if self.metric.startswith("pearson"):
+                added["low"] = lowest(least, min(smallest, largest), largest)
+            self._norms_ = total["squares"], total["entries"]
+            return first_block(total["work"], {**known, **added})
+        self._nearest_blocks_.append(self._nearest_of(phase, total))
+        following = next_block(phase)
+        if following is None:
+            self._set_nearest(sp.csr_array(sp.vstack(self._nearest_blocks_, format="csr")))
+            del self._nearest_blocks_, self._norms_
+        return following
+
+    def _nearest_of(self, phase: Phase, total: Statistics) -> sp.csr_array:
+        """Return the nearest items of a block of items from the sums of their products with all items."""
+        items, dtype = items_of(phase), phase.known["dtype"]
+        if "low" in phase.known:
+            S = correlations(
+                total,
+                phase.known["low"],
+                centred=self.metric == "pearson",
+                shrinkage=self.shrinkage,
+                dtype=dtype,
+            )
+        else:
+            squares, entries = self._norms_
+            scales = Scales(self.metric, metric_params_of(self.metric, self.metric_params))
+            if scales.cosine:
+                lengths = np.where(squares == 0, 1, np.sqrt(squares))
+                inverse = 1 / lengths[items] ** scales.power, 1 / lengths ** (2 - scales.power)
+                total = {
+                    name: sums if name == "shared" else _scaled(sums, *inverse)
+                    for name, sums in total.items()
+                }
+                left, right = np.ones(len(inverse[0])), np.zeros(len(squares))
+            else:
+                left, right = scales.alpha * squares[items], scales.beta * squares
+            most = int(entries[items].max(initial=0))
+            S = scales.similarities(total, left, right, self.shrinkage, n_terms=most, dtype=dtype)
+        S.eliminate_zeros()
+        best = as_rows(topk_sparse(S, min(self.n_neighbors + 1, S.shape[1])), S.shape[1])
+        return without_diagonal(best, self.n_neighbors, first=items.start)
 
     def _fit_privately(self, X: sp.csr_array, privacy: GaussianMechanism) -> None:
         """Compare the items that noisy counts choose, by their noisy Gram matrix."""

@@ -16,9 +16,11 @@ from sklearn_llmrec._kernels import (
     normalize_columns,
     normalize_rows,
     product_rows,
+    product_with_terms,
     topk_sparse,
     with_data,
 )
+from sklearn_llmrec.base import Statistics, Totals
 from sklearn_llmrec.preprocessing import BM25Transformer, TFIDFTransformer
 from sklearn_llmrec.utils import in_threads
 
@@ -43,7 +45,7 @@ _BLOCK_ENTRIES = 2**21
 
 
 def weighting_of(
-    X: sp.csr_array, weighting: str | None, metric: str, center: str | None
+    totals: Totals, weighting: str | None, metric: str, center: str | None
 ) -> TFIDFTransformer | BM25Transformer | None:
     """Return the fitted transformer that `weighting` names, or None.
 
@@ -63,12 +65,13 @@ def weighting_of(
             f"weighting={weighting!r} goes with metric='cosine', 'asymmetric_cosine', 'jaccard' or 'dice': "
             f"{metric!r} compares {'sets' if metric == 'tversky' else 'the values themselves'}. Use weighting=None."
         )
-    if weighting == "bm25" and X.nnz and X.data.min() < 0:
+    if weighting == "bm25" and totals.smallest < 0:
         raise ValueError(
             "weighting='bm25' saturates counts and X contains negative values: use 'tfidf' or None."
         )
     transformer = TFIDFTransformer() if weighting == "tfidf" else BM25Transformer()
-    transformer._fit(X)
+    sums = totals.popularity, totals.n_users, float(totals.column_sums.sum())
+    transformer._fit_sums(*sums)
     return transformer
 
 
@@ -129,7 +132,7 @@ def row_means(X: sp.csr_array) -> NDArray[np.float64]:
     return sums / np.maximum(np.diff(X.indptr), 1)
 
 
-def _squared_norms(X: sp.csr_array) -> NDArray[np.float64]:
+def squared_norms(X: sp.csr_array) -> NDArray[np.float64]:
     return np.bincount(
         entry_rows(X), weights=X.data.astype(np.float64) ** 2, minlength=X.shape[0]
     ).astype(np.float64)
@@ -171,19 +174,13 @@ class RowIndex:
         self.params = metric_params_of(metric, params)
         self.correlation = metric.startswith("pearson")
         self.signed = bool(B.nnz and B.data.min() < 0) or self.correlation
-        self.cosine = metric.endswith("cosine")
-        # Exponent of the norms of the query rows, and of the rows of B.
-        self.power = 2 * self.params.get("alpha", 0.5)
+        self.scales = Scales(metric, self.params)
+        self.cosine, self.power = self.scales.cosine, self.scales.power
         columns = B.T.tocsr() if transposed is None else transposed
         self.columns = model_csr(
             normalize_columns(columns, 2 - self.power) if self.cosine else columns
         )
-        # A product p of row i of A and row j of B is divided by ``alpha |a_i|^2 + beta |b_j|^2 + rest p``. Jaccard is
-        # Tversky's index with both parameters 1, Dice with both 1/2. A cosine is of rows that are normalised already.
-        both = 1.0 if metric == "jaccard" else 0.5
-        self._alpha, beta = self.params.get("alpha", both), self.params.get("beta", both)
-        self._rest = 0.0 if self.cosine else 1.0 - self._alpha - beta
-        norms = np.zeros(B.shape[0]) if self.cosine else beta * _squared_norms(B)
+        norms = np.zeros(B.shape[0]) if self.cosine else self.scales.beta * squared_norms(B)
         self._right = norms.astype(columns.dtype)
 
     def nearest(self, A: sp.csr_array, k: int, *, n_threads: int = 1) -> sp.csr_array:
@@ -198,7 +195,7 @@ class RowIndex:
             return sp.csr_array(sp.vstack(blocks, format="csr"))
         scaling = None
         if not self.cosine or self.shrinkage:
-            scaling = self._left(A), self._right, self._rest, self.shrinkage
+            scaling = self._left(A), self._right, self.scales.rest, self.shrinkage
         return product_rows(A, self.columns, k, scaling=scaling, n_threads=n_threads)
 
     def shares(
@@ -245,52 +242,139 @@ class RowIndex:
 
     def _left(self, A: sp.csr_array) -> NDArray[np.float64]:
         """Return the addition of the rows of A to the denominators of their similarities."""
-        return np.ones(A.shape[0]) if self.cosine else self._alpha * _squared_norms(A)
+        return np.ones(A.shape[0]) if self.cosine else self.scales.alpha * squared_norms(A)
 
     def _product(self, A: sp.csr_array) -> sp.csr_array:
-        a, b = A.astype(np.float64), self.columns.astype(np.float64)
-        S = sp.csr_array(a @ b)
-        # Products that cancel leave rounding, which is no similarity.
-        noise = _rounding(A.dtype, int(np.diff(A.indptr).max(initial=0))) * (abs(a) @ abs(b))
-        S = sp.csr_array(S.multiply(abs(S) - noise > 0))
-        S.data /= self._left(A)[entry_rows(S)] + self._right[S.indices] + self._rest * S.data
-        if self.shrinkage:
-            shared = sp.csr_array(_pattern(A) @ _pattern(self.columns))
-            shared.data /= shared.data + self.shrinkage
-            S = sp.csr_array(S.multiply(shared))
-        S.data = S.data.astype(A.dtype, copy=False)
-        return S
+        sums = product_sums(A, self.columns, signed=True, shared=bool(self.shrinkage))
+        return self.scales.similarities(
+            sums,
+            self._left(A),
+            self._right,
+            self.shrinkage,
+            n_terms=int(np.diff(A.indptr).max(initial=0)),
+            dtype=A.dtype,
+        )
 
     def _correlations(self, A: sp.csr_array) -> sp.csr_array:
-        """Return correlations over the shared entries, about their means or about zero, from sums over them."""
-        # With all values above zero no sum is zero, so that all products have one pattern (scipy drops
-        # zeros) and need no alignment. How far above is measured by the values, which may be of any size.
-        sizes = np.abs(np.concatenate([A.data, self.columns.data]).astype(np.float64))
-        largest = sizes.max(initial=0)
-        unit = max(sizes.min(where=sizes > 0, initial=largest), 1e-12 * largest) or 1.0
-        low = min(A.data.min(initial=0), self.columns.data.min(initial=0)) - unit
-        a = with_data(A, A.data.astype(np.float64) - low)
-        b = with_data(self.columns, self.columns.data.astype(np.float64) - low)
-        one_a, one_b = _pattern(A), _pattern(self.columns)
-        result = sp.csr_array(one_a @ one_b)
-        n = result.data
-        x, y, xy = (a @ one_b).data, (one_a @ b).data, (a @ b).data
-        xx, yy = (with_data(a, a.data**2) @ one_b).data, (one_a @ with_data(b, b.data**2)).data
-        # Sums of products of what is left of both, less their middles p and q.
-        p, q = (x / n, y / n) if self.metric == "pearson" else (-low, -low)
-        xx, scales = xx - p * (2 * x - n * p), (xx, yy)
-        sizes = xy + np.abs(p) * y + np.abs(q) * x + n * np.abs(p * q)
-        yy, xy = yy - q * (2 * y - n * q), xy - p * y - q * x + n * p * q
-        # What is left of a constant row is rounding.
-        flat = (xx <= 1e-10 * scales[0]) | (yy <= 1e-10 * scales[1])
-        r = np.where(flat, 0, xy / np.where(flat, 1, np.sqrt(np.maximum(xx * yy, 1e-300))))
-        # So is what is left of a sum that cancels.
-        rounding = np.finfo(np.float64).eps * (16 + n) * sizes
-        r[(np.abs(xy) <= rounding) | (np.abs(r) <= _rounding(A.dtype))] = 0
-        n = n if self.metric == "pearson" else n - 1
-        factor = np.divide(n, n + self.shrinkage, out=np.zeros_like(n), where=n > 0)
-        result.data = (np.clip(r, -1, 1) * factor).astype(A.dtype)
-        return result
+        """Return correlations over the shared entries, about their means or about zero."""
+        low = below_all(np.concatenate([A.data, self.columns.data]))
+        sums = moment_sums(A, self.columns, low)
+        centred = self.metric == "pearson"
+        return correlations(sums, low, centred=centred, shrinkage=self.shrinkage, dtype=A.dtype)
+
+
+class Scales:
+    """What products are divided by to become similarities.
+
+    A product p of row i of A and row j of B is divided by ``alpha |a_i|^2 + beta |b_j|^2 + rest p``. Jaccard is
+    Tversky's index with both parameters 1, Dice with both 1/2. A cosine is of rows that are normalised already, those
+    of A by `power` of their norms and those of B by ``2 - power``.
+    """
+
+    def __init__(self, metric: str, params: dict[str, float]) -> None:
+        self.cosine = metric.endswith("cosine")
+        self.power = 2 * params.get("alpha", 0.5)
+        both = 1.0 if metric == "jaccard" else 0.5
+        self.alpha, self.beta = params.get("alpha", both), params.get("beta", both)
+        self.rest = 0.0 if self.cosine else 1.0 - self.alpha - self.beta
+
+    def similarities(
+        self,
+        sums: Statistics,
+        left: NDArray[Any],
+        right: NDArray[Any],
+        shrinkage: float,
+        *,
+        n_terms: int,
+        dtype: Any,
+    ) -> sp.csr_array:
+        """Return the similarities of sums of `product_sums`; `left` and `right` belong to rows and columns."""
+        S = sums["products"].copy()
+        if "sizes" in sums:
+            # Products that cancel leave rounding, which is no similarity.
+            noise = _rounding(dtype, n_terms) * sums["sizes"]
+            S = sp.csr_array(S.multiply(abs(S) - noise > 0))
+        S.data /= left[entry_rows(S)] + right[S.indices] + self.rest * S.data
+        if shrinkage:
+            shared = sums["shared"]
+            factors = shared.data / (shared.data + shrinkage)
+            if S.nnz == shared.nnz and (S.indices == shared.indices).all():
+                S.data *= factors
+            else:
+                S = sp.csr_array(S.multiply(with_data(shared, factors)))
+        S.data = S.data.astype(dtype, copy=False)
+        return S
+
+
+def product_sums(A: sp.csr_array, B: sp.csr_array, *, signed: bool, shared: bool) -> Statistics:
+    """Return what `Scales.similarities` needs of ``A @ B``, in float64; sums over blocks of the inner axis add up.
+
+    Returns
+    -------
+    sums : dict of csr_array of shape (n, m)
+        "products"; "sizes", the sums of the absolute values of their terms, where they may cancel; "shared", the number
+        of terms.
+    """
+    products, terms = product_with_terms(A, B)
+    sums = {"products": products}
+    if signed:
+        sums["sizes"], _ = product_with_terms(abs(A), abs(B))
+    return sums | ({"shared": terms} if shared else {})
+
+
+def below_all(values: NDArray[Any]) -> float:
+    """Return a number below all values, which is zero or below it, at a distance of their size."""
+    sizes = np.abs(values.astype(np.float64))
+    largest = sizes.max(initial=0)
+    smallest = sizes.min(where=sizes > 0, initial=largest)
+    return lowest(float(values.min(initial=0)), float(smallest), float(largest))
+
+
+def lowest(least: float, smallest_size: float, largest_size: float) -> float:
+    """Return `below_all` of values with this least value and these sizes other than zero."""
+    return min(least, 0.0) - (max(smallest_size, 1e-12 * largest_size) or 1.0)
+
+
+def moment_sums(A: sp.csr_array, B: sp.csr_array, low: float) -> Statistics:
+    """Return sums over the terms of every entry of ``A @ B``: their number, and moments of both factors.
+
+    With all values above `low` no sum is zero, so that all products have one pattern (scipy drops zeros) and need no
+    alignment.
+    """
+    a = with_data(A, A.data.astype(np.float64) - low)
+    b = with_data(B, B.data.astype(np.float64) - low)
+    one_a, one_b = _pattern(A), _pattern(B)
+    return {
+        "n": sp.csr_array(one_a @ one_b),
+        "x": a @ one_b,
+        "y": one_a @ b,
+        "xy": a @ b,
+        "xx": with_data(a, a.data**2) @ one_b,
+        "yy": one_a @ with_data(b, b.data**2),
+    }
+
+
+def correlations(
+    sums: Statistics, low: float, *, centred: bool, shrinkage: float, dtype: Any
+) -> sp.csr_array:
+    """Return correlations from `moment_sums`, about the means of the shared entries or about zero."""
+    result = sums["n"].copy()
+    n, x, y, xy, xx, yy = (sums[name].data for name in ("n", "x", "y", "xy", "xx", "yy"))
+    # Sums of products of what is left of both, less their middles p and q.
+    p, q = (x / n, y / n) if centred else (-low, -low)
+    xx, scales = xx - p * (2 * x - n * p), (xx, yy)
+    sizes = xy + np.abs(p) * y + np.abs(q) * x + n * np.abs(p * q)
+    yy, xy = yy - q * (2 * y - n * q), xy - p * y - q * x + n * p * q
+    # What is left of a constant row is rounding.
+    flat = (xx <= 1e-10 * scales[0]) | (yy <= 1e-10 * scales[1])
+    r = np.where(flat, 0, xy / np.where(flat, 1, np.sqrt(np.maximum(xx * yy, 1e-300))))
+    # So is what is left of a sum that cancels.
+    rounding = np.finfo(np.float64).eps * (16 + n) * sizes
+    r[(np.abs(xy) <= rounding) | (np.abs(r) <= _rounding(dtype))] = 0
+    n = n if centred else n - 1
+    factor = np.divide(n, n + shrinkage, out=np.zeros_like(n), where=n > 0)
+    result.data = (np.clip(r, -1, 1) * factor).astype(dtype)
+    return result
 
 
 def without_diagonal(S: sp.csr_array, k: int, *, first: int = 0) -> sp.csr_array:

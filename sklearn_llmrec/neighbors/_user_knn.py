@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec._kernels import entry_rows, means_of_nearest, model_csr, topk_product, with_data
-from sklearn_llmrec.base import Biases, ExplainMixin, KeepsRowsMixin, RatingMixin, Tags
+from sklearn_llmrec.base import Biases, ExplainMixin, KeepsRowsMixin, RatingMixin, Tags, Totals
 from sklearn_llmrec.neighbors._parameters import (
     NEIGHBOR_CONSTRAINTS,
     check_max_neighbors,
@@ -154,7 +154,7 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
     def _fit(self, X: sp.csr_array) -> None:
         self._keep_rows(X)
         check_max_neighbors(self.max_neighbors, self.center)
-        self._weighting_ = weighting_of(X, self.weighting, self.metric, self.center)
+        self._weighting_ = weighting_of(Totals.of(X), self.weighting, self.metric, self.center)
         self._item_means_ = row_means(X.T.tocsr()) if self.metric == "adjusted_cosine" else None
         self._baseline_ = Biases(X) if self.metric == "pearson_baseline" else None
         self._index_ = RowIndex(self._compared(X), self.metric, self.shrinkage, self.metric_params)

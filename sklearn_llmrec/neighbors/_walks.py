@@ -6,33 +6,64 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from joblib import effective_n_jobs
+from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import entry_rows, product_rows, with_data
-from sklearn_llmrec.base import ItemToItemRecommender, KeepsRowsMixin, Tags
+from sklearn_llmrec._kernels import (
+    as_rows,
+    entry_rows,
+    product_rows,
+    product_with_terms,
+    topk_sparse,
+    with_data,
+)
+from sklearn_llmrec.base import (
+    BlockPlace,
+    BlockSumsMixin,
+    ItemToItemRecommender,
+    KeepsRowsMixin,
+    Phase,
+    Statistics,
+    Tags,
+    Totals,
+)
+from sklearn_llmrec.neighbors._item_blocks import (
+    first_block,
+    items_of,
+    kept_factors,
+    next_block,
+    work_of_items,
+)
 from sklearn_llmrec.neighbors._similarity import without_diagonal
-from sklearn_llmrec.utils import Interval
+from sklearn_llmrec.utils import Interval, rows_between
 
 
-def walk_weights(
-    X: sp.csr_array, alpha: float, beta: float, gamma: float, k: int, *, n_threads: int
-) -> sp.csr_array:
-    """Return the weights of walks item, user, candidate; each candidate keeps its k best items except itself."""
+def steps(
+    X: sp.csr_array, items: NDArray[np.float64], alpha: float
+) -> tuple[sp.csr_array, sp.csr_array]:
+    """Return the transition probabilities of users to items, and of items to users, to the power alpha.
+
+    Both have the shape of X; `items` are the sums of the columns over all users.
+    """
     values = X.data.astype(np.float64)
     users = np.bincount(entry_rows(X), weights=values, minlength=X.shape[0])
-    items = np.bincount(X.indices, weights=values, minlength=X.shape[1])
     to_item = with_data(X, ((values / users[entry_rows(X)]) ** alpha).astype(X.dtype))
     to_user = with_data(X, ((values / items[X.indices]) ** alpha).astype(X.dtype))
-    into = product_rows(to_item.T.tocsr(), to_user, k + 1, n_threads=n_threads)
-    into = without_diagonal(into, k)
+    return to_item, to_user
+
+
+def discounted_weights(
+    into: sp.csr_array, items: NDArray[np.float64], beta: float, gamma: float
+) -> sp.csr_array:
+    """Return weights from the walks that reach each candidate, a row per candidate."""
     # The degree of the candidate scales its whole row: it changes scores, not the choice of neighbours.
     degree = np.where(items == 0, 1, items) ** beta
     discounted = into.data / degree[entry_rows(into)]
-    sums = np.bincount(into.indices, weights=discounted, minlength=X.shape[1]) ** gamma
-    into.data = (discounted / sums[into.indices]).astype(X.dtype)
-    return sp.csr_array(into.T.tocsr())
+    sums = np.bincount(into.indices, weights=discounted, minlength=len(items)) ** gamma
+    data = (discounted / sums[into.indices]).astype(into.dtype)
+    return sp.csr_array(with_data(into, data).T.tocsr())
 
 
-class P3alpha(KeepsRowsMixin, ItemToItemRecommender):
+class P3alpha(BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
     r"""Random walk of three steps: from the user to an item, to another user, to the candidate.
 
     With :math:`P_{ui} = (x_{ui} / \sum_j x_{uj})^\alpha` and
@@ -99,16 +130,50 @@ class P3alpha(KeepsRowsMixin, ItemToItemRecommender):
 
     def _fit(self, X: sp.csr_array) -> None:
         self._keep_rows(X)
-        self._set_weights(
-            walk_weights(
-                X,
-                self.alpha,
-                getattr(self, "beta", 0.0),
-                getattr(self, "gamma", 0.0),
-                self.n_neighbors,
-                n_threads=effective_n_jobs(self.n_jobs),
-            )
+        # Not by sums over one block: a loop that multiplies and chooses at once stores no product.
+        items = np.bincount(X.indices, X.data, X.shape[1])
+        to_item, to_user = steps(X, items, self.alpha)
+        into = product_rows(
+            to_item.T.tocsr(),
+            to_user,
+            self.n_neighbors + 1,
+            n_threads=effective_n_jobs(self.n_jobs),
         )
+        self._set_walks(without_diagonal(into, self.n_neighbors), items)
+
+    def _set_walks(self, into: sp.csr_array, items: NDArray[np.float64]) -> None:
+        """Set the weights from the best walks into each candidate, and the sums of the columns."""
+        beta, gamma = getattr(self, "beta", 0.0), getattr(self, "gamma", 0.0)
+        self._set_weights(discounted_weights(into, items, beta, gamma))
+
+    def _plan(self, totals: Totals) -> Phase:
+        return Phase("work", {"items": totals.column_sums, "dtype": totals.dtype})
+
+    def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        if phase.name == "work":
+            return {"work": work_of_items(X)}
+
+        def factors() -> tuple[sp.csr_array, sp.csr_array]:
+            to_item, to_user = steps(X, phase.known["items"], self.alpha)
+            return to_item.T.tocsr(), to_user
+
+        to_item, to_user = kept_factors(place, factors)
+        return {"walks": product_with_terms(rows_between(to_item, items_of(phase)), to_user)[0]}
+
+    def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
+        if phase.name == "work":
+            self._blocks_: list[sp.csr_array] = []
+            return first_block(total["work"], dict(phase.known))
+        S = sp.csr_array(total["walks"].astype(phase.known["dtype"], copy=False))
+        best = as_rows(topk_sparse(S, min(self.n_neighbors + 1, S.shape[1])), S.shape[1])
+        start = items_of(phase).start
+        self._blocks_.append(without_diagonal(best, self.n_neighbors, first=start))
+        following = next_block(phase)
+        if following is None:
+            into = sp.csr_array(sp.vstack(self._blocks_, format="csr"))
+            self._set_walks(into, phase.known["items"])
+            del self._blocks_
+        return following
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -75,8 +75,11 @@ class TFIDFTransformer(InteractionTransformer):
         self.sublinear_tf = sublinear_tf
 
     def _fit(self, X: Any) -> None:
-        frequency = np.bincount(X.indices, minlength=X.shape[1])
-        self.idf_ = np.log((1 + X.shape[0]) / (1 + frequency)) + 1
+        self._fit_sums(np.bincount(X.indices, minlength=X.shape[1]), X.shape[0], 0.0)
+
+    def _fit_sums(self, frequency: NDArray[Any], n_users: int, total: float) -> None:
+        """Learn from the number of users of every item, of all users, and the sum of all values."""
+        self.idf_ = np.log((1 + n_users) / (1 + frequency)) + 1
 
     def _values(self, X: Any) -> NDArray[Any]:
         values = X.data.astype(np.float64)
@@ -158,10 +161,14 @@ class BM25Transformer(InteractionTransformer):
 
     def _fit(self, X: Any) -> None:
         frequency = np.bincount(X.indices, minlength=X.shape[1])
-        self.idf_ = np.log1p((X.shape[0] - frequency + 0.5) / (frequency + 0.5))
+        self._fit_sums(frequency, X.shape[0], X.data.sum(dtype=np.float64))
+
+    def _fit_sums(self, frequency: NDArray[Any], n_users: int, total: float) -> None:
+        """Learn from the number of users of every item, of all users, and the sum of all values."""
+        self.idf_ = np.log1p((n_users - frequency + 0.5) / (frequency + 0.5))
         # A matrix without events has no mean length; any positive number serves rows that come
         # later.
-        self.average_length_ = float(X.data.sum(dtype=np.float64) / X.shape[0]) or 1.0
+        self.average_length_ = float(total / n_users) or 1.0
 
     def _values(self, X: Any) -> NDArray[Any]:
         values = X.data.astype(np.float64)

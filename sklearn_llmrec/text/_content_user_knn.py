@@ -8,7 +8,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import model_csr, normalize_rows, topk_product, unit_rows
-from sklearn_llmrec.base import Tags
+from sklearn_llmrec.base import Tags, Totals
 from sklearn_llmrec.neighbors import weighted, weighting_of
 from sklearn_llmrec.text._content_neighbors import ContentNeighbors, mixed_nearest
 from sklearn_llmrec.utils import canonical
@@ -83,7 +83,7 @@ class ContentUserKNN(ContentNeighbors):
     def _fit_neighbors(self, X: sp.csr_array, texts: NDArray[Any], share: float) -> None:
         self._share_ = share
         self.item_embeddings_ = texts
-        self._weighting_ = weighting_of(X, "auto", "cosine", None)
+        self._weighting_ = weighting_of(Totals.of(X), "auto", "cosine", None)
         behaviour, self.profiles_ = self._compared(X)
         self._behaviour_ = behaviour.copy()  # its pattern may be the caller's
         self.fitted_users_ = model_csr(X, copy=True)

@@ -1,0 +1,61 @@
+"""Engines that run one task per shard: processes of joblib on this machine, or the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+
+from sklearn_llmrec.utils import require
+
+_Result = TypeVar("_Result")
+
+
+def check_client(client: Any) -> None:
+    """Refuse a client that is no `distributed.Client`.
+
+    Raises
+    ------
+    ImportError
+        If a client is given and the extra ``distributed`` is not installed.
+    TypeError
+        If it is something else.
+    """
+    if client is None:
+        return
+    distributed = require("distributed", "distributed")
+    if not isinstance(client, distributed.Client):
+        raise TypeError(
+            f"client must be a distributed.Client, got {type(client).__name__}: "
+            "distributed.Client(address) connects to a cluster, distributed.Client(n_workers=2) starts a local one."
+        )
+
+
+def run_tasks(
+    function: Callable[..., _Result], tasks: Sequence[Any], *, client: Any, n_jobs: int | None
+) -> Iterator[_Result]:
+    """Yield ``function(task)`` of every task, in the order of the tasks, as soon as they are there.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable; must give the same result if it is called again.
+    tasks : sequence
+    client : distributed.Client or None
+        None runs processes of joblib.
+    n_jobs : int or None
+        Processes of joblib; one runs the tasks in this process.
+    """
+    if client is None:
+        yield from Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(function)(task) for task in tasks
+        )
+        return
+    # Not pure: equal tasks of two fits are not one, since files of the first may be gone.
+    futures = [client.submit(function, task, pure=False) for task in tasks]
+    futures.reverse()
+    while futures:
+        result = futures[-1].result()
+        futures.pop()  # frees the memory of the worker
+        yield result

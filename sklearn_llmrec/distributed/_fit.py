@@ -1,0 +1,227 @@
+"""`fit_shards`: fit a recommender from blocks of users that are never in one matrix."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import add
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any, TypeVar
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import clone
+
+from sklearn_llmrec._kernels import blas_threads
+from sklearn_llmrec.base import (
+    BlockPlace,
+    BlockSumsMixin,
+    Phase,
+    Statistics,
+    Totals,
+    added_in_a_tree,
+    all_recommenders,
+)
+from sklearn_llmrec.distributed._engines import check_client, run_tasks
+from sklearn_llmrec.utils import as_csr
+
+_E = TypeVar("_E")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a process needs for a phase of one shard."""
+
+    model: BlockSumsMixin
+    shard: Any
+    number: int
+    phase: Phase | None = None
+    place: BlockPlace | None = None
+
+    def rows(self) -> sp.csr_array:
+        """Return the shard as the model reads it; validated in the first pass, or where that changes it."""
+        X = self.shard() if callable(self.shard) else self.shard
+        dtype = getattr(self.model, "_dtype_", None)
+        ready = isinstance(X, sp.csr_array) and X.dtype in (np.float32, np.float64)
+        if self.phase is None or not ready:
+            X = self.model._check_X(X, reset=False)
+        if dtype is not None and X.dtype != dtype:
+            raise ValueError(
+                f"Shard {self.number} has values of {X.dtype}, and shard 0 of {dtype}: make all of one dtype, "
+                "shard.astype(dtype)."
+            )
+        return self.model._prepared(X)
+
+
+def _totals(task: _Task) -> Totals:
+    with blas_threads(1):
+        return Totals.of(task.rows())
+
+
+def _statistics(task: _Task) -> Statistics:
+    assert task.phase is not None
+    assert task.place is not None
+    # One thread of BLAS: how a sum is rounded must not depend on the cores of a worker.
+    with blas_threads(1):
+        return task.model._statistics(task.rows(), task.phase, task.place)
+
+
+def fit_shards(
+    estimator: _E,
+    shards: Sequence[Any],
+    *,
+    client: Any = None,
+    n_jobs: int | None = None,
+    scratch: str | Path | None = None,
+) -> _E:
+    """Fit a recommender on shards of users, without joining them.
+
+    Every phase of the fit computes sums over the users of each shard, in processes or on a cluster, and adds them up.
+    The result is that of ``estimator.fit`` on the shards stacked below each other, but for the rounding of sums, and
+    bit-equal for any number of workers.
+
+    Parameters
+    ----------
+    estimator : recommender
+        Stays as it is; a clone is fitted. Which estimators can be fitted so is in Notes.
+    shards : EventShards or sequence of {array-like, sparse} of shape (n_users, n_items)
+        Blocks of users over the same items, in the same dtype. Every user is in one shard.
+    client : distributed.Client, default=None
+        Computes on a Dask cluster (extra ``distributed``). A worker that is lost is replaced, and its shards are
+        computed again.
+    n_jobs : int, default=None
+        Processes of joblib where `client` is None. None means 1 unless in a joblib context, -1 all cores.
+    scratch : str or Path, default=None
+        A folder for what shards keep between phases, on a disk that all workers see; emptied of it at the end. None
+        takes a temporary folder, which suits workers on this machine.
+
+    Returns
+    -------
+    estimator : recommender
+        A fitted clone. It keeps no rows, so `partial_fit` is refused where that needs them.
+
+    Raises
+    ------
+    TypeError
+        If the fit of the estimator is no sum over users, or `client` is no client.
+    ValueError
+        If there is no shard, shards have different items or dtypes, no shard has an interaction, or the estimator has
+        ``privacy=``.
+    ImportError
+        If `client` is given without the extra ``distributed``.
+
+    See Also
+    --------
+    sklearn_llmrec.base.BlockSumsMixin : What an estimator implements for it.
+
+    Notes
+    -----
+    `EASE`, `ItemKNN`, `NaiveBayesRecommender`, `P3alpha`, `PopularityRecommender`, `RP3beta`, `SLIM` and `SparseEASE`
+    are sums over users. `ItemKNN` and the random walks sum the products of one block of items per phase, and keep the
+    best before the next, so that the products of all pairs of items are never in memory; `SLIM` and `SparseEASE` solve
+    from the Gram matrix of all items. `ALSRecommender` solves for the users of each shard, and takes every step of the
+    items' regressions from a sum over shards: three passes per sweep. It does not know the users afterwards, but folds
+    in any row.
+
+    A worker has one shard in memory at a time, and the sums of it; this process has about ``log2(n_shards)`` sums.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_llmrec import EASE
+    >>> from sklearn_llmrec.distributed import fit_shards
+    >>> X = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1], [1, 0, 0]], dtype=float)
+    >>> model = fit_shards(EASE(regularization=1.0), [X[:2], X[2:]])
+    >>> np.allclose(model.coef_, EASE(regularization=1.0).fit(X).coef_)
+    True
+    """
+    _check_estimator(estimator)
+    check_client(client)
+    model = clone(estimator)
+    model._validate_params()
+    tasks = _tasks(model, shards)
+    run: dict[str, Any] = {"client": client, "n_jobs": n_jobs}
+    totals = list(run_tasks(_totals, tasks, **run))
+    total = added_in_a_tree(totals, add)
+    before = [0, *accumulate(part.n_users for part in totals)]
+    model.n_users_fit_, model.item_popularity_ = total.n_users, total.popularity
+    worker = _for_workers(model)
+    with ExitStack() as stack:
+        if scratch is None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="sklearn-llmrec-")))
+        else:
+            folder = Path(mkdtemp(prefix="fit-", dir=scratch))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        places = []
+        for number in range(len(tasks)):
+            places.append(BlockPlace(before[number], folder / f"shard-{number}"))
+            (folder / f"shard-{number}").mkdir()
+        phase = model._plan(total)
+        while phase is not None:
+            work = [
+                _Task(worker, task.shard, task.number, phase, place)
+                for task, place in zip(tasks, places, strict=True)
+            ]
+            sums = added_in_a_tree(run_tasks(_statistics, work, **run), model._add)
+            phase = model._advance(phase, sums)
+    return model
+
+
+def _is_sum(kind: type) -> bool:
+    """Return whether the fit of a class is that of its sums: a subclass with another fit of its own is none."""
+    first = next((k for k in kind.__mro__ if {"_statistics", "_fit"} & vars(k).keys()), object)
+    return issubclass(kind, BlockSumsMixin) and "_statistics" in vars(first)
+
+
+def _check_estimator(estimator: Any) -> None:
+    """Refuse an estimator whose fit is no sum over users, or must stay private."""
+    if not _is_sum(type(estimator)):
+        able = ", ".join(name for name, kind in all_recommenders() if _is_sum(kind))
+        raise TypeError(
+            f"{type(estimator).__name__} cannot be fitted from shards: its fit is no sum over users. Those that can "
+            f"are {able}; fit others on one matrix."
+        )
+    if getattr(estimator, "privacy", None) is not None:
+        raise ValueError(
+            f"{type(estimator).__name__}(privacy=...) is fitted on one matrix: sums of shards would leave their "
+            "processes without noise. Use fit."
+        )
+
+
+def _tasks(model: Any, shards: Sequence[Any]) -> list[_Task]:
+    """Return a task per shard, after the model has read from the first shard with interactions what X looks like."""
+    n_shards = len(shards)
+    if not n_shards:
+        raise ValueError("shards is empty: give at least one block of users.")
+    load = getattr(shards, "loader", None)
+    tasks = []
+    for number in range(n_shards):
+        shard = shards[number] if load is None else load(number)
+        tasks.append(_Task(model, shard, number))
+    for task in tasks:
+        X = task.shard() if callable(task.shard) else task.shard
+        if as_csr(X).count_nonzero() or task is tasks[-1]:
+            model._check_X(X, reset=True)
+            model._dtype_ = getattr(model, "_dtype_", None) or model._check_X(X, reset=False).dtype
+            break
+    return tasks
+
+
+def _for_workers(model: Any) -> Any:
+    """Return a copy without what the fit sets for itself."""
+    worker = clone(model)
+    for name in (
+        "n_features_in_",
+        "feature_names_in_",
+        "item_ids_",
+        "_tags_",
+        "_positive_only_",
+        "_dtype_",
+    ):
+        if name in vars(model):
+            setattr(worker, name, vars(model)[name])
+    return worker
