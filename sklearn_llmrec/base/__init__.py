@@ -30,10 +30,13 @@ from sklearn_llmrec.base._last_step import needs_order as needs_order
 from sklearn_llmrec.base._named import named as named
 from sklearn_llmrec.base._partial_fit import KeepsRowsMixin as KeepsRowsMixin, PartialFitMixin
 from sklearn_llmrec.base._private import (
+    NoisyGram as NoisyGram,
     check_public_settings as check_public_settings,
     count_vector as count_vector,
-    noisy_gram as noisy_gram,
+    next_private_phase as next_private_phase,
     presence as presence,
+    private_phase as private_phase,
+    private_statistics as private_statistics,
     released_counts as released_counts,
 )
 from sklearn_llmrec.base._ratings import RatingMixin

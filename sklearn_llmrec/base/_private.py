@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from sklearn_llmrec._kernels import gram, with_data
+from sklearn_llmrec.base._block_sums import Phase, Statistics, Totals
 from sklearn_llmrec.privacy import GaussianMechanism
 from sklearn_llmrec.utils import require_memory
 
@@ -161,26 +162,36 @@ def _deviation(mechanism: GaussianMechanism) -> float:
     return mechanism.noise_scale(1.0, share=1 - COUNTS_SHARE) / math.sqrt(2)
 
 
-def noisy_gram(X: sp.csr_array, mechanism: GaussianMechanism, *, n_threads: int = 1) -> NoisyGram:
-    """Release counts, choose items by them, and release the Gram matrix of the chosen items.
+def private_phase(totals: Totals) -> Phase:
+    """Return the first of two phases that release counts, and the Gram matrix of the items that these choose.
 
-    Parameters
-    ----------
-    X : csr_array of shape (n_users, n_items)
-        Canonical rows; only which entries are stored counts.
-    mechanism : GaussianMechanism
-        Is charged for both releases, which take its whole budget.
-    n_threads : int, default=1
-        Threads of the Gram matrix.
+    Of the totals nothing is read but what X looks like: only released sums may.
+    """
+    return Phase("private counts", {"n_items": totals.n_items, "dtype": totals.dtype})
+
+
+def private_statistics(X: sp.csr_array, phase: Phase, *, n_threads: int = 1) -> Statistics:
+    """Return the sums of a phase over canonical rows; only which entries are stored counts."""
+    if phase.name == "private counts":
+        return {"counts": count_vector(X)}
+    chosen = sp.csr_array(X[:, phase.known["chosen"].items])
+    return {"gram": gram_vector(chosen, n_threads=n_threads)}
+
+
+def next_private_phase(
+    phase: Phase, total: Statistics, mechanism: GaussianMechanism
+) -> Phase | NoisyGram:
+    """Release the sums of a phase, and return the next phase, or after the last the denoised Gram matrix.
 
     Raises
     ------
     PrivacyBudgetError
         If the ledger has too little left. Where it has enough for the counts only, these are spent.
     """
-    chosen = choose_items(count_vector(X), mechanism)
-    sums = gram_vector(sp.csr_array(X[:, chosen.items]), n_threads=n_threads)
-    return released_gram(sums, chosen, mechanism)
+    if phase.name == "private counts":
+        chosen = choose_items(total["counts"], mechanism)
+        return Phase("private gram", {**phase.known, "chosen": chosen})
+    return released_gram(total["gram"], phase.known["chosen"], mechanism)
 
 
 def check_public_settings(estimator: Any, **wanted: Any) -> None:

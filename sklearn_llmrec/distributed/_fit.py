@@ -139,7 +139,12 @@ def fit_shards(
     >>> np.allclose(model.coef_, EASE(regularization=1.0).fit(X).coef_)
     True
     """
-    _check_estimator(estimator)
+    check_estimator(estimator)
+    if getattr(estimator, "privacy", None) is not None:
+        raise ValueError(
+            f"{type(estimator).__name__}(privacy=...) is fitted on one matrix: sums of shards would leave their "
+            "processes without noise. Use fit."
+        )
     check_client(client)
     model = clone(estimator)
     model._validate_params()
@@ -149,7 +154,7 @@ def fit_shards(
     total = added_in_a_tree(totals, add)
     before = [0, *accumulate(part.n_users for part in totals)]
     model.n_users_fit_, model.item_popularity_ = total.n_users, total.popularity
-    worker = _for_workers(model)
+    worker = for_workers(model)
     with ExitStack() as stack:
         if scratch is None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="sklearn-llmrec-")))
@@ -177,18 +182,13 @@ def _is_sum(kind: type) -> bool:
     return issubclass(kind, BlockSumsMixin) and "_statistics" in vars(first)
 
 
-def _check_estimator(estimator: Any) -> None:
-    """Refuse an estimator whose fit is no sum over users, or must stay private."""
+def check_estimator(estimator: Any) -> None:
+    """Refuse an estimator whose fit is no sum over users."""
     if not _is_sum(type(estimator)):
         able = ", ".join(name for name, kind in all_recommenders() if _is_sum(kind))
         raise TypeError(
             f"{type(estimator).__name__} cannot be fitted from shards: its fit is no sum over users. Those that can "
             f"are {able}; fit others on one matrix."
-        )
-    if getattr(estimator, "privacy", None) is not None:
-        raise ValueError(
-            f"{type(estimator).__name__}(privacy=...) is fitted on one matrix: sums of shards would leave their "
-            "processes without noise. Use fit."
         )
 
 
@@ -211,7 +211,7 @@ def _tasks(model: Any, shards: Sequence[Any]) -> list[_Task]:
     return tasks
 
 
-def _for_workers(model: Any) -> Any:
+def for_workers(model: Any) -> Any:
     """Return a copy without what the fit sets for itself."""
     worker = clone(model)
     for name in (

@@ -133,21 +133,14 @@ class PopularityRecommender(BlockSumsMixin, PartialFitMixin):
         weights = X.data if by_values else None
         return np.bincount(X.indices, weights, minlength=X.shape[1]).astype(np.float64), None
 
-    def _fit(self, X: Any) -> None:
+    def _plan(self, totals: Totals) -> Phase:
         if self.privacy is not None:
             check_public_settings(self, weighting="users", half_life=None)
-            counts = released_counts(count_vector(X), self.privacy)
-            self.privacy_spent_ = self.privacy.spent()
-            self.n_users_fit_ = max(1, round(counts.n_users))
-            self.item_scores_, self.reference_ = counts.per_item, None
-            self.item_popularity_ = np.maximum(counts.per_item, 0)
-            return
-        super()._fit(X)
-
-    def _plan(self, totals: Totals) -> Phase:
         return Phase("counts")
 
     def _statistics(self, X: Any, phase: Phase, place: BlockPlace) -> Statistics:
+        if self.privacy is not None:
+            return {"scores": count_vector(X), "reference": None}
         scores, reference = self._sums(X, None)
         return {"scores": scores, "reference": reference}
 
@@ -167,7 +160,13 @@ class PopularityRecommender(BlockSumsMixin, PartialFitMixin):
         return scores * np.exp2(-float(latest - part["reference"]) / self.half_life)
 
     def _advance(self, phase: Phase, total: Statistics) -> None:
-        self.item_scores_, self.reference_ = total["scores"], total["reference"]
+        scores, self.reference_ = total["scores"], total["reference"]
+        if self.privacy is not None:
+            counts = released_counts(scores, self.privacy)
+            self.privacy_spent_ = self.privacy.spent()
+            self.n_users_fit_ = max(1, round(counts.n_users))
+            scores, self.item_popularity_ = counts.per_item, np.maximum(counts.per_item, 0)
+        self.item_scores_ = scores
 
     def _extend_items(self, X: sp.csr_array) -> None:
         n_new = X.shape[1] - len(self.item_scores_)

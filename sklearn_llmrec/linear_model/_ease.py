@@ -26,14 +26,17 @@ from sklearn_llmrec.base import (
     BlockPlace,
     BlockSumsMixin,
     ExplainMixin,
+    NoisyGram,
     PartialFitMixin,
     Phase,
     SimilarItemsMixin,
     Statistics,
     Totals,
     columns_of,
-    noisy_gram,
+    next_private_phase,
     presence,
+    private_phase,
+    private_statistics,
 )
 from sklearn_llmrec.privacy import GaussianMechanism
 from sklearn_llmrec.utils import Interval, StrOptions, require_memory, threads_for
@@ -293,17 +296,15 @@ class EASE(SimilarItemsMixin, ExplainMixin, BlockSumsMixin, PartialFitMixin):
         self.n_jobs = n_jobs
         self.privacy = privacy
 
-    def _fit(self, X: sp.csr_array) -> None:
-        if self.privacy is not None:
-            self._fit_privately(X, self.privacy)
-            return
-        super()._fit(X)
-
     def _plan(self, totals: Totals) -> Phase:
         require_gram_memory(totals.n_items, totals.dtype)
+        if self.privacy is not None:
+            return private_phase(totals)
         return Phase("gram")
 
     def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        if self.privacy is not None:
+            return private_statistics(X, phase, n_threads=effective_n_jobs(self.n_jobs))
         X = self._history(X)
         return {
             "gram": weighted_gram(X, self.user_exponent, n_threads=effective_n_jobs(self.n_jobs)),
@@ -311,20 +312,24 @@ class EASE(SimilarItemsMixin, ExplainMixin, BlockSumsMixin, PartialFitMixin):
             "users": int(np.count_nonzero(np.diff(X.indptr))),
         }
 
-    def _advance(self, phase: Phase, total: Statistics) -> None:
+    def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
+        if self.privacy is not None:
+            result = next_private_phase(phase, total, self.privacy)
+            if isinstance(result, Phase):
+                return result
+            self._solve_privately(result, phase.known["n_items"], phase.known["dtype"])
+            self.privacy_spent_ = self.privacy.spent()
+            return None
         self._sum_of_squares_, self._n_active_users_ = total["squares"], total["users"]
         # partial_fit would need the Gram matrix, which is as large as the weights: recovered if ever needed.
         self._gram_ = None
         self._solve(np.asfortranarray(total["gram"]))
+        return None
 
-    def _fit_privately(self, X: sp.csr_array, privacy: GaussianMechanism) -> None:
-        """Solve for the weights of the items that noisy counts choose, from their noisy Gram matrix."""
-        require_gram_memory(X.shape[1], X.dtype)
-        released = noisy_gram(X, privacy, n_threads=effective_n_jobs(self.n_jobs))
-        # From here on nothing reads X but its shape and dtype.
+    def _solve_privately(self, released: NoisyGram, n_items: int, dtype: Any) -> None:
+        """Solve for the weights of the chosen items, from their noisy Gram matrix."""
         items = released.items
         self.n_users_fit_, self.item_popularity_ = released.n_users, released.popularity
-        self.privacy_spent_ = privacy.spent()
         self.regularization_ = (
             (1 + (released.n_users / len(items)) ** 0.5) ** 2
             + _NOISE_PENALTY * released.noise_level
@@ -338,7 +343,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, BlockSumsMixin, PartialFitMixin):
             max_self_weight=self.max_self_weight,
             factors=popularity_factors(released.popularity[items], self.popularity_exponent),
         )
-        self.coef_ = np.zeros((X.shape[1], X.shape[1]), dtype=X.dtype)
+        self.coef_ = np.zeros((n_items, n_items), dtype=dtype)
         self.coef_[np.ix_(items, items)] = weights.coef
 
     def _fit_first_part(self, X: sp.csr_array) -> None:

@@ -22,6 +22,7 @@ from sklearn_llmrec.base import (
     Center,
     ItemToItemRecommender,
     KeepsRowsMixin,
+    NoisyGram,
     Phase,
     RatingMixin,
     Statistics,
@@ -29,8 +30,10 @@ from sklearn_llmrec.base import (
     Totals,
     check_public_settings,
     columns_of,
-    noisy_gram,
+    next_private_phase,
     presence,
+    private_phase,
+    private_statistics,
 )
 from sklearn_llmrec.neighbors._item_blocks import (
     first_block,
@@ -223,8 +226,7 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
 
     def _fit(self, X: sp.csr_array) -> None:
         if self.privacy is not None:
-            check_public_settings(self, metric="cosine", center=None, max_neighbors=None)
-            self._fit_privately(X, self.privacy)
+            super()._fit(X)
             return
         self._keep_rows(X)
         check_max_neighbors(self.max_neighbors, self.center)
@@ -258,6 +260,9 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
     _maxima = frozenset({"limits"})
 
     def _plan(self, totals: Totals) -> Phase:
+        if self.privacy is not None:
+            check_public_settings(self, metric="cosine", center=None, max_neighbors=None)
+            return private_phase(totals)
         check_max_neighbors(self.max_neighbors, self.center)
         metric_params_of(self.metric, self.metric_params)
         kinds: list[Center] = ["baseline"] if self.metric == "pearson_baseline" else []
@@ -272,6 +277,8 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
         return Phase("biases" if kinds else "norms", {**known, "sweep": 0})
 
     def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        if self.privacy is not None:
+            return private_statistics(X, phase, n_threads=effective_n_jobs(self.n_jobs))
         known, biases = phase.known, phase.known["biases"]
         if phase.name == "biases":
             return {kind: biases[kind].sums(X) for kind in biases}
@@ -300,6 +307,13 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
 
     def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
         known = phase.known
+        if self.privacy is not None:
+            result = next_private_phase(phase, total, self.privacy)
+            if isinstance(result, Phase):
+                return result
+            self._set_privately(result, known["n_items"], known["dtype"])
+            self.privacy_spent_ = self.privacy.spent()
+            return None
         if phase.name == "biases":
             biases, sweep = {**known["biases"]}, known["sweep"] + 1
             for kind, sums in total.items():
@@ -353,13 +367,10 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
         best = as_rows(topk_sparse(S, min(self.n_neighbors + 1, S.shape[1])), S.shape[1])
         return without_diagonal(best, self.n_neighbors, first=items.start)
 
-    def _fit_privately(self, X: sp.csr_array, privacy: GaussianMechanism) -> None:
+    def _set_privately(self, released: NoisyGram, n_items: int, dtype: Any) -> None:
         """Compare the items that noisy counts choose, by their noisy Gram matrix."""
-        released = noisy_gram(X, privacy, n_threads=effective_n_jobs(self.n_jobs))
-        # From here on nothing reads X but its shape and dtype.
-        items, n_items = released.items, X.shape[1]
+        items = released.items
         self.n_users_fit_, self.item_popularity_ = released.n_users, released.popularity
-        self.privacy_spent_ = privacy.spent()
         norms = np.sqrt(released.matrix.diagonal() + _NOISE_FLOOR * released.noise_level)
         similarity = released.matrix / norms / norms[:, None]
         np.fill_diagonal(similarity, 0)
@@ -369,7 +380,7 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
         rows = np.broadcast_to(np.arange(len(items))[:, None], nearest.shape)
         self._set_weights(
             sp.csr_array(
-                (values[kept].astype(X.dtype), (items[nearest[kept]], items[rows[kept]])),
+                (values[kept].astype(dtype), (items[nearest[kept]], items[rows[kept]])),
                 shape=(n_items, n_items),
             )
         )
