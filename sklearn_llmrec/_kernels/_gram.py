@@ -86,12 +86,12 @@ def dense_product(X: sp.csr_array, W: NDArray[Any], *, n_threads: int = 1) -> ND
     product = np.empty((X.shape[0], W.shape[1]), dtype=W.dtype)
     # Whole vectors of the processor.
     width = max(32, _CACHE_BYTES // (max(1, W.shape[0]) * X.dtype.itemsize) // 32 * 32)
-    left, loop = of_rows(X, W.dtype), times_dense.of(W.dtype)
+    rows_of_x, loop = of_rows(X, W.dtype), times_dense.of(W.dtype)
 
     def fill(columns: slice) -> None:
         block = np.ascontiguousarray(W[:, columns])
         out = np.zeros((X.shape[0], block.shape[1]), dtype=W.dtype)
-        loop(0, len(out), *left, block, out)
+        loop(0, len(out), *rows_of_x, block, out)
         product[:, columns] = out
 
     blocks = [slice(start, start + width) for start in range(0, W.shape[1], width)]

@@ -79,17 +79,17 @@ def topk_vectors(
 
     def fill(rows: slice) -> None:
         if ends is None:
-            own, inner = P[rows], None
+            vectors, inner = P[rows], None
         else:
-            own = P[ends[rows.start] : ends[rows.stop]]
+            vectors = P[ends[rows.start] : ends[rows.stop]]
             inner = ends[rows.start : rows.stop] - ends[rows.start]
         hidden = None if seen is None else rows_between(seen, rows)
-        n_own = rows.stop - rows.start
-        lists = DenseTopK(n_own, k, V.dtype, hidden, skip_zeros=skip_zeros)
+        n_lists = rows.stop - rows.start
+        lists = DenseTopK(n_lists, k, V.dtype, hidden, skip_zeros=skip_zeros)
         # Few rows are scored on all items at once.
-        width = max(_BLOCK_ITEMS, _BLOCK_ROWS * _BLOCK_ITEMS // len(own))
+        width = max(_BLOCK_ITEMS, _BLOCK_ROWS * _BLOCK_ITEMS // len(vectors))
         for first in range(0, len(V), width):
-            scores = best_of_groups(own @ V[first : first + width].T, inner)
+            scores = best_of_groups(vectors @ V[first : first + width].T, inner)
             if bias is not None:
                 scores += bias[first : first + width]
             lists.add(scores, first, last=first + width >= len(V))

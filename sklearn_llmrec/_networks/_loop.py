@@ -220,9 +220,9 @@ class Training:
             from_numpy(average, progress.average, copy=True)
             _restore_optimizer(optimizer, progress.optimizer)
         with seeded(progress.seed, device):
-            left = 0 if self._stalled(progress) else max_iter - progress.epoch
+            n_epochs = 0 if self._stalled(progress) else max_iter - progress.epoch
             fitted = partial(self._so_far, progress, average)
-            for _ in self.epochs(left, fitted=fitted, stop=partial(self._stalled, progress)):
+            for _ in self.epochs(n_epochs, fitted=fitted, stop=partial(self._stalled, progress)):
                 self._epoch(progress, optimizer, average)
                 self.report(progress)
         if progress.epoch:

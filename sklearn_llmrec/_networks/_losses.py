@@ -48,11 +48,11 @@ class _Contrast(torch.autograd.Function):
             if softmax:
                 top = torch.maximum(scores.amax(dim=1), p)
                 scores.sub_(top[:, None]).exp_()
-                own = (p - top).exp_()
-                mass = scores.sum(dim=1) + own
+                exp_positive = (p - top).exp_()
+                mass = scores.sum(dim=1) + exp_positive
                 total += (mass.log() + top - p).sum()
                 scores.div_(mass[:, None])
-                grad_positive[part] = own / mass - 1
+                grad_positive[part] = exp_positive / mass - 1
             else:
                 total += torch.nn.functional.softplus(scores).sum()
                 total += weight * torch.nn.functional.softplus(-p).sum()

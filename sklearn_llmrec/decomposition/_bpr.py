@@ -185,8 +185,8 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         used, indices = columns_in_use(X.indices, X.shape[1])
         Q = self.components_.T[used] - self._item_mean_
         share = (1 / np.maximum(np.diff(X.indptr), 1))[entry_rows(X)].astype(Q.dtype)
-        held = sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], len(Q)))
-        systems = RowSystems(held, share, 2 * share, 4 * self.user_regularization)
+        histories = sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], len(Q)))
+        systems = RowSystems(histories, share, 2 * share, 4 * self.user_regularization)
         factors = systems.solve_fully(Q, self._common_part_)
         return factors.astype(X.dtype, copy=False)
 

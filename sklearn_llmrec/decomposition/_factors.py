@@ -174,11 +174,11 @@ def ridge_rows(
         normal = np.empty((rows.stop - rows.start, d, d))
         right = np.empty((len(normal), d))
         for place, (start, stop) in enumerate(pairwise(bounds)):
-            own = features[X.indices[start:stop]]
-            normal[place] = own.T @ own
+            row_features = features[X.indices[start:stop]]
+            normal[place] = row_features.T @ row_features
             if common is not None:
                 normal[place] += (stop - start) * common
-            right[place] = targets[start:stop] @ own
+            right[place] = targets[start:stop] @ row_features
         diagonal = np.arange(d)
         normal[:, diagonal, diagonal] += np.where(np.diff(bounds) == 0, 1, penalties[rows])[:, None]
         result[rows] = np.linalg.solve(normal, right[:, :, None])[:, :, 0]

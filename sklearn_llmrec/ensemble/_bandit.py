@@ -288,10 +288,10 @@ class BanditReranker(BaseReranker):
 
     def _drawn(self, X: Any, draw: Any) -> NDArray[np.float64]:
         """Draw random numbers for every row that depend only on its items: the same alone and in a batch."""
-        held = canonical(X)
+        histories = canonical(X)
         rows = []
-        for row in range(held.shape[0]):
-            history = held.indices[held.indptr[row] : held.indptr[row + 1]].tolist()
+        for row in range(histories.shape[0]):
+            history = histories.indices[histories.indptr[row] : histories.indptr[row + 1]].tolist()
             rng = np.random.default_rng([self.seed_, self.n_updates_, *history])
             rows.append(draw(rng, row))
         return np.array(rows)

@@ -312,8 +312,8 @@ class RuleReranker(BaseReranker):
         if self._also_ is None:
             return super()._candidates(X, scores)
         if self.exclude_seen:
-            held = canonical(X)
-            scores[np.repeat(np.arange(X.shape[0]), np.diff(held.indptr)), held.indices] = -np.inf
+            seen = canonical(X)
+            scores[np.repeat(np.arange(X.shape[0]), np.diff(seen.indptr)), seen.indices] = -np.inf
         first = scores.copy()
         extra = first[:, self._also_]
         first[:, self._also_] = np.where(np.isfinite(extra), np.finfo(np.float64).max, -np.inf)
@@ -365,6 +365,6 @@ class RuleReranker(BaseReranker):
                 given = chosen[None, :]
             if given is not None:
                 mask = given.multiply(mask) if sp.issparse(given) else mask * given
-            one = not sp.issparse(mask) and len(mask) == 1
-            candidates = np.flatnonzero(mask[0]) if one else sp.csr_array(mask)
+            same_for_all = not sp.issparse(mask) and len(mask) == 1
+            candidates = np.flatnonzero(mask[0]) if same_for_all else sp.csr_array(mask)
         return super()._recommend(X, seen, k, candidates)

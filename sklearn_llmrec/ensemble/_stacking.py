@@ -282,8 +282,8 @@ class StackingRecommender(BaseMembers):
             np.log1p(pool.lengths[rows])[:, None],
         ]
         if self._item_features_ is not None:
-            own = self._item_features_[items]
-            parts.append(own.toarray() if sp.issparse(own) else own)
+            item_features = self._item_features_[items]
+            parts.append(item_features.toarray() if sp.issparse(item_features) else item_features)
         parts.append(self._user_features(X)[rows])
         return np.hstack(parts).astype(np.float32), valid
 

@@ -109,8 +109,8 @@ def learn_weights(
     blend, gains = _best(pool, choices, rows)
     if not alone:
         return blend
-    member, own = _best(pool, [alone], rows)
-    lead = own - gains
+    member, member_gains = _best(pool, [alone], rows)
+    lead = member_gains - gains
     return member if lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)) else blend
 
 

@@ -128,10 +128,10 @@ def order_in_rows(
     if ties.any():
         tied = np.append(False, ties)
         tied[:-1] |= ties
-        at = np.flatnonzero(tied)
-        entries = order[at]
+        tied_places = np.flatnonzero(tied)
+        entries = order[tied_places]
         places = entries if logged is None else logged[entries]
-        order[at] = entries[np.lexsort((places, key[entries]))]
+        order[tied_places] = entries[np.lexsort((places, key[entries]))]
     return order
 
 
@@ -208,8 +208,8 @@ def selected_axes(key: Any) -> tuple[Any, Any] | None:
     if sum(part is Ellipsis for part in parts) > 1:
         return None
     if any(part is Ellipsis for part in parts):
-        at = next(i for i, part in enumerate(parts) if part is Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (3 - len(parts))
+        place = next(i for i, part in enumerate(parts) if part is Ellipsis)
+        parts[place : place + 1] = [slice(None)] * (3 - len(parts))
     parts += [slice(None)] * (2 - len(parts))
     if len(parts) != 2 or any(sp.issparse(part) or part is None for part in parts):
         return None

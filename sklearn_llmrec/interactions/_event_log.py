@@ -274,7 +274,7 @@ def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
         raise ValueError(
             f"event_weights knows {unused}, and column {name!r} contains {labels[:10]}."
         )
-    _warn_of_misspelt(name, unused, [str(t) for t, at in zip(labels, found) if at < 0])
+    _warn_of_misspelt(name, unused, [str(t) for t, place in zip(labels, found) if place < 0])
     values = np.array([*event_weights.values(), np.nan], dtype=np.float64)
     weights = values[found][codes]  # -1 is the last
     log.values = weights if log.values is None else log.values * weights
@@ -357,9 +357,9 @@ def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bo
         return
     in_repeat = ~first
     in_repeat[:-1] |= ~first[1:]
-    at = np.flatnonzero(in_repeat)
-    group = np.cumsum(first[at])
-    order[at] = order[at][np.lexsort((order[at], times[order[at]], group))]
+    repeated = np.flatnonzero(in_repeat)
+    group = np.cumsum(first[repeated])
+    order[repeated] = order[repeated][np.lexsort((order[repeated], times[order[repeated]], group))]
 
 
 def _narrow(entries: Entries, keep: NDArray[np.bool_]) -> int:

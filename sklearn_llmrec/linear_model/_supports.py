@@ -82,8 +82,8 @@ def nearest_items(X: sp.csr_array, n_neighbors: int, *, n_threads: int = 1) -> N
         part = columns[start : start + _SEARCHED]
         nearest = index.nearest(part, n_neighbors + 1, n_threads=n_threads)
         nearest = without_diagonal(nearest, n_neighbors, first=start)
-        own = neighbors[start : start + _SEARCHED]
-        own[np.arange(n_neighbors) < np.diff(nearest.indptr)[:, None]] = nearest.indices
+        of_block = neighbors[start : start + _SEARCHED]
+        of_block[np.arange(n_neighbors) < np.diff(nearest.indptr)[:, None]] = nearest.indices
     return neighbors
 
 

@@ -39,9 +39,10 @@ def _errors(y_true: Any, y_pred: Any) -> tuple[Floats, sp.csr_array]:
     rows = np.repeat(np.arange(y_true.shape[0]), np.diff(y_true.indptr))
     errors = y_true.data.astype(np.float64) - y_pred[rows, y_true.indices]
     if np.isnan(errors).any():
-        at = int(np.flatnonzero(np.isnan(errors))[0])
+        first_nan = int(np.flatnonzero(np.isnan(errors))[0])
         raise ValueError(
-            f"y_pred contains NaN at an observed entry, first in row {rows[at]}, column {y_true.indices[at]}."
+            f"y_pred contains NaN at an observed entry, first in row {rows[first_nan]}, column "
+            f"{y_true.indices[first_nan]}."
         )
     return errors, y_true
 
@@ -140,9 +141,9 @@ class _RatingScorer(Scorer):
             chunk = rows[begin : begin + size]
             block = np.asarray(estimator.predict(visible[chunk]))
             part = targets[chunk]
-            at = np.repeat(np.arange(len(chunk)), np.diff(part.indptr))
+            block_rows = np.repeat(np.arange(len(chunk)), np.diff(part.indptr))
             first = targets.indptr[chunk[0]]
-            predicted[first : first + part.nnz] = block[at, part.indices]
+            predicted[first : first + part.nnz] = block[block_rows, part.indices]
         return -RATING_METRICS[self.metrics](targets.data.astype(np.float64) - predicted)
 
 

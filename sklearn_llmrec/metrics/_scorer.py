@@ -59,7 +59,7 @@ class _RankingScorer(Scorer):
     @property
     def greater_is_better(self) -> dict[str, bool]:
         """By name, whether a larger value of the metric is better; where not, the score is negated."""
-        return {one.label: one.metric.greater_is_better for one in self.asked}
+        return {request.label: request.metric.greater_is_better for request in self.asked}
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> Any:
         """Score a fitted estimator: a float for one name, a dict for a list or groups."""
@@ -67,18 +67,18 @@ class _RankingScorer(Scorer):
         ranking, visible, rows = self.rank(estimator, X, y)
         scores: dict[str, float] = {}
         groups = [] if self.groups is None else list(self._groups(X, visible, rows))
-        for one in self.asked:
-            sign = 1 if one.metric.greater_is_better else -1
-            if one.metric.per_user:
-                values = one.values(ranking)
-                scores[one.label] = sign * mean(values)
+        for request in self.asked:
+            sign = 1 if request.metric.greater_is_better else -1
+            if request.metric.per_user:
+                values = request.values(ranking)
+                scores[request.label] = sign * mean(values)
                 for label, members in groups:
-                    scores[f"{one.label}[{label}]"] = sign * mean(values[members])
+                    scores[f"{request.label}[{label}]"] = sign * mean(values[members])
             else:
-                scores[one.label] = sign * one.value(ranking)
+                scores[request.label] = sign * request.value(ranking)
                 for label, members in groups:
-                    part = one.value(ranking.rows(members)) if len(members) else np.nan
-                    scores[f"{one.label}[{label}]"] = sign * part
+                    part = request.value(ranking.rows(members)) if len(members) else np.nan
+                    scores[f"{request.label}[{label}]"] = sign * part
         if isinstance(self.metrics, str) and self.groups is None:
             return scores[self.metrics]
         return scores
@@ -91,21 +91,21 @@ class _RankingScorer(Scorer):
         ValueError
             If a metric is one number for all users.
         """
-        for one in self.asked:
-            if not one.metric.per_user:
+        for request in self.asked:
+            if not request.metric.per_user:
                 raise ValueError(
-                    f"{one.label!r} is one number for all users, without a value per user."
+                    f"{request.label!r} is one number for all users, without a value per user."
                 )
         X = as_rows(X)
         ranking, _, rows = self.rank(estimator, X, y)
         result = {}
-        for one in self.asked:
-            result[one.label] = np.full(X.shape[0], np.nan)
-            result[one.label][rows] = one.values(ranking)
+        for request in self.asked:
+            result[request.label] = np.full(X.shape[0], np.nan)
+            result[request.label][rows] = request.values(ranking)
         return result
 
     def _needs(self, what: str) -> bool:
-        return any(what in one.metric.needs for one in self.asked)
+        return any(what in request.metric.needs for request in self.asked)
 
     def rank(self, estimator: Any, X: Any, y: Any) -> tuple[Ranking, Any, NDArray[np.intp]]:
         """Return the lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
@@ -119,7 +119,7 @@ class _RankingScorer(Scorer):
                 "already contains does not count unless exclude_seen=False."
             )
         rows = np.arange(visible.shape[0])
-        if all("targets" in one.metric.needs for one in self.asked):
+        if all("targets" in request.metric.needs for request in self.asked):
             rows = np.flatnonzero(np.diff(targets.indptr))
         rows = self.chosen(rows, has_history(profile))
         if len(rows) < visible.shape[0]:
@@ -134,11 +134,11 @@ class _RankingScorer(Scorer):
         from sklearn_llmrec.base import recommend
 
         n_items = targets.shape[1]
-        k = max(one.k for one in self.asked)
-        if any(one.metric.name == "r_precision" for one in self.asked):
+        k = max(request.k for request in self.asked)
+        if any(request.metric.name == "r_precision" for request in self.asked):
             k = max(k, int(np.diff(targets.indptr).max()))
         if k > n_items:
-            worst = max(self.asked, key=lambda one: one.k)
+            worst = max(self.asked, key=lambda request: request.k)
             raise ValueError(f"{worst.label!r} ranks {worst.k} items, and X has {n_items} columns.")
         items = np.empty((targets.shape[0], 0), dtype=np.int64)
         if k:

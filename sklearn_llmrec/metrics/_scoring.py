@@ -26,7 +26,7 @@ def common_holdout(holdout: str | None, estimators: Iterable[Any]) -> str:
     """Return what is hidden for all estimators: the latest events if one is sequential, as its `score` does."""
     if holdout is not None:
         return holdout
-    return "latest" if any(needs_order(one) for one in estimators) else "hash"
+    return "latest" if any(needs_order(estimator) for estimator in estimators) else "hash"
 
 
 def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:

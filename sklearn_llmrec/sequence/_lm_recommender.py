@@ -359,11 +359,13 @@ class LMRecommender(TrainedOnSequences):
         network, histories, trie = self._reading_network(X.dtype), self._prefixes(X), self._trie_
         items = np.full((X.shape[0], k), -1)
         scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
-        held = sp.csr_array(X.shape, dtype=X.dtype) if seen is None else canonical(seen)
+        excluded = sp.csr_array(X.shape, dtype=X.dtype) if seen is None else canonical(seen)
         wanted = None if candidates is None else trie.towards(candidates)
         with torch.inference_mode():
             for rows, reader in reading.readers(network, histories):
-                banned = (held.indices[held.indptr[r] : held.indptr[r + 1]] for r in rows)
+                banned = (
+                    excluded.indices[excluded.indptr[r] : excluded.indptr[r + 1]] for r in rows
+                )
                 searches = [reading.Search(trie, k, self.beam_size, b, wanted) for b in banned]
                 reading.run_searches(reader, trie, searches)
                 for row, search in zip(rows, searches):

@@ -205,7 +205,7 @@ def _add_neighbours(
         if weight < 1e-8:
             break
         first = np.flatnonzero(rows[distance:] == rows[:-distance])
-        one, other = items[first], items[first + distance]
+        earlier, later = items[first], items[first + distance]
         value = (weight * trust[first]).astype(G.dtype)
-        np.add.at(flat, one * n_items + other, value)
-        np.add.at(flat, other * n_items + one, value)
+        np.add.at(flat, earlier * n_items + later, value)
+        np.add.at(flat, later * n_items + earlier, value)

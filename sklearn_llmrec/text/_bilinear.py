@@ -128,10 +128,12 @@ class BilinearContentRecommender(ContentMixin, InnerProductMixin):
         V = Space(self.center, None, False).fit(vectors).transform(vectors)
         V = V.astype(np.float64, copy=False)
         X = canonical(X)
-        own = None
+        self_weights = None
         if self.exclude_self:
-            own = np.bincount(X.indices, weights=X.data.astype(np.float64) ** 2, minlength=len(V))
-        M = closed_form_map(X @ V, V, self.item_popularity_ > 0, own, self.regularization)
+            self_weights = np.bincount(
+                X.indices, weights=X.data.astype(np.float64) ** 2, minlength=len(V)
+            )
+        M = closed_form_map(X @ V, V, self.item_popularity_ > 0, self_weights, self.regularization)
         self.item_embeddings_ = V.astype(X.dtype, copy=False)
         self.map_ = M.astype(X.dtype, copy=False)
 
@@ -157,17 +159,17 @@ def closed_form_map(
     A: NDArray[Any],
     V: NDArray[Any],
     known: NDArray[np.bool_],
-    own: NDArray[Any] | None,
+    self_weights: NDArray[Any] | None,
     regularization: float,
 ) -> NDArray[Any]:
     """Solve the map M of the module's formula; the penalty is relative to the mean eigenvalues.
 
-    `known` are the items that count, `own` is the diagonal of X'X where it is left out.
+    `known` are the items that count, `self_weights` is the diagonal of X'X where it is left out.
     """
-    left, right = A.T @ A, V[known].T @ V[known]
-    target = left if own is None else left - (V * own[:, None]).T @ V
-    a, P = np.linalg.eigh(left)
-    b, Q = np.linalg.eigh(right)
+    user_gram, item_gram = A.T @ A, V[known].T @ V[known]
+    target = user_gram if self_weights is None else user_gram - (V * self_weights[:, None]).T @ V
+    a, P = np.linalg.eigh(user_gram)
+    b, Q = np.linalg.eigh(item_gram)
     a, b = np.maximum(a, 0), np.maximum(b, 0)
     penalty = regularization * max(a.mean() * b.mean(), np.finfo(np.float64).tiny)
     return P @ ((P.T @ target @ Q) / (np.outer(a, b) + penalty)) @ Q.T
