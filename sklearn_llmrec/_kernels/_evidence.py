@@ -1,4 +1,9 @@
-"""Complete scores whose zeros mean "nothing is known": such items follow by popularity, below the known scores."""
+"""Complete scores whose zeros mean "nothing is known": such items follow by popularity, below the known scores.
+
+Called by `BaseRecommender` for models whose tag `zero_is_unknown` is set. `fill_unknown` completes a dense block of
+scores, `best_of_sparse` the lists of sparse scores. The latter looks for unknown items among the most popular ones
+first, so it costs O(nnz + n (k + head)) for n rows instead of O(n n_items).
+"""
 
 from typing import Any
 

@@ -1,4 +1,9 @@
-"""Dense products of sparse matrices: Gram matrices and scores."""
+"""Dense products of sparse matrices: Gram matrices and scores.
+
+`gram` is called by all linear models and by ALS, `dense_product` by `EASE` and `SequenceEASE` to score rows. A Gram
+matrix costs O(sum of squared row lengths) with the sparse loop and O(n_users n_items^2) with BLAS, which does about
+20 times as many operations per second. The cheaper way is taken.
+"""
 
 from typing import Any
 

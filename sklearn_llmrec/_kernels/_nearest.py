@@ -1,4 +1,14 @@
-"""Top-k of dense vectors by inner product, in blocks of users and items."""
+"""Top-k of dense vectors by inner product, in blocks of users and items.
+
+Called by models with a vector per item: factor models, networks, text embeddings. The layout of one block:
+
+    for every block of users (shared among threads):
+        for every block of items, from the left:
+            scores = vectors of the users @ vectors of the items    (one BLAS product, kept in the caches)
+            offer the scores to the heaps of the users
+
+O(n_users n_items d) time; memory for one block of scores per thread.
+"""
 
 from typing import Any
 

@@ -1,4 +1,9 @@
-"""Top-k of sparse products, which are never stored."""
+"""Top-k of sparse products, which are never stored.
+
+Called by item-to-item models to rank (histories times weights) and by nearest-neighbour models to fit (columns times
+columns). Row i of the product is summed in an array with one place per column, and the k best entries that are not
+seen are kept. O(products of non-zero entries) time; memory for one row per thread, beside the lists.
+"""
 
 from typing import Any
 
@@ -61,6 +66,7 @@ def topk_product(
     rows_of_a, model = of_rows(A, dtype), of_model(B)
     scaled = scaling is not None
     norms = np.zeros((2, 0), dtype=dtype) if scaling is None else scaling[:2]
+    # An entry must reach `low`: the smallest positive number excludes zero and all negative entries.
     low = np.finfo(dtype).min if signed else np.finfo(dtype).smallest_subnormal
     arrays = (
         *rows_of_a,
@@ -93,6 +99,7 @@ def _full_rows(
 ) -> tuple[NDArray[np.uint32], NDArray[Any]]:
     """Return the rows of B that a batch uses often enough to be stored densely, and their places, from 1."""
     none = np.zeros(0, dtype=np.uint32), np.zeros((0, 0), dtype=dtype)
+    # A small batch does not repay the copies; counts of terms, which scaling needs, are not kept for dense rows.
     if scaled or len(columns) < max(B.shape[0], _OFTEN):
         return none
     uses = np.bincount(columns, minlength=B.shape[0])

@@ -1,4 +1,8 @@
-"""Regressions from Gram matrices: elastic nets, and the Gram matrices of a few columns each."""
+"""Regressions from Gram matrices: elastic nets, and the Gram matrices of a few columns each.
+
+`elastic_nets` is called by `SLIM` and `NMFRecommender`: O(k^2) for each sweep over k coefficients. `support_grams` is
+called by `SparseEASE` and by `SLIM` with `n_neighbors`.
+"""
 
 from typing import Any
 

@@ -122,12 +122,15 @@ def order_in_rows(
     if (int(rows.max()) + 1) * span >= 2**63:
         return np.lexsort((*tie_breaker, times, rows))
     # One key sorts several times faster than two or three, and only ties need more.
-    key = rows * np.int64(span) + (times.astype(np.int64, copy=False) - low)
+    key = rows * np.int64(span) + (
+        times.astype(np.int64, copy=False) - low
+    )  # below 2**63, checked above
     order = np.argsort(key)
     ties = key[order[1:]] == key[order[:-1]]
     if ties.any():
         tied = np.append(False, ties)
         tied[:-1] |= ties
+        # Only entries with an equal neighbour are sorted again; groups of them stay where they are.
         tied_places = np.flatnonzero(tied)
         entries = order[tied_places]
         places = entries if logged is None else logged[entries]

@@ -201,6 +201,7 @@ def baskets_in_time(M: sp.csr_array, order: str, keep_baskets: bool) -> Baskets:
     sorted_times = times[events]
     starts = np.ones(len(events), dtype=bool)
     starts[1:] = (sorted_times[1:] != sorted_times[:-1]) | (rows[1:] != rows[:-1])
+    # A basket starts where the time or the row changes; its size is the distance to the next start.
     first_events = np.flatnonzero(starts)
     return Baskets(events, rows[first_events], np.diff(np.append(first_events, len(events))))
 

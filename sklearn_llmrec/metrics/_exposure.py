@@ -154,6 +154,7 @@ def miscalibration(ranking: Ranking, k: int, alpha: float = 0.01) -> Floats:
     )
     lists = ranking.incidence(k)
     values = np.full(ranking.n_rows, np.nan)
+    # Shares of groups are dense, one per row and group, so rows are taken in blocks.
     size = max(1, _BLOCK_ENTRIES // max(features.shape[1], 1))
     for begin in range(0, ranking.n_rows, size):
         rows = slice(begin, begin + size)

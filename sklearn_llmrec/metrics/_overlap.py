@@ -65,7 +65,9 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
     size_a, size_b = (a >= 0).sum(axis=1), (b >= 0).sum(axis=1)
     shorter, longer = np.minimum(size_a, size_b), np.maximum(size_a, size_b)
     # An item is common from the depth on at which the later of its two places is reached.
-    place_in_b = np.full(a.shape, length)
+    place_in_b = np.full(
+        a.shape, length
+    )  # `length` is no place: items that b lacks are never common
     filled = a >= 0
     indptr = np.append(0, np.cumsum(size_a))
     pattern = sp.csr_array((np.ones(filled.sum()), a[filled], indptr), shape=(len(a), n_items))

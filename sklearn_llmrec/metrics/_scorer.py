@@ -77,6 +77,7 @@ class _RankingScorer(Scorer):
             else:
                 scores[request.label] = sign * request.value(ranking)
                 for label, members in groups:
+                    # Such a metric (coverage, Gini) is no mean over users: the lists of the group are measured anew.
                     part = request.value(ranking.rows(members)) if len(members) else np.nan
                     scores[f"{request.label}[{label}]"] = sign * part
         if isinstance(self.metrics, str) and self.groups is None:
@@ -111,6 +112,7 @@ class _RankingScorer(Scorer):
         """Return the lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
         visible, targets = self.hide(X, y, [estimator])
         profile = check_matrix(visible, "X")
+        # A target that the row already shows can never be recommended: it would lower every model's figure alike.
         if self.exclude_seen:
             targets = pattern_without(targets, profile)
         if self._needs("targets") and not targets.nnz:
@@ -119,6 +121,7 @@ class _RankingScorer(Scorer):
                 "already contains does not count unless exclude_seen=False."
             )
         rows = np.arange(visible.shape[0])
+        # Lists of rows without targets are needed only by metrics such as coverage.
         if all("targets" in request.metric.needs for request in self.asked):
             rows = np.flatnonzero(np.diff(targets.indptr))
         rows = self.chosen(rows, has_history(profile))
@@ -135,6 +138,7 @@ class _RankingScorer(Scorer):
 
         n_items = targets.shape[1]
         k = max(request.k for request in self.asked)
+        # R-precision reads as many places as the row has targets, whatever the cut-offs of the other metrics.
         if any(request.metric.name == "r_precision" for request in self.asked):
             k = max(k, int(np.diff(targets.indptr).max()))
         if k > n_items:
@@ -146,6 +150,7 @@ class _RankingScorer(Scorer):
         seen = profile if self.exclude_seen else None
         ranking = Ranking(items, n_items, targets, seen, profile)
         if self._needs("scores"):
+            # Called block by block: dense scores of all users may not fit.
             ranking.scores = lambda rows: estimator.predict(visible[rows])
         return ranking
 
@@ -164,6 +169,7 @@ class _RankingScorer(Scorer):
         if self._needs("item_features"):
             if self.item_features is not None:
                 ranking.item_features = check_features(self.item_features, ranking.n_items)
+            # Without features, items are compared by their users; calibration needs real groups.
             elif not self._needs("profile"):
                 assert ranking.profile is not None
                 ranking.item_features = sp.csr_array(ranking.profile.T)
@@ -194,7 +200,7 @@ class _RankingScorer(Scorer):
                 f"groups contains {len(labels)} labels and X has {X.shape[0]} rows. Where rows are split "
                 "(cross-validation), name a column of X.user_features: it is split with them."
             )
-        labels = labels[rows]
+        labels = labels[rows]  # labels belong to rows of X, members to rows of the ranking
         for label in np.unique(labels):
             yield label, np.flatnonzero(labels == label)
 

@@ -78,6 +78,7 @@ class Scorer:
     def hide(self, X: Any, y: Any, estimators: Iterable[Any]) -> tuple[Any, sp.csr_array]:
         """Return what the estimators may see of `X` and must predict; without `y`, a part of `X` is hidden."""
         y = check_targets(y, X.shape)
+        # The same entries are hidden for every estimator, so that figures can be compared.
         if y is None:
             holdout = common_holdout(self.holdout, estimators)
             X, y = _hidden(X, holdout, self.random_state, self.exclude_seen)
