@@ -14,8 +14,8 @@ _BLOCK = 2**19
 class _Contrast(torch.autograd.Function):
     """Sum of losses of one positive and many negatives, whose gradients are computed in the forward pass.
 
-    The scores of a block are never stored for a backward pass: softmax and sigmoid losses give their gradient as soon
-    as they are known, so memory is that of a block and every score is touched a handful of times.
+    Softmax and sigmoid losses give their gradient as soon as the scores of a block are computed. No scores are stored
+    for a backward pass, so memory is that of one block.
     """
 
     @staticmethod

@@ -30,9 +30,9 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     .. math:: -\ln \sigma(p_u^\top (q_i - q_j) + b_i - b_j)
        + \tfrac{\lambda}{2} (\|p_u\|^2 + \|q_i\|^2 + \|q_j\|^2).
 
-    Users are then folded in, whether or not they were seen at `fit`: the loss of a row against all
-    items j alike, expanded to second order around :math:`p = 0` with biases left out, is a ridge
-    regression on the item factors, solved exactly:
+    All users are then folded in, whether or not they were seen at `fit`. The loss of a row is taken against all items
+    j with equal weight, without biases, and expanded to second order around :math:`p = 0`. That is a ridge regression
+    on the item factors, with the exact solution
 
     .. math:: p = \Bigl(\sum_{i \in x} (q_i - \bar q)(q_i - \bar q)^\top + n C + 4 \mu n I\Bigr)^{-1}
        \; 2 \sum_{i \in x} (q_i - \bar q),

@@ -32,9 +32,9 @@ HIDING_CONSTRAINTS: dict[str, Any] = {
 class Pool:
     """Candidates of some rows, the members' scores of them, and which of them were hidden.
 
-    `items` (n, p) has -1 at the end of short rows; `votes` (n, p, m) are the members' scores,
-    normalised over all columns; `hits` is None where there are no targets; `n_targets` counts a
-    row's hidden items, candidates or not; `lengths` a row's visible ones.
+    `items`, of shape (n, p), has -1 at the end of short rows. `votes`, of shape (n, p, m), are the scores of the m
+    members, normalised over all columns. `hits` says which candidates are hidden items; it is None if there are no
+    targets. `n_targets` counts the hidden items of each row, candidates or not, and `lengths` the visible ones.
     """
 
     items: NDArray[np.int64]

@@ -177,9 +177,9 @@ def _reserved(
 class RuleReranker(BaseReranker):
     r"""Apply business rules to the first items of a recommender.
 
-    A rule is a plain function ``rule(items, scores, X) -> scores``: it gets the candidates of a
-    block of rows (item numbers, -1 at the end of short rows), their scores (the base's, brought to
-    [0, 1] within the row; ``-inf`` beside -1) and the histories, and returns new scores. Rules are
+    A rule is a plain function ``rule(items, scores, X) -> scores``, called for a block of rows. `items` are the
+    candidates: item numbers, with -1 at the end of short rows. `scores` are those of the base, scaled to [0, 1]
+    within the row, with ``-inf`` beside -1. X are the histories. The function returns new scores. Rules are
     applied in the order given; then candidates are sorted. `boost`, `cap_per_category` and
     `reserve_slots` make such functions.
 

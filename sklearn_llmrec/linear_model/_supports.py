@@ -33,8 +33,9 @@ def regress_on_nearest(
     X : csr_array of shape (n_users, n_items)
     n_neighbors : int
     solve : callable (S, g) -> w
-        Solves regressions from their Gram matrices (n, k, k), which it may overwrite, and the products (n, k) of the
-        columns with the target; rows that have fewer columns are filled with zeros, and so must be what comes back.
+        Solves regressions. S, of shape (n, k, k), are their Gram matrices and may be overwritten. g, of shape (n, k),
+        are the products of the columns with the target. Rows with fewer than k columns are filled with zeros; w must
+        be zero there too.
     n_threads : int, default=1
 
     Returns

@@ -240,9 +240,9 @@ def ranking_scorer(
     """Make a scorer of ranking metrics for scikit-learn's searches and validations.
 
     The scorer is a callable ``scorer(estimator, X, y=None)``. With `y`, the held-out interactions of the rows of `X`,
-    it ranks `X` and measures against `y`. Without, it hides a fifth of every row of at least two interactions in `X` as
-    given, before any step of a Pipeline, ranks the rest and measures against what was hidden: so every candidate of a
-    search answers the same question.
+    it ranks `X` and measures against `y`. Without `y`, it hides a fifth of every row of at least two interactions,
+    ranks the rest, and measures against what was hidden. It hides them in `X` as given, before any step of a
+    Pipeline, so all candidates of a search are measured on the same interactions.
 
     Parameters
     ----------
@@ -258,10 +258,10 @@ def ranking_scorer(
     random_state : int, default=0
         Seed of ``holdout="random"``; a number, so that every candidate has the same hidden.
     groups : str or array-like of shape (n_users,), default=None
-        Groups of users that are also scored apart, as ``"ndcg@10[group]"`` in a dict: "history" (with_history and
-        without_history: users with and without a visible interaction), "activity" (thirds of the users by the number
-        of visible interactions: low, mid, high), the name of a column of ``X.user_features``, or one
-        label per row. A group without a value is NaN.
+        Groups of users that are also scored apart, as ``"ndcg@10[group]"`` in a dict. "history": users with and
+        without a visible interaction (with_history, without_history). "activity": thirds of the users by the number
+        of visible interactions (low, mid, high). Else the name of a column of ``X.user_features``, or one label per
+        row. A group without a value is NaN.
     item_features : {array-like, sparse} of shape (n_items, n_features), default=None
         What diversity and calibration read. Without it, diversity compares the columns of the visible matrix.
     users : {"all", "with_history", "without_history"}, default="all"

@@ -111,11 +111,11 @@ class Comparison:
         Returns
         -------
         frame : DataFrame
-            One row per model, best first. Columns of two levels: every metric with `mean`, `low` and `high` (ends of
-            the interval), `difference`, `difference_low` and `difference_high` (to the reference), `p_value`
-            (corrected), `n_users`, `with_history` and `without_history` (means over users with and without a visible
-            interaction) and their numbers `n_with_history` and `n_without_history`; and ``"seconds"`` with `fit` and
-            `rank`.
+            One row per model, best first, with columns of two levels. Every metric has `mean`, `low` and `high` (ends
+            of the interval). Beside the reference it has `difference`, `difference_low`, `difference_high` and
+            `p_value` (corrected). `with_history` and `without_history` are means over users with and without a
+            visible interaction. `n_users`, `n_with_history` and `n_without_history` are numbers of users.
+            ``"seconds"`` has `fit` and `rank`.
 
         Raises
         ------

@@ -47,8 +47,8 @@ class LMRecommender(TrainedOnSequences):
         The make-up of the network, by name, or a configuration of transformers (of any causal model), which then
         says the sizes.
     tokens : {"auto", "items", "titles", "codes"}, default="auto"
-        What an item is written with: a token of its own; the words of its title (rare ones spelled in bytes); or
-        codes: the cluster of its text's vector, then the cluster of what that leaves unexplained, and so on.
+        How an item is written. "items": one token of its own. "titles": the words of its title, rare ones spelled in
+        bytes. "codes": the cluster of its text's vector, then the cluster of the residual, and so on.
         "auto" is "titles" where `item_texts` are given.
     item_texts : array-like, str or None, default=None
         The titles, of shape (n_items,), or the name of a column of the item features that X carries at fit, or a

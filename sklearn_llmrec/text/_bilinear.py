@@ -4,10 +4,12 @@ With item vectors as rows of V, minimise over the map M
 
     ||X - X V M V'||^2 + L ||M||^2.
 
-The normal equations A'A M V'V + L M = A'X V, with A = X V, part in the eigenvectors of the two d x
-d matrices A'A = P diag(a) P' and V'V = Q diag(b) Q':  M = P [ (P' A'X V Q)_kl / (a_k b_l + L) ] Q'.
-Where items may not predict themselves, the diagonal D of X'X leaves the right-hand side: A'X V -
-V'D V.
+Write A = X V, and decompose the two d x d matrices A'A = P diag(a) P' and V'V = Q diag(b) Q'. In these eigenvectors
+the normal equations A'A M V'V + L M = A'X V are diagonal:
+
+    M = P [ (P' A'X V Q)_kl / (a_k b_l + L) ] Q'
+
+If items may not predict themselves, the right-hand side loses the diagonal D of X'X: it is A'X V - V'D V.
 """
 
 import os
