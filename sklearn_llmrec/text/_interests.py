@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sklearn_llmrec.text._profiles import clusters
-from sklearn_llmrec.text._words import telling_words
+from sklearn_llmrec.text._words import content_words
 
 
 @dataclass
@@ -54,9 +54,9 @@ def interests_in_words(
     n_terms: int,
 ) -> list[list[Interest]]:
     """Return the interests of every row, the largest first."""
-    vectorizer = TfidfVectorizer(analyzer=telling_words)
+    vectorizer = TfidfVectorizer(analyzer=content_words)
     words = None
-    if texts is not None and any(map(telling_words, texts)):
+    if texts is not None and any(map(content_words, texts)):
         words = sp.csr_array(vectorizer.fit_transform(texts))
         names = vectorizer.get_feature_names_out()
         usual = words.mean(axis=0)
