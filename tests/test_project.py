@@ -234,7 +234,17 @@ def test_package_is_typed_and_ships_its_data():
     assert (package / "datasets" / "data" / "online_retail.npz").exists()
 
 
+def test_the_page_of_measurements_leads_to_every_page_of_figures():
+    overview = (ROOT / "docs" / "benchmarks.md").read_text()
+    pages = sorted((ROOT / "docs" / "benchmarks").glob("*.md"))
+    assert pages
+    for page in pages:
+        assert f"(benchmarks/{page.name})" in overview, page.name
+        assert f"\nbenchmarks/{page.stem}\n" in overview, f"{page.stem} is not in the toctree"
+
+
 def test_links_lead_somewhere():
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "benchmarks").glob("*.md")]
+    for page in [*ROOT.glob("*.md"), *pages]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

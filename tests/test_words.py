@@ -4,8 +4,10 @@ import ast
 import inspect
 import io
 import re
+import runpy
 import tokenize
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -192,6 +194,18 @@ def test_terms_are_the_standard_ones(term, prose):
         for match in re.finditer(NOT_TERMS[term], part, re.IGNORECASE)
     ]
     assert not found
+
+
+def test_guides_have_short_sentences():
+    script = runpy.run_path(str(ROOT / "tools" / "sentence_length.py"))
+    guides = [page for page in script["pages"]() if page.parent.name == "docs"]
+    means = {
+        page.name: mean(map(len, found))
+        for page in guides
+        if (found := list(script["sentences"](page.read_text())))
+    }
+    assert len(means) > 10
+    assert not {name: words for name, words in means.items() if words > 18}
 
 
 def test_the_patterns_find_what_they_are_for():

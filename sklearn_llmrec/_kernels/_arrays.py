@@ -1,4 +1,8 @@
-"""Pass arrays to compiled loops in the form that these accept: plain, C-contiguous, unsigned indices; mostly views."""
+"""Pass arrays to compiled loops in the form that these accept: plain, C-contiguous, unsigned indices; mostly views.
+
+Called by every module of this subpackage before it calls a loop. Arrays of a model are viewed, never copied. What is
+copied has one number per row or per entry of the rows that are scored.
+"""
 
 from typing import Any
 
@@ -21,6 +25,7 @@ def bounds(indptr: NDArray[Any]) -> NDArray[np.uint64]:
 
 def of_model(B: sp.csr_array) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return (indptr, indices, data) of a matrix that may be large: views only."""
+    # A view with the sign bit reinterpreted: indices are never negative, and unsigned ones need no check in a loop.
     unsigned = np.uint32 if B.indices.dtype.itemsize == 4 else np.uint64
     return plain(B.indptr).view(unsigned), plain(B.indices).view(unsigned), plain(B.data)
 

@@ -76,10 +76,10 @@ class ByNorm:
         if n > len(V) // 4:
             return None
         if n > len(scores):
-            rest = V[self.order[len(scores) : n]] @ p
-            own = hidden[(hidden >= len(scores)) & (hidden < n)]
-            rest[own - len(scores)] = -np.inf
-            scores = np.concatenate([scores, rest])
+            more_scores = V[self.order[len(scores) : n]] @ p
+            hidden_more = hidden[(hidden >= len(scores)) & (hidden < n)]
+            more_scores[hidden_more - len(scores)] = -np.inf
+            scores = np.concatenate([scores, more_scores])
         reached = np.flatnonzero(scores >= limit)
         columns, values = self.order[reached].astype(np.int64), scores[reached]
         best = np.lexsort((columns, -values))[:k]

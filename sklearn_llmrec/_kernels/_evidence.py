@@ -1,4 +1,9 @@
-"""Complete scores whose zeros mean "nothing is known": such items follow by popularity, below the known scores."""
+"""Complete scores whose zeros mean "nothing is known": such items follow by popularity, below the known scores.
+
+Called by `BaseRecommender` for models whose tag `zero_is_unknown` is set. `fill_unknown` completes a dense block of
+scores, `best_of_sparse` the lists of sparse scores. The latter looks for unknown items among the most popular ones
+first, so it costs O(nnz + n (k + head)) for n rows instead of O(n n_items).
+"""
 
 from typing import Any
 
@@ -138,9 +143,9 @@ def _keys(S: sp.csr_array) -> NDArray[np.int64]:
 def _is_stored(S: sp.csr_array, seen: sp.csr_array) -> NDArray[np.bool_]:
     """Return whether the entries of S are entries of `seen`, whose columns are sorted."""
     keys, stored = _keys(S), _keys(seen)
-    at = np.searchsorted(stored, keys)
-    inside = at < len(stored)
-    inside[inside] = stored[at[inside]] == keys[inside]
+    positions = np.searchsorted(stored, keys)
+    inside = positions < len(stored)
+    inside[inside] = stored[positions[inside]] == keys[inside]
     return inside
 
 
@@ -184,7 +189,7 @@ def _fill(
         right = (last > scores_of(order[[n_head]])).ravel()
     for row, n_free, new, scores_new in zip(rows, free, found, fills, strict=True):
         n = min(n_free, len(new))
-        at = slice(k - n_free, k - n_free + n)
-        items[row, at] = np.where(new[:n] < 0, -1, head[new[:n]])
-        values[row, at] = scores_new[:n]
+        free_places = slice(k - n_free, k - n_free + n)
+        items[row, free_places] = np.where(new[:n] < 0, -1, head[new[:n]])
+        values[row, free_places] = scores_new[:n]
     return right

@@ -1,4 +1,9 @@
-"""Dense products of sparse matrices: Gram matrices and scores."""
+"""Dense products of sparse matrices: Gram matrices and scores.
+
+`gram` is called by all linear models and by ALS, `dense_product` by `EASE` and `SequenceEASE` to score rows. A Gram
+matrix costs O(sum of squared row lengths) with the sparse loop and O(n_users n_items^2) with BLAS, which does about
+20 times as many operations per second. The cheaper way is taken.
+"""
 
 from typing import Any
 
@@ -86,12 +91,12 @@ def dense_product(X: sp.csr_array, W: NDArray[Any], *, n_threads: int = 1) -> ND
     product = np.empty((X.shape[0], W.shape[1]), dtype=W.dtype)
     # Whole vectors of the processor.
     width = max(32, _CACHE_BYTES // (max(1, W.shape[0]) * X.dtype.itemsize) // 32 * 32)
-    left, loop = of_rows(X, W.dtype), times_dense.of(W.dtype)
+    rows_of_x, loop = of_rows(X, W.dtype), times_dense.of(W.dtype)
 
     def fill(columns: slice) -> None:
         block = np.ascontiguousarray(W[:, columns])
         out = np.zeros((X.shape[0], block.shape[1]), dtype=W.dtype)
-        loop(0, len(out), *left, block, out)
+        loop(0, len(out), *rows_of_x, block, out)
         product[:, columns] = out
 
     blocks = [slice(start, start + width) for start in range(0, W.shape[1], width)]

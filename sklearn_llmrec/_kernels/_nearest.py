@@ -1,4 +1,14 @@
-"""Top-k of dense vectors by inner product, in blocks of users and items."""
+"""Top-k of dense vectors by inner product, in blocks of users and items.
+
+Called by models with a vector per item: factor models, networks, text embeddings. The layout of one block:
+
+    for every block of users (shared among threads):
+        for every block of items, from the left:
+            scores = vectors of the users @ vectors of the items    (one BLAS product, kept in the caches)
+            offer the scores to the heaps of the users
+
+O(n_users n_items d) time; memory for one block of scores per thread.
+"""
 
 from typing import Any
 
@@ -79,17 +89,17 @@ def topk_vectors(
 
     def fill(rows: slice) -> None:
         if ends is None:
-            own, inner = P[rows], None
+            vectors, inner = P[rows], None
         else:
-            own = P[ends[rows.start] : ends[rows.stop]]
+            vectors = P[ends[rows.start] : ends[rows.stop]]
             inner = ends[rows.start : rows.stop] - ends[rows.start]
         hidden = None if seen is None else rows_between(seen, rows)
-        n_own = rows.stop - rows.start
-        lists = DenseTopK(n_own, k, V.dtype, hidden, skip_zeros=skip_zeros)
+        n_lists = rows.stop - rows.start
+        lists = DenseTopK(n_lists, k, V.dtype, hidden, skip_zeros=skip_zeros)
         # Few rows are scored on all items at once.
-        width = max(_BLOCK_ITEMS, _BLOCK_ROWS * _BLOCK_ITEMS // len(own))
+        width = max(_BLOCK_ITEMS, _BLOCK_ROWS * _BLOCK_ITEMS // len(vectors))
         for first in range(0, len(V), width):
-            scores = best_of_groups(own @ V[first : first + width].T, inner)
+            scores = best_of_groups(vectors @ V[first : first + width].T, inner)
             if bias is not None:
                 scores += bias[first : first + width]
             lists.add(scores, first, last=first + width >= len(V))

@@ -58,11 +58,11 @@ def descend_pairs(windows, Xp, Xj, places, users, P, Q, b, rate, kept, state):
     one = rate / rate
     for window in range(len(windows) - 1):
         first = windows[window]
-        n_own = windows[window + 1] - first
-        for _ in range(n_own):
+        n_in_window = windows[window + 1] - first
+        for _ in range(n_in_window):
             # Half a word times a number of entries below 2^32: a number below it, without a division.
             word = _next(state)
-            entry = first + (((word >> _HALF) * n_own) >> _HALF)
+            entry = first + (((word >> _HALF) * n_in_window) >> _HALF)
             row, i = np.uint64(places[entry]), np.uint64(Xj[entry])
             j = np.uint64(Xj[((word & _LOW) * n_entries) >> _HALF])
             if _has(Xj, Xp[row], Xp[row + _ONE], j):

@@ -1,4 +1,9 @@
-"""Top-k of sparse products, which are never stored."""
+"""Top-k of sparse products, which are never stored.
+
+Called by item-to-item models to rank (histories times weights) and by nearest-neighbour models to fit (columns times
+columns). Row i of the product is summed in an array with one place per column, and the k best entries that are not
+seen are kept. O(products of non-zero entries) time; memory for one row per thread, beside the lists.
+"""
 
 from typing import Any
 
@@ -42,9 +47,9 @@ def topk_product(
         The only columns that are chosen, sorted, for all rows or row by row.
     signed : bool, default=False
         Whether negative entries are chosen too; entries of zero never are.
-    scaling : tuple (left, right, rest, shrinkage) or None
-        With it the entries that are compared are ``p / (left[i] + right[j] + rest * p) * n / (n + shrinkage)`` for a
-        product p of n terms; `seen` must be None then.
+    scaling : tuple (row_norms, column_norms, product_weight, shrinkage) or None
+        If given, a product p of n terms is compared as
+        ``p / (row_norms[i] + column_norms[j] + product_weight * p) * n / (n + shrinkage)``; `seen` must be None then.
     n_threads : int, default=1
 
     Returns
@@ -58,16 +63,17 @@ def topk_product(
 
     dtype, (n_rows, n_columns) = B.dtype.type, (A.shape[0], B.shape[1])
     items, values = empty_lists(n_rows, k, dtype)
-    left, model = of_rows(A, dtype), of_model(B)
+    rows_of_a, model = of_rows(A, dtype), of_model(B)
     scaled = scaling is not None
     norms = np.zeros((2, 0), dtype=dtype) if scaling is None else scaling[:2]
+    # An entry must reach `low`: the smallest positive number excludes zero and all negative entries.
     low = np.finfo(dtype).min if signed else np.finfo(dtype).smallest_subnormal
     arrays = (
-        *left,
+        *rows_of_a,
         *model,
         *pattern(seen, n_rows),
         *allowed(candidates, n_rows),
-        *_full_rows(left[1], B, n_columns, dtype, scaled),
+        *_full_rows(rows_of_a[1], B, n_columns, dtype, scaled),
         scaled,
         *(plain(norm, dtype) for norm in norms),
         dtype(0 if scaling is None else scaling[2]),
@@ -93,6 +99,7 @@ def _full_rows(
 ) -> tuple[NDArray[np.uint32], NDArray[Any]]:
     """Return the rows of B that a batch uses often enough to be stored densely, and their places, from 1."""
     none = np.zeros(0, dtype=np.uint32), np.zeros((0, 0), dtype=dtype)
+    # A small batch does not repay the copies; counts of terms, which scaling needs, are not kept for dense rows.
     if scaled or len(columns) < max(B.shape[0], _OFTEN):
         return none
     uses = np.bincount(columns, minlength=B.shape[0])
@@ -104,11 +111,11 @@ def _full_rows(
         return none
     place = np.zeros(B.shape[0], dtype=np.uint32)
     place[rows] = np.arange(1, len(rows) + 1)
-    held = np.zeros((len(rows), n_columns), dtype=dtype)
-    for at, row in enumerate(rows):
-        own = slice(B.indptr[row], B.indptr[row + 1])
-        held[at, B.indices[own]] = B.data[own]
-    return place, held
+    dense_rows = np.zeros((len(rows), n_columns), dtype=dtype)
+    for number, row in enumerate(rows):
+        entries = slice(B.indptr[row], B.indptr[row + 1])
+        dense_rows[number, B.indices[entries]] = B.data[entries]
+    return place, dense_rows
 
 
 def product_rows(
@@ -125,8 +132,10 @@ def product_rows(
     """
     k, parts = min(k, B.shape[1]), []
     for rows in row_chunks(A.shape[0], k * (8 + B.dtype.itemsize)):
-        own = None if scaling is None else (scaling[0][rows], *scaling[1:])
-        lists = topk_product(rows_between(A, rows), B, k, scaling=own, n_threads=n_threads)
+        scaling_of_rows = None if scaling is None else (scaling[0][rows], *scaling[1:])
+        lists = topk_product(
+            rows_between(A, rows), B, k, scaling=scaling_of_rows, n_threads=n_threads
+        )
         parts.append(as_rows(lists, B.shape[1]))
     if len(parts) == 1:
         return parts[0]

@@ -1,4 +1,8 @@
-"""Regressions from Gram matrices: elastic nets, and the Gram matrices of a few columns each."""
+"""Regressions from Gram matrices: elastic nets, and the Gram matrices of a few columns each.
+
+`elastic_nets` is called by `SLIM` and `NMFRecommender`: O(k^2) for each sweep over k coefficients. `support_grams` is
+called by `SparseEASE` and by `SLIM` with `n_neighbors`.
+"""
 
 from typing import Any
 
@@ -12,7 +16,7 @@ from sklearn_llmrec._kernels._arrays import plain
 def elastic_nets(
     S: NDArray[Any],
     g: NDArray[Any],
-    own: NDArray[np.int64] | None,
+    excluded: NDArray[np.int64] | None,
     l1: float,
     l2: float,
     *,
@@ -30,7 +34,7 @@ def elastic_nets(
         Symmetric; of all problems, if there is one.
     g : ndarray of shape (n, k)
         Products with the targets.
-    own : ndarray of shape (n,), int64, or None
+    excluded : ndarray of shape (n,), int64, or None
         A coefficient of each problem that stays at zero.
     l1, l2 : float
     positive : bool
@@ -46,11 +50,11 @@ def elastic_nets(
     """
     from sklearn_llmrec._kernels._solver_loops import elastic_nets as nets_loop
 
-    own = np.full(len(g), -1) if own is None else own
-    left, w = np.array(g, order="C"), np.zeros(g.shape, dtype=g.dtype)
+    excluded = np.full(len(g), -1) if excluded is None else excluded
+    residuals, w = np.array(g, order="C"), np.zeros(g.shape, dtype=g.dtype)
     number = S.dtype.type
     nets_loop.of(S.dtype)(
-        *(0, len(g), plain(S), len(S), own, w, left),
+        *(0, len(g), plain(S), len(S), excluded, w, residuals),
         *(number(l1), number(l2), positive, max_iter, plain(np.broadcast_to(tol, len(g)), S.dtype)),
     )
     return w

@@ -1,9 +1,12 @@
 """Weighted ridge regressions of all rows of a sparse matrix at once, by preconditioned conjugate gradients.
 
-Row r of X wants the x that solves ``(G + penalty_r I + sum_i w_ri q_i q_i') x = sum_i v_ri q_i``, the sums over the
-columns that the row contains. All rows share ``G + penalty I`` = V S V'. In the basis ``q -> (V S^-1/2)' q`` that part
-is the identity, so that a row of n entries is solved in at most n + 1 steps and mostly in far fewer, and a step
-costs two products with the row's own q_i, no matrix of n_components^2.
+For row r of X, find the x that solves ``(G + penalty_r I + sum_i w_ri q_i q_i') x = sum_i v_ri q_i``. The sums run
+over the columns i that the row contains. All rows share ``G + penalty I`` = V S V'. In the basis of ``V S^-1/2``
+this part is the identity. Conjugate gradients then solve a row of n entries in at most n + 1 steps, mostly in far
+fewer. A step costs two products with the q_i of the row; no matrix of n_components^2 is formed.
+
+Called by `ALSRecommender` in both sweeps of a fit and to fold users in, and by `BPRRecommender` to fold users in. A
+step costs O(nnz d), the change of basis O(d^3 + (n + m) d^2).
 """
 
 from typing import Any

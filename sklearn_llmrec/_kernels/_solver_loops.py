@@ -75,9 +75,9 @@ def solve_rows(start, stop, Xp, Xj, w, v, Q, above, inverse, x, max_iter, tol, t
             j, dot = Xj[e], zero
             for c in range(d):
                 dot += Q[j, c] * x[row, c]
-            rest = v[e] - w[e] * dot
+            residual = v[e] - w[e] * dot
             for c in range(d):
-                scratch[R + c] += rest * Q[j, c]
+                scratch[R + c] += residual * Q[j, c]
         squares = zero
         for c in range(d):
             scratch[P + c] = scratch[R + c]
@@ -129,11 +129,13 @@ def add_residuals(start, stop, Xp, Xj, w, v, P, Z, out):
 
 
 @kernel("n n rrr:x n r:int64 ww:x ww:x x x flag n r:x")
-def elastic_nets(start, stop, S, n_matrices, own, w, left, l1, l2, positive, max_iter, tol):
+def elastic_nets(
+    start, stop, S, n_matrices, excluded, w, residuals, l1, l2, positive, max_iter, tol
+):
     """Solve problems `start` to `stop` by coordinate descent from zero.
 
-    Row r of `left` comes as the products with the target and goes as what is not explained; coefficient ``own[r]`` of
-    row r of w, which comes as zeros, stays zero.
+    On entry, row r of `residuals` contains the products with the target and row r of w is zero. On return, the row of
+    `residuals` is what the coefficients do not explain. Coefficient ``excluded[r]`` of row r stays zero.
     """
     k, zero = np.uint64(w.shape[1]), l1 - l1
     for row in range(start, stop):
@@ -141,9 +143,9 @@ def elastic_nets(start, stop, S, n_matrices, own, w, left, l1, l2, positive, max
         for _ in range(max_iter):
             largest = zero
             for c in range(k):
-                if own[row] >= 0 and c == np.uint64(own[row]):
+                if excluded[row] >= 0 and c == np.uint64(excluded[row]):
                     continue
-                target = left[row, c] + S[m, c, c] * w[row, c]
+                target = residuals[row, c] + S[m, c, c] * w[row, c]
                 new = max((target if positive else abs(target)) - l1, zero)
                 if target < zero:
                     new = -new
@@ -154,7 +156,7 @@ def elastic_nets(start, stop, S, n_matrices, own, w, left, l1, l2, positive, max
                 if change != zero:
                     w[row, c] += change
                     for b in range(k):
-                        left[row, b] -= change * S[m, c, b]
+                        residuals[row, b] -= change * S[m, c, b]
                     largest = max(largest, abs(change))
             if largest <= tol[row]:
                 break
@@ -162,9 +164,9 @@ def elastic_nets(start, stop, S, n_matrices, own, w, left, l1, l2, positive, max
 
 @kernel("n n r:uint64 r:uint64 r:x r:uint64 r:uint64 r:float64 n y w:float64 w:int64 ww:float64")
 def means_of_nearest(start, stop, Sp, Sj, Sx, Vp, Vj, Vx, most, regularization, mass, n_left, out):
-    """Fill rows `start` to `stop` of `out`, which come as zeros, with the means of the first `most` votes.
+    """Fill rows `start` to `stop` of `out`, which are zero on entry, with the means of the first `most` votes.
 
-    `mass` comes and goes as zeros, `n_left` as `most`.
+    On entry and on return, `mass` is zero and `n_left` is `most` in every column: both are restored after each row.
     """
     n_columns = np.uint64(out.shape[1])
     for row in range(start, stop):

@@ -29,10 +29,10 @@ def _add_pair(S, g, n, a, b, product):
 def _add_shared(S, g, n, a, user, x, last, chains):
     """Add the products of entry x of column a with all entries of its user that are chained."""
     earlier, owner, value = chains
-    at = last[user]
-    while at >= 0:
-        _add_pair(S, g, n, a, owner[at], x * value[at])
-        at = earlier[at]
+    entry = last[user]
+    while entry >= 0:
+        _add_pair(S, g, n, a, owner[entry], x * value[entry])
+        entry = earlier[entry]
 
 
 # Users by the last bits of their number: most that are not chained are passed over without leaving the fastest cache.
@@ -65,25 +65,25 @@ def support_grams(Hp, Hj, Hx, Tp, Tj, Tx, rank, head, places, items, last, S, g)
     earlier, owner, value = chains
     users, maybe = np.empty(room, np.uint32), np.zeros(_FILTER + 1, np.bool_)
     position = np.full(len(head), -1, np.int32)
-    own = np.empty(places.shape[1] + 1, np.int64)
+    columns = np.empty(places.shape[1] + 1, np.int64)
     for row in range(len(items)):
         n = 0
         while n < places.shape[1] and places[row, n] >= 0:
-            own[n] = places[row, n]
+            columns[n] = places[row, n]
             n += 1
-        own[n] = items[row]
+        columns[n] = items[row]
         n_chained = n_users = by_columns = 0
         # The target first, so that it meets no chain.
         for step in range(n + 1):
             a = (n + step) % (n + 1)
-            first, end = Tp[own[a]], Tp[own[a] + 1]
-            if rank[own[a]] >= 0:
+            first, end = Tp[columns[a]], Tp[columns[a] + 1]
+            if rank[columns[a]] >= 0:
                 by_columns += end - first
-                among = head[rank[own[a]]]
+                among = head[rank[columns[a]]]
                 sums = S[row, a] if a < n else g[row]
                 for b in range(n):
-                    if rank[own[b]] >= 0:
-                        sums[b] = among[rank[own[b]]]
+                    if rank[columns[b]] >= 0:
+                        sums[b] = among[rank[columns[b]]]
                 continue
             for e in range(first, end):
                 user, x = Tj[e], Tx[e]
@@ -102,22 +102,22 @@ def support_grams(Hp, Hj, Hx, Tp, Tj, Tx, rank, head, places, items, last, S, g)
         # Columns of the head meet the chains from their side, or from that of the users where it is shorter.
         if by_columns <= n_users * _JUMP:
             for a in range(n + 1):
-                if rank[own[a]] >= 0:
-                    for e in range(Tp[own[a]], Tp[own[a] + 1]):
+                if rank[columns[a]] >= 0:
+                    for e in range(Tp[columns[a]], Tp[columns[a] + 1]):
                         if maybe[Tj[e] & _FILTER]:
                             _add_shared(S[row], g[row], n, a, Tj[e], Tx[e], last, chains)
         else:
             for a in range(n + 1):
-                if rank[own[a]] >= 0:
-                    position[rank[own[a]]] = a
+                if rank[columns[a]] >= 0:
+                    position[rank[columns[a]]] = a
             for user in users[:n_users]:
                 for e in range(Hp[user], Hp[user + 1]):
                     if position[Hj[e]] >= 0:
                         a = position[Hj[e]]
                         _add_shared(S[row], g[row], n, a, user, Hx[e], last, chains)
             for a in range(n + 1):
-                if rank[own[a]] >= 0:
-                    position[rank[own[a]]] = -1
+                if rank[columns[a]] >= 0:
+                    position[rank[columns[a]]] = -1
         for user in users[:n_users]:
             last[user] = -1
             maybe[user & _FILTER] = False

@@ -1,4 +1,8 @@
-"""Exact top-k of dense scores and of sparse rows."""
+"""Exact top-k of dense scores and of sparse rows.
+
+`topk_dense` ranks the scores of a chunk of users at once. `DenseTopK` receives them in blocks of columns and keeps the
+best so far, so that the scores of a whole row need not be stored. The loops are in `_topk_loops`, with the data layout.
+"""
 
 from typing import Any
 
@@ -58,6 +62,7 @@ class DenseTopK:
         lowest, k = np.finfo(scores.dtype).min, self.items.shape[1]
         lists = k, self._maxima, self.items.ravel(), self.values.ravel(), self._counts, last
         flat = np.ascontiguousarray(scores).ravel()
+        # The loop overwrites seen scores with -inf, which must not reach an array of the model.
         if not flat.flags.writeable:
             flat = flat.copy()
         self._loop(*scores.shape, first, flat, *self._fixed, lowest, *lists)

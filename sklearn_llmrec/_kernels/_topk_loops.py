@@ -26,9 +26,9 @@ _FULL_FROM = np.uint64(4)
 def _sink(values, items, base, size):
     """Move the top entry of a heap of `size` entries down to where it belongs."""
     value, item = values[base], items[base]
-    at = _ZERO
+    place = _ZERO
     while True:
-        child = _TWO * at + _ONE
+        child = _TWO * place + _ONE
         if child >= size:
             break
         c = base + child
@@ -40,23 +40,23 @@ def _sink(values, items, base, size):
             c += _ONE
         if values[c] > value or (values[c] == value and items[c] < item):
             break
-        values[base + at], items[base + at] = values[c], items[c]
-        at = child
-    values[base + at], items[base + at] = value, item
+        values[base + place], items[base + place] = values[c], items[c]
+        place = child
+    values[base + place], items[base + place] = value, item
 
 
 @part
 def _offer(values, items, base, k, found, value, item):
     """Put an entry on the heap if it belongs there; return how many entries the heap has."""
     if found < k:
-        at = found
-        while at > _ZERO:
-            above = base + (at - _ONE) // _TWO
+        place = found
+        while place > _ZERO:
+            above = base + (place - _ONE) // _TWO
             if values[above] < value or (values[above] == value and items[above] > item):
                 break
-            values[base + at], items[base + at] = values[above], items[above]
-            at = above - base
-        values[base + at], items[base + at] = value, item
+            values[base + place], items[base + place] = values[above], items[above]
+            place = above - base
+        values[base + place], items[base + place] = value, item
         return found + _ONE
     if value > values[base] or (value == values[base] and item < items[base]):
         values[base], items[base] = value, item
@@ -208,12 +208,12 @@ def product_topk(
     Cq,
     Cj,
     restricted,
-    place,
-    held,
+    dense_place,
+    dense_rows,
     scaled,
-    left,
-    right,
-    rest,
+    row_norms,
+    column_norms,
+    product_weight,
     shrinkage,
     low_at_start,
     n_columns,
@@ -227,14 +227,14 @@ def product_topk(
 
     Entries are chosen that are not zero and at least `low_at_start`, outside the seen columns (Sp, Sj), and with
     `restricted` only among ``Cj[Cp[row] : Cq[row]]``. Sums of one row are kept for all columns. Row j of B is also
-    ``held[place[j] - 1]``, in full, where ``place[j]`` is not 0.
+    ``dense_rows[dense_place[j] - 1]``, stored densely, where ``dense_place[j]`` is not 0.
 
-    With `scaled`, a sum p of n terms becomes ``p / (left + right + rest p) * n / (n + shrinkage)``. The number of terms
-    is then counted beside the sum, in the same line of the cache: sum and count of column c are ``sums[2 c]`` and
-    ``sums[2 c + 1]``. In float32 the count stops at 2^24, where shrinkage does nothing.
+    With `scaled`, a sum p of n terms becomes ``p / (row_norms[i] + column_norms[j] + product_weight p) * n / (n +
+    shrinkage)``. The number of terms is then counted beside the sum, in the same line of the cache: sum and count of
+    column c are ``sums[2 c]`` and ``sums[2 c + 1]``. In float32 the count stops at 2^24, where shrinkage does nothing.
     """
     zero = low_at_start - low_at_start
-    some_held = held.shape[0] > 0
+    has_dense_rows = dense_rows.shape[0] > 0
     one = zero + np.float32(1)
     stride = _TWO if scaled else _ONE
     # Made here, so that the compiler knows that nothing else is in this memory.
@@ -265,8 +265,8 @@ def product_topk(
                         n += _ONE
                     sums[c] += x * Bx[b]
                     sums[c + _ONE] += one
-            elif full and some_held and place[j] != 0:
-                row_in_full = held[place[j] - np.uint32(1)]
+            elif full and has_dense_rows and dense_place[j] != 0:
+                row_in_full = dense_rows[dense_place[j] - np.uint32(1)]
                 c = _ZERO
                 while c + _STRIP <= n_columns:
                     # A loop of a fixed length becomes vector instructions.
@@ -306,7 +306,7 @@ def product_topk(
                 c = np.uint64(touched[t])
             value = sums[c * stride]
             if scaled and value != zero:
-                value = value / (left[row] + right[c] + rest * value)
+                value = value / (row_norms[row] + column_norms[c] + product_weight * value)
                 if shrinkage > zero:
                     shared = sums[c * stride + _ONE]
                     value = value * (shared / (shared + shrinkage))

@@ -1,4 +1,7 @@
-"""Means of the votes of the nearest neighbours that have one."""
+"""Means of the votes of the nearest neighbours that have one.
+
+Called by `ItemKNN` and `UserKNN` when they predict ratings from at most `max_neighbors` votes.
+"""
 
 from typing import Any
 

@@ -40,8 +40,8 @@ def gather(
     items: NDArray[np.int64], begin: NDArray[np.int64], lengths: NDArray[np.int64], fill: int
 ) -> NDArray[np.int64]:
     steps = np.arange(lengths.max())
-    at = np.minimum(begin[:, None] + steps, len(items) - 1)
-    return np.where(steps < lengths[:, None], items[at], fill)
+    positions = np.minimum(begin[:, None] + steps, len(items) - 1)
+    return np.where(steps < lengths[:, None], items[positions], fill)
 
 
 def next_item_batches(

@@ -62,7 +62,7 @@ def kept_network(estimator: Any, key: Any, build: Callable[[], torch.nn.Module])
     owner = original(estimator)
     with _KEEPING:
         weights, networks = _KEPT.get(owner, (None, {}))
-        if weights is not estimator.weights_:
+        if weights is not estimator.weights_:  # the estimator was fitted again
             networks = {}
             _KEPT[owner] = (estimator.weights_, networks)
         if key not in networks:
@@ -76,7 +76,7 @@ def to_numpy(network: torch.nn.Module) -> Weights:
 
 
 def from_numpy(network: torch.nn.Module, weights: Weights, *, copy: bool) -> None:
-    """Put arrays into a network, as they are or copied."""
+    """Load arrays as the weights of a network; without `copy` it shares memory with writable ones."""
     arrays = {name: np.require(array, requirements=["C", "W"]) for name, array in weights.items()}
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     network.load_state_dict(tensors, assign=not copy)
@@ -220,9 +220,9 @@ class Training:
             from_numpy(average, progress.average, copy=True)
             _restore_optimizer(optimizer, progress.optimizer)
         with seeded(progress.seed, device):
-            left = 0 if self._stalled(progress) else max_iter - progress.epoch
+            n_epochs = 0 if self._stalled(progress) else max_iter - progress.epoch
             fitted = partial(self._so_far, progress, average)
-            for _ in self.epochs(left, fitted=fitted, stop=partial(self._stalled, progress)):
+            for _ in self.epochs(n_epochs, fitted=fitted, stop=partial(self._stalled, progress)):
                 self._epoch(progress, optimizer, average)
                 self.report(progress)
         if progress.epoch:
@@ -291,4 +291,5 @@ def keep_curves(estimator: Any, progress: Progress, go_on: bool) -> None:
         *progress.scores,
     ]
     estimator.n_iter_ = len(estimator.loss_curve_)
+    # `progress` counts the epochs of this training only: those of earlier ones come before.
     estimator.best_epoch_ = estimator.n_iter_ - progress.epoch + progress.best_epoch

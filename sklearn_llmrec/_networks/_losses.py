@@ -14,8 +14,8 @@ _BLOCK = 2**19
 class _Contrast(torch.autograd.Function):
     """Sum of losses of one positive and many negatives, whose gradients are computed in the forward pass.
 
-    The scores of a block are never stored for a backward pass: softmax and sigmoid losses give their gradient as soon
-    as they are known, so memory is that of a block and every score is touched a handful of times.
+    Softmax and sigmoid losses give their gradient as soon as the scores of a block are computed. No scores are stored
+    for a backward pass, so memory is that of one block.
     """
 
     @staticmethod
@@ -48,11 +48,11 @@ class _Contrast(torch.autograd.Function):
             if softmax:
                 top = torch.maximum(scores.amax(dim=1), p)
                 scores.sub_(top[:, None]).exp_()
-                own = (p - top).exp_()
-                mass = scores.sum(dim=1) + own
+                exp_positive = (p - top).exp_()
+                mass = scores.sum(dim=1) + exp_positive
                 total += (mass.log() + top - p).sum()
                 scores.div_(mass[:, None])
-                grad_positive[part] = own / mass - 1
+                grad_positive[part] = exp_positive / mass - 1
             else:
                 total += torch.nn.functional.softplus(scores).sum()
                 total += weight * torch.nn.functional.softplus(-p).sum()

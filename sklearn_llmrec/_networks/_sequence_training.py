@@ -55,9 +55,9 @@ class Holdout:
             if self.exclude_seen:
                 seen = self.histories.take(rows)
                 scores[seen.rows, seen.items] = -np.inf
-            own = scores[np.arange(len(rows)), self.targets[rows]][:, None]
+            target_scores = scores[np.arange(len(rows)), self.targets[rows]][:, None]
             earlier = np.arange(len(vectors)) < self.targets[rows][:, None]
-            rank = ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
+            rank = ((scores > target_scores) | ((scores == target_scores) & earlier)).sum(axis=1)
             gain += (1 / np.log2(rank[rank < 10] + 2)).sum()
         return gain / len(hidden)
 

@@ -95,8 +95,8 @@ class Biases:
     ) -> NDArray[np.float64]:
         if self.kind == "item":
             return np.zeros(X.shape[0])
-        left = deviations - self.item[X.indices]
-        return _shrunken_means(rows, left, X.shape[0], self.user_regularization)
+        residuals = deviations - self.item[X.indices]
+        return _shrunken_means(rows, residuals, X.shape[0], self.user_regularization)
 
     def of_users(self, X: sp.csr_array) -> NDArray[np.float64]:
         """Return the deviation of every row."""

@@ -92,8 +92,8 @@ def assert_refused(call: Callable[[], Any], kind: Any, words: str, what: str) ->
 
 def odd_matrices() -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Yield small matrices of unusual shape or content, with a name each."""
-    one = np.tile(np.eye(5), (2, 1)) * np.arange(1.0, 6)
-    yield "users with one item each", one
+    matrix = np.tile(np.eye(5), (2, 1)) * np.arange(1.0, 6)
+    yield "users with one item each", matrix
     once = np.zeros((4, 8))
     once[np.arange(8) // 2, np.arange(8)] = np.tile([1.0, 2.0], 4)
     yield "items with one user each", once

@@ -83,9 +83,9 @@ class ExplainMixin:
         Returns
         -------
         contributions : csr_array of shape (n_users, n_items) or (n_users * k, n_items)
-            Row u (of lists: row ``u * k + r``) sums to the score of ``items[u]`` (``items[u, r]``)
-            for row u of X; of a rating model, to the predicted rating minus its baseline, which
-            `predict_baseline` returns. An item without evidence has no contributions.
+            Row u sums to the score of ``items[u]`` for row u of X; for lists, row ``u * k + r`` sums to that of
+            ``items[u, r]``. For a rating model the sum is the predicted rating minus its baseline
+            (`predict_baseline`). An item about which the model knows nothing has no contributions.
 
         Raises
         ------

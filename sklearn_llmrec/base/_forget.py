@@ -19,9 +19,9 @@ _E = TypeVar("_E", bound=BaseRecommender)
 def forget(estimator: _E, rows: Any) -> _E:
     """Remove users from a fitted model, so that it equals a fit without them.
 
-    Works for models that are sums over users (`PopularityRecommender`, `EASE`, `NaiveBayesRecommender`: the users'
-    part is subtracted) and for models that keep the rows of their fit for further training (`ItemKNN`, `UserKNN`,
-    `SLIM`, `SparseEASE`, `P3alpha`, `RP3beta`: the rows are deleted, and the model is fitted on the others).
+    Two kinds of models can forget. `PopularityRecommender`, `EASE` and `NaiveBayesRecommender` are sums over users:
+    the part of the users is subtracted. `ItemKNN`, `UserKNN`, `SLIM`, `SparseEASE`, `P3alpha` and `RP3beta` keep the
+    rows of their fit for further training: the rows are deleted, and the model is fitted on the others.
 
     Parameters
     ----------

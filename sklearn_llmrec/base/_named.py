@@ -17,8 +17,10 @@ def named(models: Any, what: str = "estimators") -> dict[str, Any]:
     if isinstance(models, Mapping):
         pairs = list(models.items())
     elif isinstance(models, list | tuple):
-        pairs = [one if isinstance(one, tuple) else (_class_name(one), one) for one in models]
-        if not any(isinstance(one, tuple) for one in models):
+        pairs = [
+            model if isinstance(model, tuple) else (_class_name(model), model) for model in models
+        ]
+        if not any(isinstance(model, tuple) for model in models):
             pairs = _numbered(pairs)
     else:
         pairs = [(_class_name(models), models)]

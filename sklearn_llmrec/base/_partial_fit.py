@@ -88,9 +88,10 @@ class PartialFitMixin(BaseRecommender):
         Raises
         ------
         ValueError
-            If the first part contains no interaction, a later one has another number of columns without ids to match
-            them by, ids of another kind, an id twice, or values too large for the dtype of the model; if `compact`
-            dropped what further training needs; or with ``privacy=``. The estimator then is as it was before.
+            If the first part contains no interaction, or values are too large for the dtype of the model. If a later
+            part has another number of columns and no ids to match them by, ids of another kind, or an id twice. If
+            `compact` dropped what further training needs, or with ``privacy=``. The estimator is unchanged after an
+            error.
         """
         with built_aside(self) as changed:
             changed._learn_part(X, y)

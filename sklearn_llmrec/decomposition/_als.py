@@ -289,11 +289,11 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
         right = Q @ past.gram + penalties[:, None] * Q
         pattern = with_data(columns, np.ones(columns.nnz, dtype=bool))
         both = sp.hstack([pattern, sp.eye_array(n_items, dtype=bool)], format="csr")
-        own = both.indices < X.shape[0]
+        is_interaction = both.indices < X.shape[0]
         values = np.zeros((2, both.nnz), dtype=X.dtype)
-        values[0, own] = self.confidence * columns.data
-        values[1, own] = self.unobserved_weight + values[0, own]
-        values[1, ~own] = 1
+        values[0, is_interaction] = self.confidence * columns.data
+        values[1, is_interaction] = self.unobserved_weight + values[0, is_interaction]
+        values[1, ~is_interaction] = 1
         threads = effective_n_jobs(self.n_jobs)
         systems = RowSystems(both, values[0], values[1], penalties, n_threads=threads)
         return systems, right.astype(X.dtype)
@@ -454,10 +454,10 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
         everyone = self.unobserved_weight * (Q.T @ Q)
         values = np.empty(X.nnz)
         for row, (start, stop) in enumerate(pairwise(X.indptr)):
-            own, extra = Q[X.indices[start:stop]], C[start:stop] - self.unobserved_weight
-            normal = everyone + own.T @ (extra[:, None] * own)
+            factors, extra = Q[X.indices[start:stop]], C[start:stop] - self.unobserved_weight
+            normal = everyone + factors.T @ (extra[:, None] * factors)
             normal[np.diag_indices(len(normal))] += penalties[row]
-            values[start:stop] = C[start:stop] * (own @ np.linalg.solve(normal, Q[items[row]]))
+            values[start:stop] = C[start:stop] * (factors @ np.linalg.solve(normal, Q[items[row]]))
         return with_data(X, values)
 
     def __sklearn_tags__(self) -> Tags:

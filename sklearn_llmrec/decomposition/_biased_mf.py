@@ -133,19 +133,19 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
 
     def _contributions(self, X: sp.csr_array, items: NDArray[np.int64]) -> sp.csr_array:
         """Return contributions: factors and bias are linear in the ratings of a row, so each item needs one solve."""
-        left = X.data.astype(np.float64) - self.mean_ - self.item_bias_[X.indices]
-        return with_data(X, left * self._leverages(X, items))
+        residuals = X.data.astype(np.float64) - self.mean_ - self.item_bias_[X.indices]
+        return with_data(X, residuals * self._leverages(X, items))
 
     def _leverages(self, X: sp.csr_array, items: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the change of the score of a row's item per unit of each rating, through the row's regression."""
         F = np.column_stack([self.components_.T, np.ones(X.shape[1])])
         values = np.empty(X.nnz)
         for row, (start, stop) in enumerate(pairwise(X.indptr)):
-            own = F[X.indices[start:stop]]
-            normal = own.T @ own
+            features = F[X.indices[start:stop]]
+            normal = features.T @ features
             normal[np.diag_indices(len(normal))] += self.regularization * (stop - start)
             if stop > start:
-                values[start:stop] = own @ np.linalg.solve(normal, F[items[row]])
+                values[start:stop] = features @ np.linalg.solve(normal, F[items[row]])
         return values
 
     def _ridge(

@@ -30,9 +30,9 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
     .. math:: -\ln \sigma(p_u^\top (q_i - q_j) + b_i - b_j)
        + \tfrac{\lambda}{2} (\|p_u\|^2 + \|q_i\|^2 + \|q_j\|^2).
 
-    Users are then folded in, whether or not they were seen at `fit`: the loss of a row against all
-    items j alike, expanded to second order around :math:`p = 0` with biases left out, is a ridge
-    regression on the item factors, solved exactly:
+    All users are then folded in, whether or not they were seen at `fit`. The loss of a row is taken against all items
+    j with equal weight, without biases, and expanded to second order around :math:`p = 0`. That is a ridge regression
+    on the item factors, with the exact solution
 
     .. math:: p = \Bigl(\sum_{i \in x} (q_i - \bar q)(q_i - \bar q)^\top + n C + 4 \mu n I\Bigr)^{-1}
        \; 2 \sum_{i \in x} (q_i - \bar q),
@@ -185,8 +185,8 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         used, indices = columns_in_use(X.indices, X.shape[1])
         Q = self.components_.T[used] - self._item_mean_
         share = (1 / np.maximum(np.diff(X.indptr), 1))[entry_rows(X)].astype(Q.dtype)
-        held = sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], len(Q)))
-        systems = RowSystems(held, share, 2 * share, 4 * self.user_regularization)
+        histories = sp.csr_array((X.data, indices, X.indptr), shape=(X.shape[0], len(Q)))
+        systems = RowSystems(histories, share, 2 * share, 4 * self.user_regularization)
         factors = systems.solve_fully(Q, self._common_part_)
         return factors.astype(X.dtype, copy=False)
 

@@ -25,9 +25,9 @@ class FactorRecommender(
 
     `_fit` sets `components_` and ends with `_remember(X)`; `_fold_in` gives the factors of rows.
 
-    Similar items are those of the highest cosine of their factors. Where folding in costs more than a product, the
-    rows given to `fit` are folded in at its end, and looked up from then on: by the same code, so that what a row
-    gets does not depend on whether it was known.
+    Similar items are those of the highest cosine of their factors. If folding in costs more than a product, `fit`
+    folds its rows in at the end, and later calls look them up. The same code folds in both, so the scores of a row do
+    not depend on whether it was in the fit.
     """
 
     components_: NDArray[Any]
@@ -178,11 +178,11 @@ def ridge_rows(
         normal = np.empty((rows.stop - rows.start, d, d))
         right = np.empty((len(normal), d))
         for place, (start, stop) in enumerate(pairwise(bounds)):
-            own = features[X.indices[start:stop]]
-            normal[place] = own.T @ own
+            row_features = features[X.indices[start:stop]]
+            normal[place] = row_features.T @ row_features
             if common is not None:
                 normal[place] += (stop - start) * common
-            right[place] = targets[start:stop] @ own
+            right[place] = targets[start:stop] @ row_features
         diagonal = np.arange(d)
         normal[:, diagonal, diagonal] += np.where(np.diff(bounds) == 0, 1, penalties[rows])[:, None]
         result[rows] = np.linalg.solve(normal, right[:, :, None])[:, :, 0]

@@ -129,7 +129,11 @@ class PairTraining(Training):
         users, items = self.network()
         u = F.embedding(user, users)
         difference = (u * (F.embedding(item, items) - F.embedding(other, items))).sum(dim=1)
-        own = (self.network.users, user), (self.network.items, item), (self.network.items, other)
-        squares = sum(F.embedding(at, vectors).square().sum() for vectors, at in own)
+        embedded = (
+            (self.network.users, user),
+            (self.network.items, item),
+            (self.network.items, other),
+        )
+        squares = sum(F.embedding(numbers, vectors).square().sum() for vectors, numbers in embedded)
         loss = F.softplus(-difference).mean() + self.penalty / 2 * squares / len(user)
         return loss, len(user)

@@ -348,7 +348,7 @@ def _solve_side(
         if part.start == part.stop:
             continue
         others = V[counts.indices[part]]
-        rest = targets[part] - others[:, d]
+        residuals = targets[part] - others[:, d]
         others[:, d] = 1
         weighted = others * weights[part, None]
-        U[i] = np.linalg.solve(weighted.T @ others + penalty, weighted.T @ rest)
+        U[i] = np.linalg.solve(weighted.T @ others + penalty, weighted.T @ residuals)

@@ -64,21 +64,21 @@ class KnownRows:
         if X.dtype != self.rows.dtype or not X.nnz:
             return place
         hashes = row_hashes(X)
-        at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        asked = np.flatnonzero((self.hashes[at] == hashes) & (np.diff(X.indptr) > 0))
-        known = self.order[at[asked]]
-        if not len(asked):
+        positions = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        matched = np.flatnonzero((self.hashes[positions] == hashes) & (np.diff(X.indptr) > 0))
+        known = self.order[positions[matched]]
+        if not len(matched):
             return place
         bounds = self.rows.indptr
-        same = np.diff(X.indptr)[asked] == bounds[known + 1] - bounds[known]
-        asked, known = asked[same], known[same]
-        if len(asked):
-            mine, theirs = _select(X, asked), _select(self.rows, known)
+        same = np.diff(X.indptr)[matched] == bounds[known + 1] - bounds[known]
+        matched, known = matched[same], known[same]
+        if len(matched):
+            mine, theirs = _select(X, matched), _select(self.rows, known)
             differs = (mine.indices != theirs.indices) | (mine.data != theirs.data)
             if differs.any():
                 equal = ~np.logical_or.reduceat(differs, mine.indptr[:-1])
-                asked, known = asked[equal], known[equal]
-        place[asked] = known
+                matched, known = matched[equal], known[equal]
+        place[matched] = known
         return place
 
 

@@ -122,8 +122,10 @@ class NMFRecommender(FactorRecommender):
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         used, indices = columns_in_use(X.indices, X.shape[1])
         Q, G = self.components_.T[used].astype(np.float64), self._item_gram_
-        held = sp.csr_array((X.data.astype(np.float64), indices, X.indptr), (X.shape[0], len(Q)))
-        right = held @ Q
+        histories = sp.csr_array(
+            (X.data.astype(np.float64), indices, X.indptr), (X.shape[0], len(Q))
+        )
+        right = histories @ Q
         # A part that no item has has no factor; the tiny ridge keeps its division defined.
         l2 = self.regularization * X.shape[1] + 1e-12 * max(float(np.trace(G)), 1e-30)
         # In units of the row's own size, so that rows are solved alike alone and in a batch.

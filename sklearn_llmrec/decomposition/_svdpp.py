@@ -100,16 +100,16 @@ class SVDpp(BiasedMF):
         """Return contributions through the regression and through the second vectors, which change its targets."""
         rated = super()._contributions(X, items)
         Q, S = self.components_.T, _shares(X)
-        rest = Q[items] - with_data(X, self._leverages(X, items)) @ Q
-        told = S.data * entry_products(X, rest, self.implicit_components_.T)
-        return with_data(X, rated.data + told)
+        remainders = Q[items] - with_data(X, self._leverages(X, items)) @ Q
+        by_pattern = S.data * entry_products(X, remainders, self.implicit_components_.T)
+        return with_data(X, rated.data + by_pattern)
 
     def _after_sweep(self, X: sp.csr_array, users: NDArray[np.float64]) -> None:
         """Improve the second vectors by some steps of conjugate gradients, with all else fixed."""
         S, Q, Y = _shares(X), self.components_.T, self.implicit_components_.T
-        own = users[:, :-1] - self._implied(X)
-        rest = X.data - self.mean_ - users[entry_rows(X), -1] - self.item_bias_[X.indices]
-        rest -= entry_products(X, own, Q)
+        explicit = users[:, :-1] - self._implied(X)
+        residuals = X.data - self.mean_ - users[entry_rows(X), -1] - self.item_bias_[X.indices]
+        residuals -= entry_products(X, explicit, Q)
         penalty = self.regularization * (with_data(X, np.ones(X.nnz)).T @ np.diff(X.indptr))
 
         def back(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,7 +122,7 @@ class SVDpp(BiasedMF):
         counts = np.bincount(X.indices, minlength=X.shape[1])
         scale = np.maximum(penalty + counts * np.mean(Q**2), 1e-12)[:, None]
         self.implicit_components_ = np.ascontiguousarray(
-            _conjugate_gradients(normal, back(rest), Y, scale).T
+            _conjugate_gradients(normal, back(residuals), Y, scale).T
         )
 
 
@@ -136,17 +136,17 @@ def _conjugate_gradients(
 ) -> NDArray[np.float64]:
     """Run some conjugate gradient steps from `start` towards ``normal(Y) = right``, preconditioned by `scale`."""
     Y = start.copy()
-    left = right - normal(Y)
-    scaled = left / scale
-    direction, size = scaled, np.vdot(left, scaled)
+    residual = right - normal(Y)
+    scaled = residual / scale
+    direction, size = scaled, np.vdot(residual, scaled)
     for _ in range(_GRADIENT_STEPS):
         if size <= 0:
             break
         image = normal(direction)
         step = size / np.vdot(direction, image)
         Y += step * direction
-        left = left - step * image
-        scaled = left / scale
-        before, size = size, np.vdot(left, scaled)
+        residual = residual - step * image
+        scaled = residual / scale
+        before, size = size, np.vdot(residual, scaled)
         direction = scaled + size / before * direction
     return Y

@@ -20,9 +20,9 @@ _POLICIES = ("thompson", "epsilon_greedy", "ucb")
 class BanditReranker(BaseReranker):
     r"""Rerank the first items of a recommender by feedback, and keep exploring.
 
-    Every item has an unknown rate of reward :math:`\theta_i`, of clicks per showing. A candidate at place p of m in
-    the list of the base starts as if it had been shown `prior_strength` times (c) with the rate
-    :math:`\mu_p = (m - p) / (m + 1)`, p from 0; with n showings and s rewards fed back by `partial_fit`,
+    Every item has an unknown rate of reward :math:`\theta_i`, of clicks per showing. Before any feedback, the
+    candidate at place p of m (from 0) in the list of the base counts as shown c times, c being `prior_strength`, with
+    the rate :math:`\mu_p = (m - p) / (m + 1)`. After n showings and s rewards, given to `partial_fit`,
 
     .. math:: \theta_i \sim \mathrm{Beta}\big(c \mu_p + s_i,\; c (1 - \mu_p) + n_i - s_i\big).
 
@@ -288,10 +288,10 @@ class BanditReranker(BaseReranker):
 
     def _drawn(self, X: Any, draw: Any) -> NDArray[np.float64]:
         """Draw random numbers for every row that depend only on its items: the same alone and in a batch."""
-        held = canonical(X)
+        histories = canonical(X)
         rows = []
-        for row in range(held.shape[0]):
-            history = held.indices[held.indptr[row] : held.indptr[row + 1]].tolist()
+        for row in range(histories.shape[0]):
+            history = histories.indices[histories.indptr[row] : histories.indptr[row + 1]].tolist()
             rng = np.random.default_rng([self.seed_, self.n_updates_, *history])
             rows.append(draw(rng, row))
         return np.array(rows)

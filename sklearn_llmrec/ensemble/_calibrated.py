@@ -115,9 +115,9 @@ class CalibratedReranker(BaseReranker):
 
     def _profile(self, X: Any) -> NDArray[np.float64]:
         """Return the shares of the categories in the histories; zeros where there are none."""
-        held = canonical(X).astype(np.float64)
-        held.data = np.maximum(held.data, 0)
-        profile = (held @ self._weights_).toarray()
+        histories = canonical(X).astype(np.float64)
+        histories.data = np.maximum(histories.data, 0)
+        profile = (histories @ self._weights_).toarray()
         total = profile.sum(axis=1, keepdims=True)
         return np.divide(profile, total, out=np.zeros_like(profile), where=total > 0)
 

@@ -110,14 +110,14 @@ class FallbackRecommender(BaseMembers):
     def _score_rows(self, X: Any) -> Scores:
         n_members = len(self.estimators_)
         result = np.zeros(X.shape)
-        left = np.full(X.shape, True)
+        unscored = np.full(X.shape, True)
         known_at_all = np.full(X.shape, False)
         for level, member in enumerate(self.estimators_):
             scores, known = evidence(member, X)
             known_at_all |= known
-            mine = left & known if level < n_members - 1 else left
+            mine = unscored & known if level < n_members - 1 else unscored
             # Rounded, so that scaling does not part what is equal.
             scaled = np.round(unit_interval(np.where(mine, scores.astype(np.float64), -np.inf)), 9)
             result = np.where(mine, n_members - level - 1 + 0.5 * scaled, result)
-            left &= ~mine
+            unscored &= ~mine
         return Scores(result, known_at_all)

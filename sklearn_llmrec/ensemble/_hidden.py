@@ -32,9 +32,9 @@ HIDING_CONSTRAINTS: dict[str, Any] = {
 class Pool:
     """Candidates of some rows, the members' scores of them, and which of them were hidden.
 
-    `items` (n, p) has -1 at the end of short rows; `votes` (n, p, m) are the members' scores,
-    normalised over all columns; `hits` is None where there are no targets; `n_targets` counts a
-    row's hidden items, candidates or not; `lengths` a row's visible ones.
+    `items`, of shape (n, p), has -1 at the end of short rows. `votes`, of shape (n, p, m), are the scores of the m
+    members, normalised over all columns. `hits` says which candidates are hidden items; it is None if there are no
+    targets. `n_targets` counts the hidden items of each row, candidates or not, and `lengths` the visible ones.
     """
 
     items: NDArray[np.int64]
@@ -121,17 +121,19 @@ def _sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArra
 
 
 def union_of_tops(
-    scores: list[NDArray[Any]], held: sp.csr_array | None, n: int
+    scores: list[NDArray[Any]], seen: sp.csr_array | None, n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the unseen items among the n best of any member, -1 at the end of short rows, and their mask."""
     chosen = np.zeros(scores[0].shape, dtype=bool)
-    for one in scores:
-        if held is not None:
-            one = one.astype(np.float64)
-            one[np.repeat(np.arange(len(one)), np.diff(held.indptr)), held.indices] = -np.inf
-        items, _ = topk_dense(one, min(n, one.shape[1]))
-        at = np.nonzero(items >= 0)
-        chosen[at[0], items[at]] = True
+    for of_member in scores:
+        if seen is not None:
+            of_member = of_member.astype(np.float64)
+            of_member[
+                np.repeat(np.arange(len(of_member)), np.diff(seen.indptr)), seen.indices
+            ] = -np.inf
+        items, _ = topk_dense(of_member, min(n, of_member.shape[1]))
+        filled = np.nonzero(items >= 0)
+        chosen[filled[0], items[filled]] = True
     counts = chosen.sum(axis=1)
     result = np.full((len(chosen), max(int(counts.max(initial=0)), 1)), -1, dtype=np.int64)
     result[np.arange(result.shape[1]) < counts[:, None]] = np.nonzero(chosen)[1]
@@ -142,13 +144,14 @@ def pool_rows(
     members: list[Any], X: Any, normalize: Any, n: int, exclude_seen: bool
 ) -> tuple[Pool, list[NDArray[Any]]]:
     """Return the pool of a chunk of rows without targets, and the normalised scores of all columns."""
-    held = canonical(X)
+    histories = canonical(X)
     scores = [normalize(member_scores(member, X).astype(np.float64)) for member in members]
-    items, _ = union_of_tops(scores, held if exclude_seen else None, n)
+    items, _ = union_of_tops(scores, histories if exclude_seen else None, n)
     votes = np.stack(
-        [np.take_along_axis(one, np.maximum(items, 0), axis=1) for one in scores], axis=2
+        [np.take_along_axis(of_member, np.maximum(items, 0), axis=1) for of_member in scores],
+        axis=2,
     )
-    return Pool(items, votes.astype(np.float32), np.diff(held.indptr).astype(np.int64)), scores
+    return Pool(items, votes.astype(np.float32), np.diff(histories.indptr).astype(np.int64)), scores
 
 
 def pool_with_targets(

@@ -120,8 +120,8 @@ class SparseCosine:
         if not len(self.keys):
             return np.zeros(items.shape)
         wanted = chosen[:, None] * self.similarity.shape[1] + items
-        at = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return np.where(self.keys[at] == wanted, self.similarity.data[at], 0.0)
+        positions = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        return np.where(self.keys[positions] == wanted, self.similarity.data[positions], 0.0)
 
 
 def items_by_features(item_features: Any, X: Any) -> Any:

@@ -133,9 +133,9 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the candidates of every row from dense scores of the base, which are overwritten."""
         if self.exclude_seen:
-            held = canonical(X)
-            rows = np.repeat(np.arange(X.shape[0]), np.diff(held.indptr))
-            scores[rows, held.indices] = -np.inf
+            seen = canonical(X)
+            rows = np.repeat(np.arange(X.shape[0]), np.diff(seen.indptr))
+            scores[rows, seen.indices] = -np.inf
         return settled(*topk_dense(scores, min(self.n_candidates, X.shape[1])))
 
     def _fast_candidates(self, X: Any) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -177,9 +177,9 @@ def _reserved(
 class RuleReranker(BaseReranker):
     r"""Apply business rules to the first items of a recommender.
 
-    A rule is a plain function ``rule(items, scores, X) -> scores``: it gets the candidates of a
-    block of rows (item numbers, -1 at the end of short rows), their scores (the base's, brought to
-    [0, 1] within the row; ``-inf`` beside -1) and the histories, and returns new scores. Rules are
+    A rule is a plain function ``rule(items, scores, X) -> scores``, called for a block of rows. `items` are the
+    candidates: item numbers, with -1 at the end of short rows. `scores` are those of the base, scaled to [0, 1]
+    within the row, with ``-inf`` beside -1. X are the histories. The function returns new scores. Rules are
     applied in the order given; then candidates are sorted. `boost`, `cap_per_category` and
     `reserve_slots` make such functions.
 
@@ -312,8 +312,8 @@ class RuleReranker(BaseReranker):
         if self._also_ is None:
             return super()._candidates(X, scores)
         if self.exclude_seen:
-            held = canonical(X)
-            scores[np.repeat(np.arange(X.shape[0]), np.diff(held.indptr)), held.indices] = -np.inf
+            seen = canonical(X)
+            scores[np.repeat(np.arange(X.shape[0]), np.diff(seen.indptr)), seen.indices] = -np.inf
         first = scores.copy()
         extra = first[:, self._also_]
         first[:, self._also_] = np.where(np.isfinite(extra), np.finfo(np.float64).max, -np.inf)
@@ -365,6 +365,6 @@ class RuleReranker(BaseReranker):
                 given = chosen[None, :]
             if given is not None:
                 mask = given.multiply(mask) if sp.issparse(given) else mask * given
-            one = not sp.issparse(mask) and len(mask) == 1
-            candidates = np.flatnonzero(mask[0]) if one else sp.csr_array(mask)
+            same_for_all = not sp.issparse(mask) and len(mask) == 1
+            candidates = np.flatnonzero(mask[0]) if same_for_all else sp.csr_array(mask)
         return super()._recommend(X, seen, k, candidates)

@@ -50,10 +50,14 @@ class StackingRecommender(BaseMembers):
     rest, and the final estimator learns which of their candidates were hidden: its features are
     out-of-fold by construction. Then the members are fitted on everything. No `y` is read.
 
-    Features of a candidate, in this order (`feature_names_`): the scores of the members, normalised
-    within the row over all items; the places that they give it among the row's candidates; the
-    logarithms of the item's popularity (to the mean one) and of the number of items in the row; the columns of
-    `item_features`; the features of the user that X carries, where `user_columns` names some.
+    Features of a candidate, in this order (`feature_names_`):
+
+    - the scores of the members, normalised within the row over all items;
+    - the places that the members give it among the candidates of the row;
+    - the logarithm of the item's popularity, divided by the mean popularity;
+    - the logarithm of the number of items in the row;
+    - the columns of `item_features`;
+    - the features of the user in X that `user_columns` names.
 
     Parameters
     ----------
@@ -76,9 +80,9 @@ class StackingRecommender(BaseMembers):
         How many users of every hiding, drawn at random, the final estimator learns on; None takes all. The rows of
         other users stay whole in the fits of the clones, which are then close to the members in the end.
     holdout : {"auto", "hash", "latest", "time"}, default="auto"
-        What is hidden to learn from: any items of a row, chosen by a hash; its latest events; or all events from
-        one time on, which a service meets: members then know nothing of that time, and rows that begin later do not
-        count (needs timestamps; `max_hidden` does not apply).
+        What is hidden to learn from. "hash": any items of a row, chosen by a hash. "latest": the latest events of
+        each row. "time": all events from one time on, as a service meets them. Members then know nothing of that
+        time, rows that begin later do not count, X needs timestamps, and `max_hidden` does not apply.
         "auto" hides the latest where a member is a sequential model.
     test_size : float, default=0.2
         Share of a row that is hidden to learn from, at least one entry. Less leaves the members closer to what
@@ -278,8 +282,8 @@ class StackingRecommender(BaseMembers):
             np.log1p(pool.lengths[rows])[:, None],
         ]
         if self._item_features_ is not None:
-            own = self._item_features_[items]
-            parts.append(own.toarray() if sp.issparse(own) else own)
+            item_features = self._item_features_[items]
+            parts.append(item_features.toarray() if sp.issparse(item_features) else item_features)
         parts.append(self._user_features(X)[rows])
         return np.hstack(parts).astype(np.float32), valid
 

@@ -121,8 +121,8 @@ class SwitchRecommender(BaseMembers):
         routes = self._routes(X)
         if self.fit_on == "routed":
             rows = [np.flatnonzero(routes == i) for i in range(len(names))]
-            for name, own in zip(names, rows):
-                if not len(own) or not canonical(X[own]).nnz:
+            for name, member_rows in zip(names, rows):
+                if not len(member_rows) or not canonical(X[member_rows]).nnz:
                     raise ValueError(
                         f"No interaction is routed to member {name!r}: change thresholds, or fit on "
                         "all rows (fit_on='all')."

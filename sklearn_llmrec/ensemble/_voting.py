@@ -27,9 +27,8 @@ _POOL = 50
 class VotingRecommender(BaseMembers):
     r"""Weighted mean of the scores of several recommenders.
 
-    The scores of every member are brought to one scale within each user, over all items, whether
-    the user has seen them or not and whether they are candidates or not: a vote does not depend on
-    what is requested. Then
+    The scores of every member are scaled within each user, over all items, seen or not, candidates or not. A vote
+    thus does not depend on the items that are requested. Then
 
     .. math:: s_{ui} = \frac{\sum_m w_m \, \mathrm{norm}(s^{(m)}_u)_i}{\sum_m w_m} .
 
@@ -40,30 +39,30 @@ class VotingRecommender(BaseMembers):
         ``"drop"`` by ``set_params(name="drop")`` is left out; its parameters are set as
         ``name__parameter``.
     weights : array-like, "learn" or None, default=None
-        Weights >= 0 of the members, dropped ones included, of shape (n_estimators,), or (n_bins,
-        n_estimators) with `activity_bins`. None weights all alike. A member of
-        weight 0 is fitted and does not vote. "learn" hides a part of some rows inside `fit` (see
-        `holdout`), fits clones of the members on the rest, finds the weights under which what was
-        hidden is likeliest, and fits the members on everything: `n_hidings` + 1 fits of each. A `y`
-        is never read. Where fewer than 30 rows have hidden items, all weights are alike, with a warning.
+        Weights >= 0 of the members, dropped ones included, of shape (n_estimators,), or (n_bins, n_estimators) with
+        `activity_bins`. None weights all alike. A member of weight 0 is fitted and does not vote. "learn" hides a
+        part of some rows inside `fit` (see `holdout`) and fits clones of the members on what remains. It finds the
+        weights under which the hidden items are most likely. Then the members are fitted on everything: `n_hidings` +
+        1 fits of each. A `y` is never read. Where fewer than 30 rows have hidden items, all weights are alike, with a
+        warning.
     normalize : {"minmax", "zscore", "rank", "rrf", "borda"} or None, default="zscore"
-        Scale of the votes: "minmax" from 0 to 1; "zscore" mean 0 and standard deviation 1; rank from 1 (best) down to
-        0 (worst); reciprocal rank fusion, ``1 / (rrf_k + rank)`` with ranks from 1; Borda
-        points, from 1 (best) down to 0 after the first hundred places; None adds the scores as they
-        are. Equal scores share the mean of their ranks.
+        Scale of the votes of a member. "minmax": from 0 to 1. "zscore": mean 0 and standard deviation 1. "rank": from
+        1 (best) down to 0 (worst). "rrf", reciprocal rank fusion: ``1 / (rrf_k + rank)`` with ranks from 1. "borda":
+        points from 1 (best) down to 0 after the first hundred places. None adds the scores as they are. Equal scores
+        share the mean of their ranks.
     rrf_k : float, default=60
         Larger values make the first ranks less special. Only for ``normalize="rrf"``.
     activity_bins : int, array-like or None, default=None
-        Groups of users by the number of items in their rows, each with weights of its own, so that
-        new users lean on one member and active ones on another: a number of groups of equal size, or
-        increasing bounds between them. For learned weights, or a row of `weights` for each group.
+        Groups of users by the number of items in their rows: a number of groups of equal size, or increasing bounds
+        between them. Each group has weights of its own, so that new users can rely on one member and active users on
+        another. The weights are learned, or `weights` has one row for each group.
     learn_users : int or None, default=3000
         How many users of every hiding, drawn at random, weights are learned on; None takes all. The rows of other
         users stay whole in the fits of the clones, which are then close to the members in the end.
     holdout : {"auto", "hash", "latest", "time"}, default="auto"
-        What is hidden to learn weights: any items of a row, chosen by a hash; its latest events; or all events from
-        one time on, which a service meets: members then know nothing of that time, and rows that begin later do not
-        count (needs timestamps; `max_hidden` does not apply).
+        What is hidden to learn weights. "hash": any items of a row, chosen by a hash. "latest": the latest events of
+        each row. "time": all events from one time on, as a service meets them. Members then know nothing of that
+        time, rows that begin later do not count, X needs timestamps, and `max_hidden` does not apply.
         "auto" hides the latest where a member is a sequential model. Choose the setting of later use:
         what comes next, or what else belongs to a history.
     test_size : float, default=0.2

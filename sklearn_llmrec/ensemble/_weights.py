@@ -92,10 +92,11 @@ def learn_weights(
 ) -> NDArray[np.float64]:
     """Fit weights that sum to 1 by likelihood, then choose a blend of them by nDCG@10 on the pool.
 
-    The choices are points on the lines from the likeliest weights to the plain ones and to each member alone. `plain`
-    is equal weights, or those of all users where `rows` are a group; a group is not moved towards single members. A
-    member takes all only if it is better than the best choice by more than half a standard error of the difference: a
-    member that is as good as the vote, on the users that were looked at, is ahead by chance every other time.
+    The choices are points on the lines from the weights of maximum likelihood to the weights `plain`, and to each
+    member alone. `plain` are equal weights, or, if `rows` are a group, the weights of all users; a group is not moved
+    towards single members. A member gets all weight only if it is better than the best choice by more than half a
+    standard error of the difference. Without this margin, a member that is as good as the vote would win half of the
+    time, by chance.
     """
     n_members = pool.votes.shape[2]
     alone = [] if plain is not None else list(np.eye(n_members))
@@ -109,8 +110,8 @@ def learn_weights(
     blend, gains = _best(pool, choices, rows)
     if not alone:
         return blend
-    member, own = _best(pool, [alone], rows)
-    lead = own - gains
+    member, member_gains = _best(pool, [alone], rows)
+    lead = member_gains - gains
     return member if lead.mean() > _LEAD * lead.std() / np.sqrt(len(lead)) else blend
 
 

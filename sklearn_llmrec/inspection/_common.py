@@ -99,8 +99,8 @@ def counted(values: dict[str, Measured], known: NDArray[np.bool_] | None) -> Cou
 def of_predictions(y_true: Any, y_pred: Any, metrics: list[str], seen: Any) -> Counted:
     """Return the values of all metrics for lists or scores, by name or of one model."""
     values = {
-        name: measure_lists(metrics, y_true, one, seen)
-        for name, one in by_name(y_pred, "y_pred").items()
+        name: measure_lists(metrics, y_true, predictions, seen)
+        for name, predictions in by_name(y_pred, "y_pred").items()
     }
     return counted(values, None if seen is None else has_history(as_rows(seen)))
 
@@ -113,7 +113,7 @@ def caption(what: str, confidence: float, n_users: int | None, n_without: int | 
 
 def by_name(arrays: Any, what: str) -> dict[str, Any]:
     """Return arrays by name, from a dict, a list of (name, array) pairs, or one array."""
-    pairs = isinstance(arrays, list) and all(isinstance(one, tuple) for one in arrays)
+    pairs = isinstance(arrays, list) and all(isinstance(pair, tuple) for pair in arrays)
     if isinstance(arrays, Mapping) or pairs:
         return named(arrays, what)
     return {"model": arrays}

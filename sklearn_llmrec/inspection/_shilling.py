@@ -175,7 +175,7 @@ def fake_profiles(
     means = np.bincount(X.indices, X.data, minlength=n_items) / np.maximum(counts, 1)
     largest = X.data.max()
     popular = others[np.argsort(-counts[others], kind="stable")[: filler // 2]]
-    rest = np.setdiff1d(others, popular)
+    unpopular = np.setdiff1d(others, popular)
     by_popularity = (counts[others] + 1e-3) / (counts[others] + 1e-3).sum()
     rows = np.zeros((n_profiles, n_items), dtype=X.dtype)
     for row in rows:
@@ -186,7 +186,9 @@ def fake_profiles(
             chosen = rng.choice(others, filler, replace=False)
             row[chosen] = rng.choice(X.data, filler)
         else:
-            chosen = rng.choice(rest, min(filler - len(popular), len(rest)), replace=False)
+            chosen = rng.choice(
+                unpopular, min(filler - len(popular), len(unpopular)), replace=False
+            )
             row[chosen] = rng.choice(X.data, len(chosen))
             row[popular] = largest
         row[targets] = largest

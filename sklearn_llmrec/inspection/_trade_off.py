@@ -257,12 +257,12 @@ class TradeOffDisplay:
 
     def _names(self) -> dict[str, Any]:
         """Place every name beside its point, where no other name or point is, if there is such a place."""
-        at = {name: (x[0], y[0]) for name, (x, y) in self.points.items()}
+        position = {name: (x[0], y[0]) for name, (x, y) in self.points.items()}
         self.figure_.canvas.draw()
-        pixels = self.ax_.transData.transform(list(at.values()))
+        pixels = self.ax_.transData.transform(list(position.values()))
         taken: list[Any] = []
         texts = {}
-        for name, xy in at.items():
+        for name, xy in position.items():
             for place in _PLACES:
                 text = self.ax_.annotate(
                     name,

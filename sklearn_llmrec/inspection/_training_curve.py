@@ -115,9 +115,9 @@ class TrainingCurveDisplay:
         if self.scores is not None:
             self.score_ax_ = self.ax_.twinx()
             # Scores end where the losses end; a warm start without validation has none before.
-            at = epochs[len(epochs) - len(self.scores) :]
+            scored_epochs = epochs[len(epochs) - len(self.scores) :]
             style = {"color": "C1", "label": f"validation {words(self.metric)}", **kwargs}
-            self.lines_["score"] = self.score_ax_.plot(at, self.scores, **style)[0]
+            self.lines_["score"] = self.score_ax_.plot(scored_epochs, self.scores, **style)[0]
             self.score_ax_.set_ylabel(f"validation {words(self.metric)}")
         finish(self.ax_, legend=False)
         if self.best_epoch is not None:

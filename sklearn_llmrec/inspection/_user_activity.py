@@ -187,7 +187,9 @@ class UserActivityDisplay:
         found = np.array(
             [
                 means_and_intervals(
-                    [one[rows] for one in values.values()], confidence, random_state
+                    [values_of_model[rows] for values_of_model in values.values()],
+                    confidence,
+                    random_state,
                 )
                 for rows in members
             ]
@@ -246,5 +248,5 @@ def equal_groups(
         return [without]
     edges = np.quantile(activity[rows], np.arange(1, n_groups) / n_groups, method="higher")
     group = np.searchsorted(np.unique(edges), activity[rows], side="left")
-    groups = [rows[group == one] for one in np.unique(group)]
+    groups = [rows[group == number] for number in np.unique(group)]
     return [without, *groups] if len(without) else groups

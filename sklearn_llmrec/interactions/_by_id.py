@@ -1,4 +1,7 @@
-"""Build and join `Interactions` by ids."""
+"""Build and join `Interactions` by ids: from lists, from several matrices, for another catalogue.
+
+The base class of `Interactions` that matches ids. A look-up costs O(log n_items) per id.
+"""
 
 from __future__ import annotations
 
@@ -95,6 +98,7 @@ class BuiltById(AnnotatedArray):
         data = cast_values(np.ones(entries.nnz), float if dtype is None else dtype)
         X = cls((data, entries.indices, entries.indptr), shape=entries.shape)
         X._timestamps, X._log_order = times[entries.data], entries.data
+        # Ids of a model are read-only and shared; ids of the caller are copied, so that no later change reaches X.
         X._item_ids = known if not known.flags.writeable else frozen(known.copy())
         X._item_features, X.report_ = features, report
         X._table = getattr(items, "_table", cls._table)

@@ -68,6 +68,7 @@ def rows_or_missing(table: Any, found: NDArray[np.int64], ids: NDArray[Any], id_
             return None
         if table.dtype.kind != "f" or not table.shape[0]:
             return None
+        # Position -1 would read the last row: read the first one instead, then overwrite it.
         rows = table[np.maximum(found, 0)]
         rows[found < 0] = np.nan
         return rows
@@ -97,5 +98,6 @@ def _stacked_frames(frames: "list[nw.DataFrame[Any]]") -> Any:
     same_types = pandas or all(frame.schema == frames[0].schema for frame in frames)
     if len(libraries) > 1 or len(names) > 1 or not same_types:
         return None
+    # pandas would otherwise keep the numbers of the rows, several of them twice.
     frames = [nw.maybe_reset_index(frame) for frame in frames]
     return nw.concat(frames, how="vertical").to_native()

@@ -122,16 +122,19 @@ def order_in_rows(
     if (int(rows.max()) + 1) * span >= 2**63:
         return np.lexsort((*tie_breaker, times, rows))
     # One key sorts several times faster than two or three, and only ties need more.
-    key = rows * np.int64(span) + (times.astype(np.int64, copy=False) - low)
+    key = rows * np.int64(span) + (
+        times.astype(np.int64, copy=False) - low
+    )  # below 2**63, checked above
     order = np.argsort(key)
     ties = key[order[1:]] == key[order[:-1]]
     if ties.any():
         tied = np.append(False, ties)
         tied[:-1] |= ties
-        at = np.flatnonzero(tied)
-        entries = order[at]
+        # Only entries with an equal neighbour are sorted again; groups of them stay where they are.
+        tied_places = np.flatnonzero(tied)
+        entries = order[tied_places]
         places = entries if logged is None else logged[entries]
-        order[at] = entries[np.lexsort((places, key[entries]))]
+        order[tied_places] = entries[np.lexsort((places, key[entries]))]
     return order
 
 
@@ -208,8 +211,8 @@ def selected_axes(key: Any) -> tuple[Any, Any] | None:
     if sum(part is Ellipsis for part in parts) > 1:
         return None
     if any(part is Ellipsis for part in parts):
-        at = next(i for i, part in enumerate(parts) if part is Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (3 - len(parts))
+        place = next(i for i, part in enumerate(parts) if part is Ellipsis)
+        parts[place : place + 1] = [slice(None)] * (3 - len(parts))
     parts += [slice(None)] * (2 - len(parts))
     if len(parts) != 2 or any(sp.issparse(part) or part is None for part in parts):
         return None

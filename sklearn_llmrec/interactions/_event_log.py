@@ -1,4 +1,8 @@
-"""Convert an event log to the parts of a sparse matrix, in one vectorised pass."""
+"""Convert an event log to the parts of a sparse matrix, in one vectorised pass.
+
+Called by `Interactions.from_frame`. The steps: read the columns, drop what cannot be used (counted in the report),
+number the ids, sort events by row, column and time, merge repeated ones. O(n log n) time in the number of events.
+"""
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -274,7 +278,7 @@ def _weigh(log: _Log, name: str, event_weights: dict[Any, float]) -> None:
         raise ValueError(
             f"event_weights knows {unused}, and column {name!r} contains {labels[:10]}."
         )
-    _warn_of_misspelt(name, unused, [str(t) for t, at in zip(labels, found) if at < 0])
+    _warn_of_misspelt(name, unused, [str(t) for t, place in zip(labels, found) if place < 0])
     values = np.array([*event_weights.values(), np.nan], dtype=np.float64)
     weights = values[found][codes]  # -1 is the last
     log.values = weights if log.values is None else log.values * weights
@@ -306,6 +310,7 @@ class Entries:
 
     def first_of_pair(self) -> NDArray[np.bool_]:
         """Return whether an entry is the first of its row and column."""
+        # Entries are sorted by row and column: a pair begins where the column changes, or where a row begins.
         first = np.empty(len(self.indices), dtype=bool)
         np.not_equal(self.indices[1:], self.indices[:-1], out=first[1:])
         first[self.indptr[:-1][np.diff(self.indptr) > 0]] = True
@@ -332,7 +337,7 @@ def merged_entries(
     if repeats == "keep" or first.all():
         return entries
     starts = np.flatnonzero(first)
-    last = np.append(starts[1:], len(first)) - 1
+    last = np.append(starts[1:], len(first)) - 1  # the latest event of each pair
     if repeats == "last":
         entries.data = entries.data[last]
     elif repeats == "mean" and values is not None:
@@ -357,9 +362,9 @@ def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bo
         return
     in_repeat = ~first
     in_repeat[:-1] |= ~first[1:]
-    at = np.flatnonzero(in_repeat)
-    group = np.cumsum(first[at])
-    order[at] = order[at][np.lexsort((order[at], times[order[at]], group))]
+    repeated = np.flatnonzero(in_repeat)
+    group = np.cumsum(first[repeated])
+    order[repeated] = order[repeated][np.lexsort((order[repeated], times[order[repeated]], group))]
 
 
 def _narrow(entries: Entries, keep: NDArray[np.bool_]) -> int:

@@ -201,8 +201,9 @@ def baskets_in_time(M: sp.csr_array, order: str, keep_baskets: bool) -> Baskets:
     sorted_times = times[events]
     starts = np.ones(len(events), dtype=bool)
     starts[1:] = (sorted_times[1:] != sorted_times[:-1]) | (rows[1:] != rows[:-1])
-    at = np.flatnonzero(starts)
-    return Baskets(events, rows[at], np.diff(np.append(at, len(events))))
+    # A basket starts where the time or the row changes; its size is the distance to the next start.
+    first_events = np.flatnonzero(starts)
+    return Baskets(events, rows[first_events], np.diff(np.append(first_events, len(events))))
 
 
 def random_baskets(M: sp.csr_array, keep_baskets: bool, rng: np.random.RandomState) -> Baskets:
@@ -210,6 +211,6 @@ def random_baskets(M: sp.csr_array, keep_baskets: bool, rng: np.random.RandomSta
     if keep_baskets and getattr(M, "timestamps", None) is not None:
         return baskets_in_time(M, "timestamps", True).shuffled(rng)
     # Repeated events of unknown time stay together.
-    at = np.flatnonzero(first_of_pairs(M)) if keep_baskets else np.arange(M.nnz)
-    sizes = np.diff(np.append(at, M.nnz))
-    return Baskets(np.arange(M.nnz), row_numbers(M)[at], sizes).shuffled(rng)
+    first_events = np.flatnonzero(first_of_pairs(M)) if keep_baskets else np.arange(M.nnz)
+    sizes = np.diff(np.append(first_events, M.nnz))
+    return Baskets(np.arange(M.nnz), row_numbers(M)[first_events], sizes).shuffled(rng)

@@ -51,9 +51,9 @@ def _label(ids: Any, place: int) -> str:
 
 def _row(X: Any, row: int) -> str:
     start, stop = int(X.indptr[row]), int(X.indptr[row + 1])
-    shown = [
+    texts = [
         f"{_label(X.item_ids, X.indices[entry])}: {X.data[entry]:g}"
         for entry in range(start, min(stop, start + _N_ENTRIES))
     ]
-    more = stop - start - len(shown)
-    return ", ".join([*shown, *([f"{more} more"] if more else [])])
+    more = stop - start - len(texts)
+    return ", ".join([*texts, *([f"{more} more"] if more else [])])

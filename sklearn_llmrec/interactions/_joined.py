@@ -29,7 +29,7 @@ class _Axis:
         name = ("user_ids", "item_ids")[axis]
         ids = [getattr(matrix, name) for matrix in matrices]
         sizes = [matrix.shape[axis] for matrix in matrices]
-        lacking = [number for number, one in enumerate(ids) if one is None]
+        lacking = [number for number, ids_of_one in enumerate(ids) if ids_of_one is None]
         if lacking and (len(lacking) < len(ids) or axis):
             if axis and len(lacking) == len(ids) and len(set(sizes)) == 1:
                 self.ids, self.size = None, sizes[0]
@@ -45,19 +45,19 @@ class _Axis:
             self.places = [np.arange(a, b) for a, b in pairwise(bounds)]
             return
         self.places, known = [], ids[0]
-        for number, one in enumerate(ids):
-            repeated = first_repeated(one)
+        for number, ids_of_one in enumerate(ids):
+            repeated = first_repeated(ids_of_one)
             if repeated is not None:
                 raise ValueError(
-                    f"Matrix {number} of concat has the id {one[[repeated]].tolist()[0]!r} twice in {name}: ids must "
-                    "name one row or column each."
+                    f"Matrix {number} of concat has the id {ids_of_one[[repeated]].tolist()[0]!r} twice in {name}: ids "
+                    "must name one row or column each."
                 )
             found = id_positions(
-                known, one, f"matrix 0 of concat has {name}", f"matrix {number} has"
+                known, ids_of_one, f"matrix 0 of concat has {name}", f"matrix {number} has"
             )
             new = np.flatnonzero(found < 0)
             found[new] = len(known) + np.arange(len(new))
-            known = joined_ids(known, one[new], name)
+            known = joined_ids(known, ids_of_one[new], name)
             self.places.append(found)
         self.ids, self.size = known, len(known)
 

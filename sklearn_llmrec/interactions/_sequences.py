@@ -171,11 +171,11 @@ def fit_sequences(X: sp.csr_array, order: str, name: str, *, later_part: bool = 
     """Return `event_sequences` for a fit, and refuse a matrix without an order.
 
     Timestamps of one session or day may be equal, because the log itself has an order: they are refused only if no
-    row has two different ones. Equal values are ratings or counts: a matrix is refused if most of its rows with at
-    least three events (two, if none has three) have mostly equal values, that is, if more than half of the neighbouring
-    events of the row are equal; of fewer than 30 rows, more than three quarters must be. `predict` refuses
-    nothing, because a single history may have equal values by chance; nor does a later part of a `partial_fit` with
-    fewer than 30 such rows.
+    row has two different ones. Equal values are ratings or counts. A row is taken for such if more than half of its
+    neighbouring events have equal values. Rows of at least three events are looked at (of two, if none has three).
+    The matrix is refused if most of these rows are taken for ratings; with fewer than 30 of them, if more than three
+    quarters are. `predict` refuses nothing, because a single history may have equal values by chance; nor does a
+    later part of a `partial_fit` with fewer than 30 such rows.
 
     Raises
     ------

@@ -163,13 +163,13 @@ class SLIM(BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
         self._set_weights(sp.vstack(solved, format="csr").T.tocsr())
 
     def _solve(
-        self, S: NDArray[Any], g: NDArray[Any], own: NDArray[np.int64] | None = None
+        self, S: NDArray[Any], g: NDArray[Any], excluded: NDArray[np.int64] | None = None
     ) -> NDArray[Any]:
-        """Return weights of some items, one row each, from Gram matrices; those of `own` stay zero."""
+        """Return weights of some items, one row each, from Gram matrices; those of `excluded` stay zero."""
         return elastic_nets(
             S,
             g,
-            own,
+            excluded,
             self.l1_regularization,
             self.regularization,
             positive=self.positive,

@@ -44,8 +44,9 @@ def regress_on_nearest(
     X : csr_array of shape (n_users, n_items)
     n_neighbors : int
     solve : callable (S, g) -> w
-        Solves regressions from their Gram matrices (n, k, k), which it may overwrite, and the products (n, k) of the
-        columns with the target; rows that have fewer columns are filled with zeros, and so must be what comes back.
+        Solves regressions. S, of shape (n, k, k), are their Gram matrices and may be overwritten. g, of shape (n, k),
+        are the products of the columns with the target. Rows with fewer than k columns are filled with zeros; w must
+        be zero there too.
     n_threads : int, default=1
 
     Returns
@@ -122,8 +123,8 @@ def nearest_items(X: sp.csr_array, n_neighbors: int, *, n_threads: int = 1) -> N
         part = columns[start : start + _SEARCHED]
         nearest = index.nearest(part, n_neighbors + 1, n_threads=n_threads)
         nearest = without_diagonal(nearest, n_neighbors, first=start)
-        own = neighbors[start : start + _SEARCHED]
-        own[np.arange(n_neighbors) < np.diff(nearest.indptr)[:, None]] = nearest.indices
+        of_block = neighbors[start : start + _SEARCHED]
+        of_block[np.arange(n_neighbors) < np.diff(nearest.indptr)[:, None]] = nearest.indices
     return neighbors
 
 

@@ -149,15 +149,16 @@ def miscalibration(ranking: Ranking, k: int, alpha: float = 0.01) -> Floats:
     scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
     shares = _dense_if_narrow(sp.csr_array(sp.diags_array(scale) @ features))
     profile = ranking.profile
-    held = sp.csr_array(
+    histories = sp.csr_array(
         (np.ones(profile.nnz), profile.indices, profile.indptr), shape=profile.shape
     )
     lists = ranking.incidence(k)
     values = np.full(ranking.n_rows, np.nan)
+    # Shares of groups are dense, one per row and group, so rows are taken in blocks.
     size = max(1, _BLOCK_ENTRIES // max(features.shape[1], 1))
     for begin in range(0, ranking.n_rows, size):
         rows = slice(begin, begin + size)
-        wanted, got = (M[rows] @ shares for M in (held, lists))
+        wanted, got = (M[rows] @ shares for M in (histories, lists))
         if sp.issparse(wanted):
             wanted, got = wanted.toarray(), got.toarray()
         weight, weight_got = wanted.sum(axis=1), got.sum(axis=1)

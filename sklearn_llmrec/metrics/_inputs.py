@@ -33,6 +33,7 @@ def check_matrix(M: Any, name: str) -> sp.csr_array:
 
 def _entry(M: sp.csr_array, position: int) -> tuple[int, int]:
     """Return the row and column of the stored entry at `position`."""
+    # side="right" skips the empty rows that begin at the same position.
     return int(np.searchsorted(M.indptr, position, side="right") - 1), int(M.indices[position])
 
 
@@ -75,4 +76,5 @@ def check_lists(items: Any, n_items: int) -> NDArray[np.signedinteger[Any]]:
             f"Row {row} recommends item {items[row, place]} at place {place}, and there are items 0 to "
             f"{n_items - 1} (-1 says: no item)."
         )
+    # Unsigned numbers would wrap where an offset is subtracted.
     return items.astype(np.int64) if items.dtype.kind == "u" else items

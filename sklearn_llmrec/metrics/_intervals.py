@@ -26,10 +26,10 @@ def _generator(random_state: Any) -> np.random.Generator:
 
 
 def resampled_means(columns: Floats, n_resamples: int, rng: np.random.Generator) -> Floats:
-    """Return the means of every column in resamples of the rows that all columns share, NaN left out.
+    """Return the mean of every column in bootstrap resamples of the rows; NaN is left out.
 
-    The counts of a resample are a multinomial draw; a block of them times the columns gives all means at once, in
-    O(n_resamples * n_rows) draws whatever the number of columns.
+    A resample is stored as the number of times that each row was drawn. The product of these counts and the columns
+    gives the sums of all columns, so they share their resamples: O(n_resamples n_rows) draws for any number of columns.
     """
     columns = columns[~np.isnan(columns).all(axis=1)]
     n_rows = len(columns)
@@ -45,6 +45,7 @@ def resampled_means(columns: Floats, n_resamples: int, rng: np.random.Generator)
     for begin in range(0, n_resamples, size):
         n = min(size, n_resamples - begin)
         drawn = rng.integers(n_rows, size=(n, n_rows))
+        # Resample r counts in the cells from r * n_rows on, so one bincount serves the whole block.
         drawn += offsets[:n]
         weights = np.bincount(drawn.ravel(), minlength=n * n_rows).reshape(n, n_rows)
         weights = weights.astype(np.float64)
@@ -145,7 +146,7 @@ class PairedTest(NamedTuple):
     difference : float
         Mean of a minus mean of b, over the users that both have a value for.
     p_value : float
-        Chance of a difference at least as large where there is none, two-sided.
+        Probability of a difference at least as large if the true difference is zero, two-sided.
     n_users : int
         How many users were compared.
     """
@@ -168,18 +169,23 @@ def t_test(differences: Floats) -> float:
 
 
 def sign_flip_test(differences: Floats, n_resamples: int, rng: np.random.Generator) -> float:
-    """Return the p-value of the mean difference among the means with random signs."""
+    """Return the share of random sign flips whose mean is at least as far from zero as the observed mean.
+
+    The observed signs count as one of the flips, so the p-value is never zero.
+    """
     n = len(differences)
     if not n:
         return float("nan")
-    observed = abs(differences.sum())
-    half = differences.sum() / 2  # a sum of signed values is twice the sum of those kept, less all
+    observed = abs(differences.sum())  # sums instead of means: both sides are divided by n
+    # A sum with flipped signs is twice the sum of the values whose sign is kept, less the sum of all values.
+    half = differences.sum() / 2
     n_bytes = -(-n // 8)
     size = max(1, _BLOCK_CELLS // n)
     reached = 0
     for begin in range(0, n_resamples, size):
         drawn = rng.integers(256, size=(min(size, n_resamples - begin), n_bytes), dtype=np.uint8)
         kept = np.unpackbits(drawn, axis=1, count=n).astype(np.float64) @ differences
+        # Equal sums may differ in their last digits; they count as reached.
         reached += int(np.count_nonzero(2 * abs(kept - half) >= observed * (1 - 1e-9)))
     return (1 + reached) / (1 + n_resamples)
 
@@ -267,7 +273,7 @@ def adjust_p_values(p_values: Any, *, method: str = "holm") -> Floats:
     Returns
     -------
     adjusted : ndarray of shape (n_comparisons,)
-        To be compared with the level at once, such as 0.05.
+        Compare them with the level itself, such as 0.05.
 
     Raises
     ------
@@ -295,6 +301,7 @@ def adjust_p_values(p_values: Any, *, method: str = "holm") -> Floats:
     if method == "bonferroni":
         ranked = ranked * n
     elif method == "holm":
+        # A p-value is never below a smaller one's: the running maximum keeps the order.
         ranked = np.maximum.accumulate(ranked * np.arange(n, 0, -1))
     else:
         ranked = np.minimum.accumulate((ranked * n / np.arange(1, n + 1))[::-1])[::-1]

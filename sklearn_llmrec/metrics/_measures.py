@@ -1,6 +1,8 @@
 """The list metrics as arithmetic on hits: the value of every row, NaN for rows without targets.
 
-n is a row's number of targets. Formulas and sources are in docs/metrics.md.
+n is a row's number of targets. Formulas and sources are in docs/metrics.md. `_ranking` (one function per metric),
+`_several` and the scorers call these functions. They share the hits of one `Ranking`, so each costs O(number of hits)
+beside finding these; AUC alone reads all scores.
 """
 
 from typing import Any
@@ -30,6 +32,7 @@ def _gain(ranking: Ranking, gains: str) -> Floats:
             "which entries are there."
         )
     if gains == "exponential":
+        # Above, sums of 2**y lose the small gains to rounding; such values are counts, not grades.
         if gain.max() > 100:
             raise ValueError(
                 f"gains='exponential' is 2**y - 1, and y_true contains {gain.max():g}: it is meant for grades "
@@ -45,12 +48,14 @@ def ndcg(ranking: Ranking, k: int, gains: str = "binary") -> Floats:
     discount = 1 / np.log2(np.arange(2, k + 2))
     if gains == "binary":
         found = np.bincount(hits.row, discount[hits.place], ranking.n_rows)
+        # The ideal list of a row has min(n, k) hits in front: the prefix sums of the discount contain its gain.
         best = np.concatenate([[0.0], np.cumsum(discount)])[np.minimum(n, k)]
         return _per_target_row(found, best, n)
     assert ranking.targets is not None
     gain = _gain(ranking, gains)
     found = np.bincount(hits.row, ranking.hit_gains(k, gain) * discount[hits.place], ranking.n_rows)
     rows = np.repeat(np.arange(ranking.n_rows), n)
+    # The gains of every row, largest first: the order in which an ideal list would show the targets.
     gain = gain[np.lexsort((-gain, rows))]
     rank = np.arange(len(gain)) - np.repeat(ranking.targets.indptr[:-1].astype(np.intp), n)
     top = rank < k
@@ -84,7 +89,7 @@ def hit_rate(ranking: Ranking, k: int) -> Floats:
 def mrr(ranking: Ranking, k: int) -> Floats:
     """Return one over the place of the first hit, counted from 1."""
     hits = ranking.hits(k)
-    first = hits.nth == 1
+    first = hits.nth == 1  # at most one per row, so the assignment below meets no row twice
     total = np.zeros(ranking.n_rows)
     total[hits.row[first]] = 1 / (hits.place[first] + 1)
     return _per_target_row(total, 1, ranking.n_targets)
@@ -115,6 +120,7 @@ def auc(ranking: Ranking, k: int = 0) -> Floats:
     assert ranking.targets is not None
     assert ranking.scores is not None
     values = np.full(ranking.n_rows, np.nan)
+    # Scores are read in blocks of about 4 million, since the whole matrix may not fit.
     size = max(1, 2**22 // ranking.n_items)
     for begin in range(0, ranking.n_rows, size):
         rows = slice(begin, min(begin + size, ranking.n_rows))
@@ -129,10 +135,12 @@ def auc(ranking: Ranking, k: int = 0) -> Floats:
             left_out = targets
             if ranking.seen is not None:
                 left_out = np.concatenate([targets, _columns(ranking.seen, row)])
+            # Without a target or without another item there is no pair: the value stays NaN.
             if not len(targets) or len(left_out) == ranking.n_items:
                 continue
             others = np.sort(np.delete(scores, left_out))
             wanted = scores[targets]
+            # Pairs in order: the others strictly below count from both sides, the equal ones from one: half each.
             below = np.searchsorted(others, wanted, "left") + np.searchsorted(
                 others, wanted, "right"
             )

@@ -326,9 +326,13 @@ def replay_value(
             f"logged and recommended must have one row per event, {len(rewards)}; got shapes {logged.shape} and "
             f"{recommended.shape}."
         )
-    shown, asked = as_ids(logged, "logged"), as_ids(recommended.ravel(), "recommended")
+    logged_ids, recommended_ids = (
+        as_ids(logged, "logged"),
+        as_ids(recommended.ravel(), "recommended"),
+    )
     number, numbers = (
-        id_positions(shown, ids, "logged are", "recommended are") for ids in (shown, asked)
+        id_positions(logged_ids, ids, "logged are", "recommended are")
+        for ids in (logged_ids, recommended_ids)
     )
     match = (numbers.reshape(len(rewards), -1) == number[:, None]).any(axis=1).astype(np.float64)
     settings = _settings(groups, confidence, n_resamples, random_state)

@@ -57,7 +57,7 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
         caller_name="rank_biased_overlap",
     )
     a, b = np.asarray(a), np.asarray(b)
-    n_items = 1 + max((int(one.max()) for one in (a, b) if one.size), default=0)
+    n_items = 1 + max((int(lists.max()) for lists in (a, b) if lists.size), default=0)
     a, b = check_lists(a, n_items), check_lists(b, n_items)
     if len(a) != len(b):
         raise ValueError(f"a has {len(a)} rows and b has {len(b)}: both have one row per user.")
@@ -65,12 +65,14 @@ def rank_biased_overlap(a: Any, b: Any, *, p: float = 0.9, per_user: bool = Fals
     size_a, size_b = (a >= 0).sum(axis=1), (b >= 0).sum(axis=1)
     shorter, longer = np.minimum(size_a, size_b), np.maximum(size_a, size_b)
     # An item is common from the depth on at which the later of its two places is reached.
-    place_in_b = np.full(a.shape, length)
-    held = a >= 0
+    place_in_b = np.full(
+        a.shape, length
+    )  # `length` is no place: items that b lacks are never common
+    filled = a >= 0
     indptr = np.append(0, np.cumsum(size_a))
-    pattern = sp.csr_array((np.ones(held.sum()), a[held], indptr), shape=(len(a), n_items))
+    pattern = sp.csr_array((np.ones(filled.sum()), a[filled], indptr), shape=(len(a), n_items))
     found = places(b, pattern)[0]
-    place_in_b[held] = np.where(found < b.shape[1], found, length)
+    place_in_b[filled] = np.where(found < b.shape[1], found, length)
     places(a, pattern)  # refuses repeats in a
     depth = np.maximum(place_in_b, np.arange(a.shape[1]))
     rows = np.repeat(np.arange(len(a)), a.shape[1])

@@ -39,9 +39,10 @@ def _errors(y_true: Any, y_pred: Any) -> tuple[Floats, sp.csr_array]:
     rows = np.repeat(np.arange(y_true.shape[0]), np.diff(y_true.indptr))
     errors = y_true.data.astype(np.float64) - y_pred[rows, y_true.indices]
     if np.isnan(errors).any():
-        at = int(np.flatnonzero(np.isnan(errors))[0])
+        first_nan = int(np.flatnonzero(np.isnan(errors))[0])
         raise ValueError(
-            f"y_pred contains NaN at an observed entry, first in row {rows[at]}, column {y_true.indices[at]}."
+            f"y_pred contains NaN at an observed entry, first in row {rows[first_nan]}, column "
+            f"{y_true.indices[first_nan]}."
         )
     return errors, y_true
 
@@ -50,6 +51,7 @@ def _per_user(values: Floats, y_true: sp.csr_array) -> Floats:
     counts = np.diff(y_true.indptr)
     rows = np.repeat(np.arange(len(counts)), counts)
     means = np.full(len(counts), np.nan)
+    # Where there is no rating nothing is divided: the mean stays NaN, and numpy gives no warning.
     np.divide(np.bincount(rows, values, len(counts)), counts, out=means, where=counts > 0)
     return means
 
@@ -133,16 +135,18 @@ class _RatingScorer(Scorer):
         if self.users != "all":
             rows = self.chosen(rows, has_history(check_matrix(visible, "X")))
             visible, targets = visible[rows], targets[rows]
-            rows = np.arange(len(rows))
+            rows = np.arange(len(rows))  # `visible` and `targets` contain only the chosen rows now
         predicted = np.empty(targets.nnz)
+        # Predictions are dense: rows are predicted in blocks of about 4 million, and only the rated items are kept.
         size = max(1, 2**22 // targets.shape[1])
         for begin in range(0, len(rows), size):
             chunk = rows[begin : begin + size]
             block = np.asarray(estimator.predict(visible[chunk]))
             part = targets[chunk]
-            at = np.repeat(np.arange(len(chunk)), np.diff(part.indptr))
+            block_rows = np.repeat(np.arange(len(chunk)), np.diff(part.indptr))
+            # The rows between two chosen ones have no rating, so the entries of a block are consecutive.
             first = targets.indptr[chunk[0]]
-            predicted[first : first + part.nnz] = block[at, part.indices]
+            predicted[first : first + part.nnz] = block[block_rows, part.indices]
         return -RATING_METRICS[self.metrics](targets.data.astype(np.float64) - predicted)
 
 

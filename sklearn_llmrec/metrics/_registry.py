@@ -123,15 +123,15 @@ def parse(label: Any) -> Asked:
     ValueError
         If the metric is unknown, or the cut-off is missing, misplaced or no positive integer.
     """
-    name, at, cut = label.partition("@") if isinstance(label, str) else (label, "", "")
+    name, separator, cut = label.partition("@") if isinstance(label, str) else (label, "", "")
     if name not in METRICS:
         raise unknown_name(label, metric_names(), "metric")
     metric = METRICS[name]
     if not metric.cutoff:
-        if at:
+        if separator:
             raise ValueError(f"{name!r} takes no cut-off, got {label!r}.")
         return Asked(label, metric, 0)
-    if not at:
+    if not separator:
         raise ValueError(f"{name!r} needs a cut-off: say {name + '@10'!r}.")
     if not re.fullmatch(r"[1-9][0-9]*", cut):
         raise ValueError(
@@ -154,8 +154,8 @@ def parse_all(metrics: Any) -> list[Asked]:
         return [parse(metrics)]
     if not isinstance(metrics, Iterable):
         raise TypeError(f"metrics must be a name or a list of names, got {metrics!r}.")
-    asked = [parse(label) for label in metrics]
-    labels = [one.label for one in asked]
+    requested = [parse(label) for label in metrics]
+    labels = [request.label for request in requested]
     if not labels or len(set(labels)) < len(labels):
         raise ValueError(f"metrics must be a list of different names, got {labels}.")
-    return asked
+    return requested

@@ -59,7 +59,7 @@ class _RankingScorer(Scorer):
     @property
     def greater_is_better(self) -> dict[str, bool]:
         """By name, whether a larger value of the metric is better; where not, the score is negated."""
-        return {one.label: one.metric.greater_is_better for one in self.asked}
+        return {request.label: request.metric.greater_is_better for request in self.asked}
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> Any:
         """Score a fitted estimator: a float for one name, a dict for a list or groups."""
@@ -67,18 +67,19 @@ class _RankingScorer(Scorer):
         ranking, visible, rows = self.rank(estimator, X, y)
         scores: dict[str, float] = {}
         groups = [] if self.groups is None else list(self._groups(X, visible, rows))
-        for one in self.asked:
-            sign = 1 if one.metric.greater_is_better else -1
-            if one.metric.per_user:
-                values = one.values(ranking)
-                scores[one.label] = sign * mean(values)
+        for request in self.asked:
+            sign = 1 if request.metric.greater_is_better else -1
+            if request.metric.per_user:
+                values = request.values(ranking)
+                scores[request.label] = sign * mean(values)
                 for label, members in groups:
-                    scores[f"{one.label}[{label}]"] = sign * mean(values[members])
+                    scores[f"{request.label}[{label}]"] = sign * mean(values[members])
             else:
-                scores[one.label] = sign * one.value(ranking)
+                scores[request.label] = sign * request.value(ranking)
                 for label, members in groups:
-                    part = one.value(ranking.rows(members)) if len(members) else np.nan
-                    scores[f"{one.label}[{label}]"] = sign * part
+                    # Such a metric (coverage, Gini) is no mean over users: the lists of the group are measured anew.
+                    part = request.value(ranking.rows(members)) if len(members) else np.nan
+                    scores[f"{request.label}[{label}]"] = sign * part
         if isinstance(self.metrics, str) and self.groups is None:
             return scores[self.metrics]
         return scores
@@ -91,26 +92,27 @@ class _RankingScorer(Scorer):
         ValueError
             If a metric is one number for all users.
         """
-        for one in self.asked:
-            if not one.metric.per_user:
+        for request in self.asked:
+            if not request.metric.per_user:
                 raise ValueError(
-                    f"{one.label!r} is one number for all users, without a value per user."
+                    f"{request.label!r} is one number for all users, without a value per user."
                 )
         X = as_rows(X)
         ranking, _, rows = self.rank(estimator, X, y)
         result = {}
-        for one in self.asked:
-            result[one.label] = np.full(X.shape[0], np.nan)
-            result[one.label][rows] = one.values(ranking)
+        for request in self.asked:
+            result[request.label] = np.full(X.shape[0], np.nan)
+            result[request.label][rows] = request.values(ranking)
         return result
 
     def _needs(self, what: str) -> bool:
-        return any(what in one.metric.needs for one in self.asked)
+        return any(what in request.metric.needs for request in self.asked)
 
     def rank(self, estimator: Any, X: Any, y: Any) -> tuple[Ranking, Any, NDArray[np.intp]]:
         """Return the lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
         visible, targets = self.hide(X, y, [estimator])
         profile = check_matrix(visible, "X")
+        # A target that the row already shows can never be recommended: it would lower every model's figure alike.
         if self.exclude_seen:
             targets = pattern_without(targets, profile)
         if self._needs("targets") and not targets.nnz:
@@ -119,7 +121,8 @@ class _RankingScorer(Scorer):
                 "already contains does not count unless exclude_seen=False."
             )
         rows = np.arange(visible.shape[0])
-        if all("targets" in one.metric.needs for one in self.asked):
+        # Lists of rows without targets are needed only by metrics such as coverage.
+        if all("targets" in request.metric.needs for request in self.asked):
             rows = np.flatnonzero(np.diff(targets.indptr))
         rows = self.chosen(rows, has_history(profile))
         if len(rows) < visible.shape[0]:
@@ -134,11 +137,12 @@ class _RankingScorer(Scorer):
         from sklearn_llmrec.base import recommend
 
         n_items = targets.shape[1]
-        k = max(one.k for one in self.asked)
-        if any(one.metric.name == "r_precision" for one in self.asked):
+        k = max(request.k for request in self.asked)
+        # R-precision reads as many places as the row has targets, whatever the cut-offs of the other metrics.
+        if any(request.metric.name == "r_precision" for request in self.asked):
             k = max(k, int(np.diff(targets.indptr).max()))
         if k > n_items:
-            worst = max(self.asked, key=lambda one: one.k)
+            worst = max(self.asked, key=lambda request: request.k)
             raise ValueError(f"{worst.label!r} ranks {worst.k} items, and X has {n_items} columns.")
         items = np.empty((targets.shape[0], 0), dtype=np.int64)
         if k:
@@ -146,6 +150,7 @@ class _RankingScorer(Scorer):
         seen = profile if self.exclude_seen else None
         ranking = Ranking(items, n_items, targets, seen, profile)
         if self._needs("scores"):
+            # Called block by block: dense scores of all users may not fit.
             ranking.scores = lambda rows: estimator.predict(visible[rows])
         return ranking
 
@@ -164,6 +169,7 @@ class _RankingScorer(Scorer):
         if self._needs("item_features"):
             if self.item_features is not None:
                 ranking.item_features = check_features(self.item_features, ranking.n_items)
+            # Without features, items are compared by their users; calibration needs real groups.
             elif not self._needs("profile"):
                 assert ranking.profile is not None
                 ranking.item_features = sp.csr_array(ranking.profile.T)
@@ -194,7 +200,7 @@ class _RankingScorer(Scorer):
                 f"groups contains {len(labels)} labels and X has {X.shape[0]} rows. Where rows are split "
                 "(cross-validation), name a column of X.user_features: it is split with them."
             )
-        labels = labels[rows]
+        labels = labels[rows]  # labels belong to rows of X, members to rows of the ranking
         for label in np.unique(labels):
             yield label, np.flatnonzero(labels == label)
 
@@ -234,9 +240,9 @@ def ranking_scorer(
     """Make a scorer of ranking metrics for scikit-learn's searches and validations.
 
     The scorer is a callable ``scorer(estimator, X, y=None)``. With `y`, the held-out interactions of the rows of `X`,
-    it ranks `X` and measures against `y`. Without, it hides a fifth of every row of at least two interactions in `X` as
-    given, before any step of a Pipeline, ranks the rest and measures against what was hidden: so every candidate of a
-    search answers the same question.
+    it ranks `X` and measures against `y`. Without `y`, it hides a fifth of every row of at least two interactions,
+    ranks the rest, and measures against what was hidden. It hides them in `X` as given, before any step of a
+    Pipeline, so all candidates of a search are measured on the same interactions.
 
     Parameters
     ----------
@@ -252,10 +258,10 @@ def ranking_scorer(
     random_state : int, default=0
         Seed of ``holdout="random"``; a number, so that every candidate has the same hidden.
     groups : str or array-like of shape (n_users,), default=None
-        Groups of users that are also scored apart, as ``"ndcg@10[group]"`` in a dict: "history" (with_history and
-        without_history: users with and without a visible interaction), "activity" (thirds of the users by the number
-        of visible interactions: low, mid, high), the name of a column of ``X.user_features``, or one
-        label per row. A group without a value is NaN.
+        Groups of users that are also scored apart, as ``"ndcg@10[group]"`` in a dict. "history": users with and
+        without a visible interaction (with_history, without_history). "activity": thirds of the users by the number
+        of visible interactions (low, mid, high). Else the name of a column of ``X.user_features``, or one label per
+        row. A group without a value is NaN.
     item_features : {array-like, sparse} of shape (n_items, n_features), default=None
         What diversity and calibration read. Without it, diversity compares the columns of the visible matrix.
     users : {"all", "with_history", "without_history"}, default="all"

@@ -26,7 +26,7 @@ def common_holdout(holdout: str | None, estimators: Iterable[Any]) -> str:
     """Return what is hidden for all estimators: the latest events if one is sequential, as its `score` does."""
     if holdout is not None:
         return holdout
-    return "latest" if any(needs_order(one) for one in estimators) else "hash"
+    return "latest" if any(needs_order(estimator) for estimator in estimators) else "hash"
 
 
 def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tuple[Any, Any]:
@@ -78,6 +78,7 @@ class Scorer:
     def hide(self, X: Any, y: Any, estimators: Iterable[Any]) -> tuple[Any, sp.csr_array]:
         """Return what the estimators may see of `X` and must predict; without `y`, a part of `X` is hidden."""
         y = check_targets(y, X.shape)
+        # The same entries are hidden for every estimator, so that figures can be compared.
         if y is None:
             holdout = common_holdout(self.holdout, estimators)
             X, y = _hidden(X, holdout, self.random_state, self.exclude_seen)

@@ -62,21 +62,25 @@ def ranking_metrics(
         {"per_user": per_user, "n_users": n_users},
         caller_name="ranking_metrics",
     )
-    asked = parse_all(metrics)
-    whole = any(one.metric.name == "r_precision" for one in asked)
-    ranking = make_ranking(y_true, y_pred, max(one.k for one in asked) or None, seen, whole=whole)
+    requested = parse_all(metrics)
+    whole = any(request.metric.name == "r_precision" for request in requested)
+    ranking = make_ranking(
+        y_true, y_pred, max(request.k for request in requested) or None, seen, whole=whole
+    )
     if popularity is not None:
         ranking.popularity = check_popularity(popularity, ranking.n_items)
     ranking.n_users = n_users
     if item_features is not None:
         ranking.item_features = check_features(item_features, ranking.n_items)
-    elif ranking.profile is not None and any(one.metric.name == "diversity" for one in asked):
+    elif ranking.profile is not None and any(
+        request.metric.name == "diversity" for request in requested
+    ):
         ranking.item_features = ranking.profile.T.tocsr()
     if not per_user:
-        return {one.label: one.value(ranking) for one in asked}
-    for one in asked:
-        if not one.metric.per_user:
+        return {request.label: request.value(ranking) for request in requested}
+    for request in requested:
+        if not request.metric.per_user:
             raise ValueError(
-                f"{one.label!r} is one number for all users: it has no value per user."
+                f"{request.label!r} is one number for all users: it has no value per user."
             )
-    return {one.label: one.values(ranking) for one in asked}
+    return {request.label: request.values(ranking) for request in requested}

@@ -251,7 +251,8 @@ def _all_runs(
         runs[name] = [next(done) for _ in folds]
         if settings["verbose"]:
             fit, rank = (
-                sum(one) for one in zip(*((r.fit_seconds, r.rank_seconds) for r in runs[name]))
+                sum(seconds)
+                for seconds in zip(*((r.fit_seconds, r.rank_seconds) for r in runs[name]))
             )
             label = next(iter(runs[name][0].measured))
             value = np.mean([figure(run.measured[label]) for run in runs[name]])

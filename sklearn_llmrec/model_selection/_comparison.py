@@ -111,11 +111,11 @@ class Comparison:
         Returns
         -------
         frame : DataFrame
-            One row per model, best first. Columns of two levels: every metric with `mean`, `low` and `high` (ends of
-            the interval), `difference`, `difference_low` and `difference_high` (to the reference), `p_value`
-            (corrected), `n_users`, `with_history` and `without_history` (means over users with and without a visible
-            interaction) and their numbers `n_with_history` and `n_without_history`; and ``"seconds"`` with `fit` and
-            `rank`.
+            One row per model, best first, with columns of two levels. Every metric has `mean`, `low` and `high` (ends
+            of the interval). Beside the reference it has `difference`, `difference_low`, `difference_high` and
+            `p_value` (corrected). `with_history` and `without_history` are means over users with and without a
+            visible interaction. `n_users`, `n_with_history` and `n_without_history` are numbers of users.
+            ``"seconds"`` has `fit` and `rank`.
 
         Raises
         ------
@@ -160,12 +160,12 @@ class Comparison:
 
     def _block(self, metric: str, width: int) -> list[str]:
         """Return the lines of a metric."""
-        one = self._summaries[metric]
+        summary = self._summaries[metric]
         interval = f"{100 * self.confidence:g} % interval"
         if metric not in self.per_user:
             return [f"{metric:<{width}}  {'value':>8}"] + [
                 f"{name:<{width}}  {number_text(value):>8}"
-                for name, value in zip(self.names, one.mean)
+                for name, value in zip(self.names, summary.mean)
             ]
         head = f"{metric:<{width}}  {'mean':>8}  {interval:<20}"
         apart = bool(self.n_with_history and self.n_without_history)
@@ -176,13 +176,14 @@ class Comparison:
             head += f"  {'to ' + self.reference[metric]:<30}  {'p':>7}"
         lines = [head.rstrip()]
         for i, name in enumerate(self.names):
-            line = f"{name:<{width}}  {number_text(one.mean[i]):>8}  {pair_text(one.low[i], one.high[i]):<20}"
+            interval_text = pair_text(summary.low[i], summary.high[i])
+            line = f"{name:<{width}}  {number_text(summary.mean[i]):>8}  {interval_text:<20}"
             if apart:
-                line += f"  {number_text(one.with_history[i]):>8}  {number_text(one.without_history[i]):>8}"
+                line += f"  {number_text(summary.with_history[i]):>8}  {number_text(summary.without_history[i]):>8}"
             if rivals and name != self.reference[metric]:
-                ends = pair_text(one.difference_low[i], one.difference_high[i])
-                difference = f"{number_text(one.difference[i])} {ends}"
-                line += f"  {difference:<30}  {p_text(one.p_value[i]):>7}"
+                ends = pair_text(summary.difference_low[i], summary.difference_high[i])
+                difference = f"{number_text(summary.difference[i])} {ends}"
+                line += f"  {difference:<30}  {p_text(summary.p_value[i]):>7}"
             lines.append(line.rstrip())
         return lines
 
@@ -272,19 +273,19 @@ class _Collected:
 
 
 def _collected(
-    one: Any,
+    request: Any,
     runs: dict[str, list[Run]],
     known: list[NDArray[np.bool_]],
-    at: NDArray[np.intp],
+    user_of_row: NDArray[np.intp],
     n_users: int,
 ) -> _Collected:
-    """Collect one metric from the runs; `at` is the user of every measured row."""
-    parts: Any = [[run.measured[one.label] for run in of_model] for of_model in runs.values()]
-    if not one.metric.per_user:
+    """Collect one metric from the runs; `user_of_row` is the user of every measured row."""
+    parts: Any = [[run.measured[request.label] for run in of_model] for of_model in runs.values()]
+    if not request.metric.per_user:
         return _Collected(np.mean(parts, axis=1), None, None)
     every = [np.ones_like(mask) for mask in known]
     values, with_history, without = (
-        np.array([_per_user(part, mask, at, n_users) for part in parts])
+        np.array([_per_user(part, mask, user_of_row, n_users) for part in parts])
         for mask in (every, known, [~mask for mask in known])
     )
     return _Collected(np.array([figure(row) for row in values]), values, (with_history, without))
@@ -302,13 +303,15 @@ def gathered(
     """Return the runs of all models as a table, sorted by the first metric."""
     first = scorer.asked[0]
     known = [run.has_history for run in next(iter(runs.values()))]  # the same under all models
-    at = user[np.concatenate(tests)]
-    found = {one.label: _collected(one, runs, known, at, len(labels)) for one in scorer.asked}
+    user_of_row = user[np.concatenate(tests)]
+    found = {
+        one.label: _collected(one, runs, known, user_of_row, len(labels)) for one in scorer.asked
+    }
     sign = -1 if first.metric.greater_is_better else 1
     order = np.argsort(sign * found[first.label].means, kind="stable")
     names = [list(runs)[i] for i in order]
-    n_measured = n_users = len(np.unique(at))
-    n_apart = [len(np.unique(at[np.concatenate(known) == one])) for one in (True, False)]
+    n_measured = n_users = len(np.unique(user_of_row))
+    n_apart = [len(np.unique(user_of_row[np.concatenate(known) == one])) for one in (True, False)]
     values, apart = found[first.label].values, found[first.label].apart
     if values is not None and apart is not None:
         n_users, n_apart = _n_users(values), [_n_users(part) for part in apart]

@@ -30,20 +30,20 @@ def measure_and_history(
 
 def measure_lists(metrics: Any, y_true: Any, y_pred: Any, seen: Any = None) -> Measured:
     """Measure lists or scores with all metrics."""
-    asked = parse_all(metrics)
-    ranking = make_ranking(y_true, y_pred, max(one.k for one in asked) or None, seen)
-    return _values(asked, ranking, np.arange(ranking.n_rows), ranking.n_rows)
+    requested = parse_all(metrics)
+    ranking = make_ranking(y_true, y_pred, max(request.k for request in requested) or None, seen)
+    return _values(requested, ranking, np.arange(ranking.n_rows), ranking.n_rows)
 
 
-def _values(asked: Any, ranking: Any, rows: NDArray[np.intp], n_rows: int) -> Measured:
+def _values(requested: Any, ranking: Any, rows: NDArray[np.intp], n_rows: int) -> Measured:
     measured: Measured = {}
-    for one in asked:
-        if one.metric.per_user:
+    for request in requested:
+        if request.metric.per_user:
             values = np.full(n_rows, np.nan)
-            values[rows] = one.values(ranking)
-            measured[one.label] = values
+            values[rows] = request.values(ranking)
+            measured[request.label] = values
         else:
-            measured[one.label] = one.value(ranking)
+            measured[request.label] = request.value(ranking)
     return measured
 
 

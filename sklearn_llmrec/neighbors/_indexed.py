@@ -403,8 +403,10 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
             member = get_tags(self.estimator)
             tags.input_tags.positive_only = member.input_tags.positive_only
             tags.recommender_tags.needs_order = needs_order(self.estimator)
-            own = getattr(member, "recommender_tags", None)
-            tags.recommender_tags.predicts_ratings = bool(getattr(own, "predicts_ratings", False))
+            member_tags = getattr(member, "recommender_tags", None)
+            tags.recommender_tags.predicts_ratings = bool(
+                getattr(member_tags, "predicts_ratings", False)
+            )
         return tags
 
 

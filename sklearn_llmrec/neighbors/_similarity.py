@@ -110,11 +110,11 @@ def compared_values(X: sp.csr_array, metric: str, weighting: Any) -> sp.csr_arra
 
 def less_means(X: sp.csr_array, means: NDArray[Any]) -> sp.csr_array:
     """Subtract one number per stored entry; entries that become zero, but for rounding, are dropped."""
-    left = X.data - means
+    differences = X.data - means
     # The mean of equal numbers may differ from them in its last digits.
-    left[np.abs(left) <= max(_rounding(X.dtype), 1e-12) * np.abs(means)] = 0
+    differences[np.abs(differences) <= max(_rounding(X.dtype), 1e-12) * np.abs(means)] = 0
     X = sp.csr_array(
-        (left.astype(X.dtype, copy=False), X.indices, X.indptr), shape=X.shape, copy=True
+        (differences.astype(X.dtype, copy=False), X.indices, X.indptr), shape=X.shape, copy=True
     )
     X.eliminate_zeros()
     return X
@@ -199,13 +199,13 @@ class RowIndex:
         return product_rows(A, self.columns, k, scaling=scaling, n_threads=n_threads)
 
     def shares(
-        self, own: NDArray[Any], columns: NDArray[Any], rows: NDArray[Any]
+        self, row_values: NDArray[Any], columns: NDArray[Any], rows: NDArray[Any]
     ) -> NDArray[np.float64]:
         """Return the share of each entry of a row in its similarity to each of `rows`.
 
         Parameters
         ----------
-        own, columns : ndarray of shape (n,)
+        row_values, columns : ndarray of shape (n,)
             The entries of the row, as `nearest` takes them; 0 where what it adjusts for leaves nothing.
         rows : ndarray of shape (r,)
             Rows of B that are similar to it.
@@ -217,10 +217,10 @@ class RowIndex:
         """
         theirs = self.columns[columns][:, rows].toarray().astype(np.float64)
         shared = theirs != 0
-        products = own[:, None] * theirs
+        products = row_values[:, None] * theirs
         if self.metric == "pearson":
             n = np.maximum(shared.sum(axis=0), 1)
-            mine = np.where(shared, own[:, None], 0.0)
+            mine = np.where(shared, row_values[:, None], 0.0)
             products = (mine - mine.sum(axis=0) / n) * (theirs - theirs.sum(axis=0) / n)
             products[~shared] = 0
         total = products.sum(axis=0)

@@ -264,8 +264,8 @@ class UserKNN(RatingMixin, ExplainMixin, KeepsRowsMixin):
                 vote /= max(float(np.abs(similarity) @ voted) + self.regularization, 1e-300)
             vote *= similarity
             columns = X.indices[start:stop]
-            own = compared[[row]].toarray().ravel()[columns]
-            values[start:stop] = self._index_.shares(own, columns, near) @ vote
+            row_values = compared[[row]].toarray().ravel()[columns]
+            values[start:stop] = self._index_.shares(row_values, columns, near) @ vote
         return with_data(X, values)
 
     def _fallback_scores(self) -> NDArray[Any]:

@@ -147,10 +147,10 @@ def _inverted(faiss: Any, vectors: NDArray[np.float32], settings: IndexSettings)
         kmeans = faiss.Clustering(d, n_lists)
         kmeans.niter, kmeans.seed = _SWEEPS, settings.seed
         kmeans.min_points_per_centroid, kmeans.max_points_per_centroid = 1, _SAMPLE
-        rest = vectors[others]
-        kmeans.train(rest, learned)
+        shorter = vectors[others]
+        kmeans.train(shorter, learned)
         centroids[1:] = faiss.vector_to_array(kmeans.centroids).reshape(n_lists, d)
-        lists[others] = 1 + learned.search(rest, 1)[1][:, 0]
+        lists[others] = 1 + learned.search(shorter, 1)[1][:, 0]
     # Every query has 1 in the last coordinate: this product is the largest of all.
     centroids[0, -1] = np.finfo(np.float32).max
     quantizer = faiss.IndexFlatIP(d)

@@ -12,15 +12,18 @@ def weighted_means(
     voters: sp.csr_array,
     regularization: float,
 ) -> NDArray[np.float64]:
-    """Return weighted averages of votes; 0 where nothing was summed.
+    """Return weighted averages of votes; 0 where nobody votes.
 
     They are ``(A @ values) / (|weights| @ |voters| + regularization)``.
 
     Parameters
     ----------
     A, weights : csr_array of shape (n, p)
-        What is multiplied with `values`, and with `voters`.
     values, voters : csr_array of shape (p, m)
+        ``A @ values`` sums votes times similarities, and ``|weights| @ |voters|`` the similarities of those who vote.
+        `UserKNN` has the similarities on the left and the votes on the right, `ItemKNN` the other way round.
+    regularization : float
+        Added to the divisor: a vote of 0 with this weight.
     """
     total = (A @ values).toarray().astype(np.float64, copy=False)
     mass = (abs(weights) @ abs(voters)).toarray()

@@ -98,8 +98,8 @@ def to_onnx(model: Any, k: int = 10) -> Any:
 def _weights_of(model: Any) -> NDArray[Any]:
     """Return the weights between items, or the factors, from which a model computes its scores."""
     if isinstance(model, ItemToItemRecommender):
-        own = type(model)._score_rows is ItemToItemRecommender._score_rows
-        if own or (hasattr(model, "center") and model.center is None):
+        is_item_to_item = type(model)._score_rows is ItemToItemRecommender._score_rows
+        if is_item_to_item or (hasattr(model, "center") and model.center is None):
             _check_size(model.weights_.shape, model.weights_.dtype)
             return model.weights_.toarray()
     elif isinstance(model, EASE):

@@ -69,12 +69,11 @@ def row_extremes(X: Any, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[An
 class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Base of transformers that compute new values for the same interactions.
 
-    A subclass computes the values of a matrix in canonical format (`_values`) and, where it learns
-    something, does so in `_fit`. This class keeps what the matrix is: dense stays dense,
-    `csr_array`, `csr_matrix` and :class:`~sklearn_llmrec.Interactions` stay what they are (times,
-    ids and features included), float32 stays float32, and an event stays an event: a value that
-    comes out as exactly 0 becomes the smallest positive number of its dtype, so that neither
-    underflow nor a weight of nothing turns "seen" into "unseen".
+    A subclass computes the values of a matrix in canonical format (`_values`). If it learns something, it does so in
+    `_fit`. This class keeps the type of the matrix: dense, `csr_array`, `csr_matrix` or
+    :class:`~sklearn_llmrec.Interactions` (with times, ids and features), and float32. It also keeps every event: a
+    value of exactly 0 becomes the smallest positive number of its dtype. Otherwise underflow, or a weight of zero,
+    would turn a seen item into an unseen one.
 
     Repeated events of one user with one item (``Interactions.from_frame(..., repeats="keep")``) are
     weighted by their sum, and share the new value in proportion to the old ones. Summing before or

@@ -22,9 +22,9 @@ class RecencyDecayTransformer(InteractionTransformer):
         Half-life, in the unit of the times (seconds where times are unix seconds). None takes the
         median age of the training events, so that half of them keep at least half their weight.
     reference : {"latest", "user"} or float, default="latest"
-        The time that ages are counted from: the latest event seen at fit, every user's own latest
-        event (old histories then weigh as much as fresh ones, and recommendations do not depend on
-        the day of the request), or a time.
+        The time that ages are counted from: the latest event seen at fit, the latest event of every user, or a time.
+        With the latest event of every user, old histories weigh as much as fresh ones, and recommendations do not
+        depend on the day of the request.
     order : {"timestamps", "values"}, default="timestamps"
         Where times are read from: `timestamps` of :class:`~sklearn_llmrec.Interactions`, or the
         values of a matrix that contains times instead of weights (every weight is then 1). Ratings and

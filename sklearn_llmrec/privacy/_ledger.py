@@ -114,8 +114,8 @@ class PrivacyLedger:
 
     def remaining(self) -> float:
         """Return the largest epsilon, at the delta of the budget, that one more release may have."""
-        left = self._budget() - sum(amount for _, amount in self.releases)
-        return epsilon_of(max(left, 0.0), self.delta)
+        budget = self._budget() - sum(amount for _, amount in self.releases)
+        return epsilon_of(max(budget, 0.0), self.delta)
 
     def _budget(self) -> float:
         return ratio_of(self.epsilon, self.delta) ** 2

@@ -189,9 +189,9 @@ class SessionKNN(BaseRecommender):
 
     A session is one row of X; fitted rows longer than `max_length` are cut into several. The current session is a
     vector that weighs an event by :math:`\gamma^a`, :math:`\gamma` being `decay` and a the number of events after it.
-    Its similarity to a fitted session is the sum of the weights of their common items, each times the item's inverse
-    document frequency, divided by the root of the fitted session's length; an item scores the sum of the
-    similarities of the `n_neighbors` most similar sessions that contain it.
+    Its similarity to a fitted session is a sum over the items of both: weight times inverse document frequency. The sum
+    is divided by the root of the length of the fitted session. The score of an item is the sum of the similarities of
+    the `n_neighbors` most similar sessions that contain it.
 
     Parameters
     ----------

@@ -31,12 +31,12 @@ class Dropout(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A stack of recurrent layers, attention over its states if wanted, and a pointwise network that reads the states.
+    """A stack of recurrent layers, optionally attention over their states, and a pointwise network on the states.
 
-    A state represents several events. Without hidden units behind it, a score is a sum of terms of its entries, and a
-    plain recurrent network hardly finds what follows two events together. With the direct path beside them training
-    begin as fast as without them.
-    Rows are filled on the right, so no state that is used depends on filling.
+    A state represents several events. If scores were linear in the state, a plain recurrent network would hardly learn
+    which item follows a pair of events; the hidden units of the pointwise network make this possible. A linear path
+    beside them keeps the first epochs as fast as without them. Rows are padded on the right, so no state in use
+    depends on padding.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a pointwise network, each behind a norm and beside the identity."""
+    """Attention and a pointwise network, each after a layer normalisation and with a residual connection."""
 
     def __init__(self, width: int, n_heads: int, hidden: int, dropout: float) -> None:
         super().__init__()

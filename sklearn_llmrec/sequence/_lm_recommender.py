@@ -47,8 +47,8 @@ class LMRecommender(TrainedOnSequences):
         The make-up of the network, by name, or a configuration of transformers (of any causal model), which then
         says the sizes.
     tokens : {"auto", "items", "titles", "codes"}, default="auto"
-        What an item is written with: a token of its own; the words of its title (rare ones spelled in bytes); or
-        codes: the cluster of its text's vector, then the cluster of what that leaves unexplained, and so on.
+        How an item is written. "items": one token of its own. "titles": the words of its title, rare ones spelled in
+        bytes. "codes": the cluster of its text's vector, then the cluster of the residual, and so on.
         "auto" is "titles" where `item_texts` are given.
     item_texts : array-like, str or None, default=None
         The titles, of shape (n_items,), or the name of a column of the item features that X carries at fit, or a
@@ -359,11 +359,13 @@ class LMRecommender(TrainedOnSequences):
         network, histories, trie = self._reading_network(X.dtype), self._prefixes(X), self._trie_
         items = np.full((X.shape[0], k), -1)
         scores = np.full((X.shape[0], k), -np.inf, dtype=X.dtype)
-        held = sp.csr_array(X.shape, dtype=X.dtype) if seen is None else canonical(seen)
+        excluded = sp.csr_array(X.shape, dtype=X.dtype) if seen is None else canonical(seen)
         wanted = None if candidates is None else trie.towards(candidates)
         with torch.inference_mode():
             for rows, reader in reading.readers(network, histories):
-                banned = (held.indices[held.indptr[r] : held.indptr[r + 1]] for r in rows)
+                banned = (
+                    excluded.indices[excluded.indptr[r] : excluded.indptr[r + 1]] for r in rows
+                )
                 searches = [reading.Search(trie, k, self.beam_size, b, wanted) for b in banned]
                 reading.run_searches(reader, trie, searches)
                 for row, search in zip(rows, searches):

@@ -111,8 +111,8 @@ class MarkovRecommender(BaseRecommender):
         ids = np.where(sequences.lengths >= length, 0, -1)
         for step in range(length):
             # From the earliest of the last `length` items to the latest.
-            at = np.maximum(sequences.bounds[1:] - length + step, 0)
-            item = sequences.items[np.minimum(at, len(sequences.items) - 1)]
+            positions = np.maximum(sequences.bounds[1:] - length + step, 0)
+            item = sequences.items[np.minimum(positions, len(sequences.items) - 1)]
             known = self._contexts_[step]
             key = ids * sequences.n_items + item
             found = np.minimum(np.searchsorted(known, key), len(known) - 1)

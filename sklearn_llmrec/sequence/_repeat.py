@@ -116,11 +116,13 @@ class RepeatRecommender(BaseRecommender):
         self._index_ = RowIndex(self.vectors_, "cosine")
 
     def _score_rows(self, X: sp.csr_array) -> NDArray[Any]:
-        own = normalize_rows(recency_weights(event_sequences(X, self.order), self.decay, X.dtype))
-        scores: NDArray[Any] = (1 - self.neighbor_weight) * own.toarray()
+        profiles = normalize_rows(
+            recency_weights(event_sequences(X, self.order), self.decay, X.dtype)
+        )
+        scores: NDArray[Any] = (1 - self.neighbor_weight) * profiles.toarray()
         if self.neighbor_weight:
             near = self._index_.nearest(
-                own, self.n_neighbors, n_threads=effective_n_jobs(self.n_jobs)
+                profiles, self.n_neighbors, n_threads=effective_n_jobs(self.n_jobs)
             )
             mass = near.sum(axis=1)
             mass[mass == 0] = 1

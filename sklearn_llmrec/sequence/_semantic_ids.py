@@ -27,15 +27,15 @@ def residual_codes(
         Items alike share their first codes. Levels that have nothing left to explain are 0 throughout.
     """
     seeds = check_random_state(random_state).randint(2**31 - 1, size=n_levels)
-    rest = np.array(vectors, dtype=np.float64)
-    rest /= np.abs(rest).max(initial=0.0) or 1.0
-    codes = np.zeros((len(rest), n_levels), dtype=np.int64)
+    residuals = np.array(vectors, dtype=np.float64)
+    residuals /= np.abs(residuals).max(initial=0.0) or 1.0
+    codes = np.zeros((len(residuals), n_levels), dtype=np.int64)
     for level, seed in enumerate(seeds):
-        rest = rest.round(9)  # what differs by rounding alone is the same
-        n_different = len(np.unique(rest, axis=0))
+        residuals = residuals.round(9)  # what differs by rounding alone is the same
+        n_different = len(np.unique(residuals, axis=0))
         if n_different == 1:
             break
-        means = KMeans(min(n_codes, n_different), n_init=1, random_state=int(seed)).fit(rest)
+        means = KMeans(min(n_codes, n_different), n_init=1, random_state=int(seed)).fit(residuals)
         codes[:, level] = means.labels_
-        rest -= means.cluster_centers_[means.labels_]
+        residuals -= means.cluster_centers_[means.labels_]
     return codes

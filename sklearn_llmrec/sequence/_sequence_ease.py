@@ -22,8 +22,8 @@ from sklearn_llmrec.utils import Interval, StrOptions, threads_for
 class SequenceEASE(SimilarItemsMixin, ExplainMixin, BaseRecommender):
     r"""EASE whose Gram matrix counts pairs of events by their distance in time.
 
-    In plain `EASE` every pair of a user's items speaks for their likeness equally, so a user of n items has n²
-    votes, and what was chosen in one evening counts no more than what was chosen years apart. Here the pair of
+    In plain `EASE` every pair of a user's items counts equally. So a user of n items has n² votes, and items chosen
+    in one evening count no more than items chosen years apart. Here the pair of
     events p and q of a user of n events counts
 
     .. math:: n^{-a} \, \bigl(b + \gamma^{d} \, \max(0, 1 - d / (w + 1))\bigr),
@@ -205,7 +205,7 @@ def _add_neighbours(
         if weight < 1e-8:
             break
         first = np.flatnonzero(rows[distance:] == rows[:-distance])
-        one, other = items[first], items[first + distance]
+        earlier, later = items[first], items[first + distance]
         value = (weight * trust[first]).astype(G.dtype)
-        np.add.at(flat, one * n_items + other, value)
-        np.add.at(flat, other * n_items + one, value)
+        np.add.at(flat, earlier * n_items + later, value)
+        np.add.at(flat, later * n_items + earlier, value)

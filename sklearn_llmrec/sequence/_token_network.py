@@ -31,8 +31,8 @@ def make_config(
     n_components, n_layers, n_heads = sizes
     if architecture == "gpt2":
         drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
-        own = {"n_embd": n_components, "n_layer": n_layers, "n_head": n_heads}
-        return library.GPT2Config(**own, **drops, **shape, **special)
+        widths = {"n_embd": n_components, "n_layer": n_layers, "n_head": n_heads}
+        return library.GPT2Config(**widths, **drops, **shape, **special)
     if architecture == "llama":
         return library.LlamaConfig(
             hidden_size=n_components,
@@ -158,9 +158,9 @@ class Reader:
     ) -> NDArray[np.float64]:
         """Return scores of tokens, the first ``sizes[0]`` of which follow output 0, and so on."""
         device = self.vectors.device
-        at = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(device)
+        output_of_token = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(device)
         vectors = self.vectors[torch.from_numpy(tokens).to(device)]
-        scores = (outputs[at] * vectors).sum(dim=1)
+        scores = (outputs[output_of_token] * vectors).sum(dim=1)
         return scores.double().cpu().numpy()
 
 
@@ -252,8 +252,10 @@ def run_searches(reader: Reader, trie: Trie, searches: list[Search]) -> None:
         rows = np.repeat(active, [len(some) for some in forks])
         children, gained = _opened(reader, trie, rows, np.concatenate(forks))
         bounds = np.cumsum([trie.n_children[some].sum() for some in forks])[:-1]
-        for row, own, shares in zip(active, np.split(children, bounds), np.split(gained, bounds)):
-            searches[row].take(own, shares)
+        for row, row_children, shares in zip(
+            active, np.split(children, bounds), np.split(gained, bounds)
+        ):
+            searches[row].take(row_children, shares)
 
 
 def _opened(
@@ -269,7 +271,7 @@ def _opened(
     begin = trie.choice_bounds[trie.fork_numbers[forks]]
     sizes = trie.n_children[forks]
     starts = np.cumsum(sizes) - sizes
-    at = np.repeat(begin - starts, sizes) + np.arange(sizes.sum())
-    children = trie.choices[at]
+    places = np.repeat(begin - starts, sizes) + np.arange(sizes.sum())
+    children = trie.choices[places]
     logits = reader.logits(outputs, sizes, trie.token[children])
     return children, log_shares(logits, starts, sizes)

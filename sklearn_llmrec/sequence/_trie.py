@@ -39,21 +39,21 @@ class Trie:
             If an item is a beginning of another, or equal to it.
         """
         tokens, lengths = catalogue.padded(-1), catalogue.lengths
-        at = np.zeros(len(catalogue), dtype=np.int64)
+        nodes = np.zeros(len(catalogue), dtype=np.int64)
         parents, edges, depths = [np.array([-1])], [np.array([-1])], [np.array([0])]
         n_nodes = 1
         for depth in range(tokens.shape[1]):
             alive = np.flatnonzero(lengths > depth)
             keys, child = np.unique(
-                at[alive] * catalogue.n_items + tokens[alive, depth], return_inverse=True
+                nodes[alive] * catalogue.n_items + tokens[alive, depth], return_inverse=True
             )
             parents.append(keys // catalogue.n_items)
             edges.append(keys % catalogue.n_items)
             depths.append(np.full(len(keys), depth + 1))
-            at[alive] = n_nodes + child
+            nodes[alive] = n_nodes + child
             n_nodes += len(keys)
-        trie = cls(np.concatenate(parents), np.concatenate(edges), np.concatenate(depths), at)
-        if len(np.unique(at)) < len(at) or trie.n_children[at].any():
+        trie = cls(np.concatenate(parents), np.concatenate(edges), np.concatenate(depths), nodes)
+        if len(np.unique(nodes)) < len(nodes) or trie.n_children[nodes].any():
             raise ValueError("An item must not begin with all tokens of another.")
         for table in ("items", "fork_numbers", "choices", "choice_bounds", "ends", "steps", "tips"):
             getattr(trie, table)  # computed now, so that no prediction changes a fitted model
@@ -107,12 +107,12 @@ class Trie:
         """Items by choices: which choices lead to each item."""
         choice = np.full(len(self.parent), -1)
         choice[self.choices] = np.arange(len(self.choices))
-        at, rows, columns = self.leaves.copy(), [], []
-        while (at > 0).any():
-            made = np.flatnonzero((at > 0) & (choice[at] >= 0))
+        nodes, rows, columns = self.leaves.copy(), [], []
+        while (nodes > 0).any():
+            made = np.flatnonzero((nodes > 0) & (choice[nodes] >= 0))
             rows.append(made)
-            columns.append(choice[at[made]])
-            at = np.where(at > 0, self.parent[at], 0)
+            columns.append(choice[nodes[made]])
+            nodes = np.where(nodes > 0, self.parent[nodes], 0)
         row, column = np.concatenate(rows), np.concatenate(columns)
         return sp.csr_array(
             (np.ones(len(row)), (row, column)), shape=(len(self.leaves), len(self.choices))
@@ -121,10 +121,10 @@ class Trie:
     def towards(self, items: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which nodes are on the way to one of some items."""
         on_way = np.zeros(len(self.parent), dtype=bool)
-        at = self.leaves[items]
-        while len(at):
-            on_way[at] = True
-            at = self.parent[at[at > 0]]
+        nodes = self.leaves[items]
+        while len(nodes):
+            on_way[nodes] = True
+            nodes = self.parent[nodes[nodes > 0]]
         return on_way
 
     @cached_property
@@ -145,11 +145,11 @@ class Trie:
         """Return the tokens from the root to every node, padded with 0 on the right, and their numbers."""
         depths = self.depth[nodes]
         tokens = np.zeros((len(nodes), max(1, int(depths.max(initial=0)))), dtype=np.int64)
-        at = nodes.copy()
-        while (at > 0).any():
-            rows = np.flatnonzero(at > 0)
-            tokens[rows, self.depth[at[rows]] - 1] = self.token[at[rows]]
-            at[rows] = self.parent[at[rows]]
+        current = nodes.copy()
+        while (current > 0).any():
+            rows = np.flatnonzero(current > 0)
+            tokens[rows, self.depth[current[rows]] - 1] = self.token[current[rows]]
+            current[rows] = self.parent[current[rows]]
         return tokens, depths
 
     def log_shares(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:

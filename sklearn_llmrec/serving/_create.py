@@ -41,11 +41,11 @@ def create_app(
         Keys as ``name:rights:hash``, with rights among "read", "feedback" and "reload" joined by "+". By default
         those of the environment variable SKLEARN_LLMREC_API_KEYS. Without any, everybody may do everything.
     **settings : dict
-        Limits, times and weights, with their defaults: ``max_body=1_000_000`` bytes, ``max_history=1000``,
-        ``max_k=1000``, ``max_requests=256`` per call, ``max_items=10_000`` in `candidates` and `exclude`,
-        ``max_queue=1024`` waiting requests, ``max_batch=64`` per call of the model, ``body_timeout=5.0`` and
-        ``timeout=10.0`` seconds, ``watch=1.0`` seconds between looks at the file, ``event_weights=None`` (what an
-        event of a type is worth, by type), ``log_requests=False``, ``mmap=False``, ``trusted=False``.
+        Limits of a request: ``max_body=1_000_000`` bytes, ``max_history=1000``, ``max_k=1000``, ``max_requests=256``
+        per call, and ``max_items=10_000`` in `candidates` and `exclude`. Limits of the server: ``max_queue=1024``
+        waiting requests and ``max_batch=64`` per call of the model. Times in seconds: ``body_timeout=5.0``,
+        ``timeout=10.0``, and ``watch=1.0`` between checks of the file. Further: ``event_weights=None`` (the weight of
+        an event by its type), ``log_requests=False``, ``mmap=False``, ``trusted=False``.
 
     Returns
     -------

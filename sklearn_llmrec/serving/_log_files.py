@@ -83,7 +83,7 @@ def write_table(table: Any, path: str | Path) -> None:
 
 
 def add_log_options(parser: ArgumentParser) -> None:
-    """Add the options that say how a log is read."""
+    """Add the options of a command that define how its log is read."""
     group = parser.add_argument_group("columns of the log")
     group.add_argument("--user", default="user", help="column of user ids (default: user)")
     group.add_argument("--item", default="item", help="column of item ids (default: item)")
@@ -104,7 +104,7 @@ def add_log_options(parser: ArgumentParser) -> None:
 
 
 def weights(text: str) -> dict[str, float]:
-    """Return event weights written as ``view=1,purchase=5``."""
+    """Parse event weights such as ``view=1,purchase=5`` into a dict."""
     pairs = (part.partition("=") for part in text.split(","))
     return {kind.strip(): float(value) for kind, _, value in pairs}
 

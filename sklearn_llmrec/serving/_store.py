@@ -1,8 +1,8 @@
 """Durable feedback: events and shown lists, in SQLite or PostgreSQL.
 
 Events have numbers, `seq`, that grow in the order of the commits: SQLite has one writer, and on PostgreSQL the writers
-take turns by an advisory lock that the commit releases. So a reader that has seen number n has seen all numbers
-below, and "everything after n" is never too little. Ids are stored as JSON texts, so the number 7 and the text "7"
+take turns by an advisory lock that the commit releases. When event n can be read, all events with lower numbers can be
+read too, so a reader that continues after n misses none. Ids are stored as JSON texts, so the number 7 and the text "7"
 stay two ids.
 """
 
@@ -153,7 +153,7 @@ class FeedbackStore:
         ------
         StoreUnavailable
             If the events could not be written. None of them is there then, unless the connection was lost while the
-            commit was confirmed; writing them again is always right.
+            commit was confirmed. It is safe to write them again.
         """
         rows: dict[str, dict[str, Any]] = {}
         for event in events:  # the first one counts, as it does between calls
@@ -178,7 +178,7 @@ class FeedbackStore:
         return new
 
     def append_shown(self, shown: Sequence[Shown]) -> None:
-        """Write what was shown.
+        """Write the places of lists that were shown.
 
         Raises
         ------
@@ -313,7 +313,11 @@ class _Guard:
 
 
 class _Transaction:
-    """A transaction that is the only writer; the file is checked before its commit counts."""
+    """A transaction without concurrent writers.
+
+    After the commit the SQLite file is checked: rows written to a file that was deleted or replaced are reported as not
+    written.
+    """
 
     def __init__(self, store: FeedbackStore) -> None:
         self._store = store
@@ -372,7 +376,8 @@ def _engine(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        # A transaction that reads first and writes later could not wait for its turn.
+        # IMMEDIATE takes the write lock now. A SQLite transaction that reads first fails at its first write, instead
+        # of waiting, if another one has written since.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
 
     return engine

@@ -89,9 +89,9 @@ def update(
         beside the old one.
     method : {"auto", "refit", "partial_fit"}, default="auto"
         "refit" fits a clone on all histories. "partial_fit" passes the complete rows of the users with events to the
-        model's `partial_fit`, whose documentation says what that gives. "auto" takes `partial_fit` where all of these
-        users are new, so that the result is that of a refit as far as the model says so, and refits otherwise;
-        Pipelines and searches are always refitted, searches with their best parameters.
+        model's `partial_fit`, whose documentation says what that gives. "auto" takes `partial_fit` if all of these
+        users are new, and refits otherwise. The documentation of the model says how far the result
+        equals that of a refit. Pipelines and searches are always refitted, searches with their best parameters.
     measure : bool, default=True
         Whether to measure old and new on held-out new interactions; costs one more fit.
     tolerance : float, default=None

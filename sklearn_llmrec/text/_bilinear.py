@@ -4,10 +4,12 @@ With item vectors as rows of V, minimise over the map M
 
     ||X - X V M V'||^2 + L ||M||^2.
 
-The normal equations A'A M V'V + L M = A'X V, with A = X V, part in the eigenvectors of the two d x
-d matrices A'A = P diag(a) P' and V'V = Q diag(b) Q':  M = P [ (P' A'X V Q)_kl / (a_k b_l + L) ] Q'.
-Where items may not predict themselves, the diagonal D of X'X leaves the right-hand side: A'X V -
-V'D V.
+Write A = X V, and decompose the two d x d matrices A'A = P diag(a) P' and V'V = Q diag(b) Q'. In these eigenvectors
+the normal equations A'A M V'V + L M = A'X V are diagonal:
+
+    M = P [ (P' A'X V Q)_kl / (a_k b_l + L) ] Q'
+
+If items may not predict themselves, the right-hand side loses the diagonal D of X'X: it is A'X V - V'D V.
 """
 
 import os
@@ -128,10 +130,12 @@ class BilinearContentRecommender(ContentMixin, InnerProductMixin):
         V = Space(self.center, None, False).fit(vectors).transform(vectors)
         V = V.astype(np.float64, copy=False)
         X = canonical(X)
-        own = None
+        self_weights = None
         if self.exclude_self:
-            own = np.bincount(X.indices, weights=X.data.astype(np.float64) ** 2, minlength=len(V))
-        M = closed_form_map(X @ V, V, self.item_popularity_ > 0, own, self.regularization)
+            self_weights = np.bincount(
+                X.indices, weights=X.data.astype(np.float64) ** 2, minlength=len(V)
+            )
+        M = closed_form_map(X @ V, V, self.item_popularity_ > 0, self_weights, self.regularization)
         self.item_embeddings_ = V.astype(X.dtype, copy=False)
         self.map_ = M.astype(X.dtype, copy=False)
 
@@ -157,17 +161,17 @@ def closed_form_map(
     A: NDArray[Any],
     V: NDArray[Any],
     known: NDArray[np.bool_],
-    own: NDArray[Any] | None,
+    self_weights: NDArray[Any] | None,
     regularization: float,
 ) -> NDArray[Any]:
     """Solve the map M of the module's formula; the penalty is relative to the mean eigenvalues.
 
-    `known` are the items that count, `own` is the diagonal of X'X where it is left out.
+    `known` are the items that count, `self_weights` is the diagonal of X'X where it is left out.
     """
-    left, right = A.T @ A, V[known].T @ V[known]
-    target = left if own is None else left - (V * own[:, None]).T @ V
-    a, P = np.linalg.eigh(left)
-    b, Q = np.linalg.eigh(right)
+    user_gram, item_gram = A.T @ A, V[known].T @ V[known]
+    target = user_gram if self_weights is None else user_gram - (V * self_weights[:, None]).T @ V
+    a, P = np.linalg.eigh(user_gram)
+    b, Q = np.linalg.eigh(item_gram)
     a, b = np.maximum(a, 0), np.maximum(b, 0)
     penalty = regularization * max(a.mean() * b.mean(), np.finfo(np.float64).tiny)
     return P @ ((P.T @ target @ Q) / (np.outer(a, b) + penalty)) @ Q.T

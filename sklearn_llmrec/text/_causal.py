@@ -66,7 +66,7 @@ def continued(
         ids = torch.zeros((len(some), int(lengths.max())), dtype=torch.long, device=first.device)
         for row, tail in enumerate(some):
             ids[row, : len(tail)] = torch.tensor(list(tail), device=first.device)
-        own = first[ids[:, :1]]
+        log_probabilities = first[ids[:, :1]]
         if ids.shape[1] > 1:
             shared = copy.deepcopy(past)
             shared.batch_repeat_interleave(len(some))
@@ -78,9 +78,9 @@ def continued(
                 use_cache=True,
             ).logits
             later = logits.float().log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0]
-            own = torch.cat([own, later], dim=1)
+            log_probabilities = torch.cat([log_probabilities, later], dim=1)
         real = torch.arange(ids.shape[1], device=first.device) < lengths[:, None]
-        total = torch.where(real, own.double(), 0.0).sum(dim=1)
+        total = torch.where(real, log_probabilities.double(), 0.0).sum(dim=1)
         result[start : start + len(some)] = total.cpu().numpy()
     return result
 

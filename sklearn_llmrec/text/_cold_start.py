@@ -187,10 +187,12 @@ class ContentColdStart(ContentMixin, BaseRecommender):
             gram = centred.T @ (dense - mean)
             gram[np.diag_indices_from(gram)] += self.regularization
             coefficients = np.linalg.solve(gram, centred.T @ targets.T).T
-        rest = targets @ weights / weights.sum() - coefficients @ mean
-        own = sp.csr_array(F[columns])
-        own.data = own.data * coefficients[np.repeat(inverse, np.diff(own.indptr)), own.indices]
-        return own, rest[inverse], F
+        intercepts = targets @ weights / weights.sum() - coefficients @ mean
+        terms = sp.csr_array(F[columns])
+        terms.data = (
+            terms.data * coefficients[np.repeat(inverse, np.diff(terms.indptr)), terms.indices]
+        )
+        return terms, intercepts[inverse], F
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

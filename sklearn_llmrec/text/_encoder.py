@@ -28,11 +28,10 @@ _FORMAT = 2
 class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Embeddings of texts by a language model.
 
-    A transformer around sentence-transformers. Every text is embedded once ever: vectors are kept
-    on disk, under the hash of the model's content, of what else shapes them (prompt, pooling,
-    backend) and of the text, so a second fit, another process, or a search over other parameters
-    finds them there. Equal texts are embedded once, and texts are batched by length, because a
-    batch costs what its longest text costs.
+    A transformer around sentence-transformers. Every text is embedded only once, because vectors are kept on disk.
+    Their key is a hash of the model's content, of prompt, pooling and backend, and of the text. A second fit, another
+    process, or a search over other parameters finds them there. Texts are batched by length, because a batch costs as
+    much as its longest text.
 
     Parameters
     ----------

@@ -47,9 +47,9 @@ def pairs(groups: sp.csr_array, texts: list[str], random_state: int) -> list[tup
     rng = np.random.default_rng(random_state)
     found = []
     for row in range(groups.shape[0]):
-        own = groups.indices[groups.indptr[row] : groups.indptr[row + 1]]
-        own = rng.permutation(own)[: _MOST_PAIRS + 1]
-        found += [(texts[a], texts[b]) for a, b in pairwise(own)]
+        user_items = groups.indices[groups.indptr[row] : groups.indptr[row + 1]]
+        user_items = rng.permutation(user_items)[: _MOST_PAIRS + 1]
+        found += [(texts[a], texts[b]) for a, b in pairwise(user_items)]
     found = [(a, b) for a, b in found if a and b and a != b]
     order: NDArray[np.intp] = rng.permutation(len(found))
     return [found[i] for i in order]

@@ -105,10 +105,10 @@ def _left(end: float) -> float:
     TimeoutError
         If there are none.
     """
-    left = end - time.monotonic()
-    if left <= 0:
+    seconds = end - time.monotonic()
+    if seconds <= 0:
         raise TimeoutError("the answer came too slowly")
-    return left
+    return seconds
 
 
 class _AnyStatus(urllib.request.HTTPErrorProcessor):

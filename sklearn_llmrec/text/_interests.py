@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sklearn_llmrec.text._profiles import clusters
-from sklearn_llmrec.text._words import telling_words
+from sklearn_llmrec.text._words import content_words
 
 
 @dataclass
@@ -54,9 +54,9 @@ def interests_in_words(
     n_terms: int,
 ) -> list[list[Interest]]:
     """Return the interests of every row, the largest first."""
-    vectorizer = TfidfVectorizer(analyzer=telling_words)
+    vectorizer = TfidfVectorizer(analyzer=content_words)
     words = None
-    if texts is not None and any(map(telling_words, texts)):
+    if texts is not None and any(map(content_words, texts)):
         words = sp.csr_array(vectorizer.fit_transform(texts))
         names = vectorizer.get_feature_names_out()
         usual = words.mean(axis=0)
@@ -65,15 +65,15 @@ def interests_in_words(
         items, weights, labels = _members(X, V, row, n_interests)
         found = []
         for label in np.unique(labels):
-            own, own_weights = items[labels == label], weights[labels == label]
-            near = V[own] @ (own_weights @ V[own])
+            members, member_weights = items[labels == label], weights[labels == label]
+            near = V[members] @ (member_weights @ V[members])
             interest = Interest(
-                share=float(own_weights.sum() / weights.sum()),
-                items=own[np.argsort(-near, kind="stable")[:n_items]].tolist(),
+                share=float(member_weights.sum() / weights.sum()),
+                items=members[np.argsort(-near, kind="stable")[:n_items]].tolist(),
             )
             if words is not None:
                 # Words of every text do not distinguish interests.
-                excess = words[own].T @ own_weights / own_weights.sum() - usual
+                excess = words[members].T @ member_weights / member_weights.sum() - usual
                 best = np.argsort(-excess, kind="stable")[:n_terms]
                 interest.terms = names[best[excess[best] > 0]].tolist()
             found.append(interest)
@@ -105,16 +105,16 @@ def contributions(
     rows, columns, values = [], [], []
     for row in range(n_rows):
         part = slice(weights.indptr[row], weights.indptr[row + 1])
-        history, own = weights.indices[part], weights.data[part]
+        history, history_weights = weights.indices[part], weights.data[part]
         groups = [np.ones(len(history), dtype=bool)]
         if n_interests is not None:
-            history, own, labels = _members(weights, V, row, n_interests)
+            history, history_weights, labels = _members(weights, V, row, n_interests)
             groups = [labels == label for label in np.unique(labels)]
         if not len(history):
             continue
         shares = []
         for group in groups:
-            weighted = own[:, None] * V[history] * group[:, None]
+            weighted = history_weights[:, None] * V[history] * group[:, None]
             norm = np.linalg.norm(weighted.sum(axis=0))
             shares.append((weighted / (norm if norm > 0 else 1)) @ V[items[row]].T)
         stacked = np.stack(shares)

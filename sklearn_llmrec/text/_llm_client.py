@@ -352,9 +352,9 @@ class Session:
         for _ in range(min(self.n_jobs, len(jobs))):
             Thread(target=self._work, args=(waiting,), daemon=True).start()
         for key, job in jobs.items():
-            left = max(self.deadline - time.monotonic(), 0)
+            seconds = max(self.deadline - time.monotonic(), 0)
             try:
-                self.answers[key] = job.result(timeout=left if left < 1e8 else None)
+                self.answers[key] = job.result(timeout=seconds if seconds < 1e8 else None)
             except FutureTimeout:
                 job.cancel()
                 spent = ChatFailed("out_of_budget", "the budget is spent")

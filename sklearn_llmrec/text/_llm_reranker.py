@@ -39,10 +39,10 @@ class LLMReranker(LanguageModelReranker):
     estimator : estimator
         The recommender whose first items are reordered, or a Pipeline that ends with one.
     model : str, callable or None, default=None
-        Name of the model at the endpoint, or a function that takes the messages (a list of
-        dictionaries with "role" and "content") and returns the answer as a text; one that raises
-        counts as a failure, whose type is shown and whose text is logged at level DEBUG only. None uses no model: the
-        base order is kept, with a warning.
+        Name of the model at the endpoint, or a function. A function takes the messages (a list of dictionaries with
+        "role" and "content") and returns the answer as a text. If it raises, this counts as a failure: the type of
+        the exception is shown, its text is logged at level DEBUG only. None uses no model: the base order is kept,
+        with a warning.
     base_url : str, default="http://localhost:8000/v1"
         The OpenAI-compatible endpoint; ``/chat/completions`` is added. Proxies of the environment are used, but not for
         this machine (localhost).

@@ -51,7 +51,7 @@ def latest_texts(X: Any, texts: list[str], max_length: int) -> list[str]:
     joined: list[list[str]] = [[] for _ in range(X.shape[0])]
     for row, item in zip(rows, X.indices[order[keep]]):
         joined[row].append(texts[item])
-    return [". ".join(text for text in reversed(own) if text) for own in joined]
+    return [". ".join(text for text in reversed(row_texts) if text) for row_texts in joined]
 
 
 def clusters(U: NDArray[Any], weights: NDArray[Any], n_clusters: int) -> NDArray[np.int64]:

@@ -59,13 +59,12 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
     Parameters
     ----------
     item_texts : sequence of str, str, or table, default=None
-        One text per column of X; or the name of a column of ``X.item_features``, or a template over
-        several, such as ``"{title} by {brand}"`` (a missing value takes the words before it along); or a table or
-        array with one row per column of X: its text columns, joined, or the whole table for an encoder that
-        reads tables. None takes
-        ``X.item_features`` (its text columns, joined; the whole table if `encoder` begins with a
-        `ColumnTransformer` or is "passthrough"), else the column names of X if it is a dataframe,
-        else recommends by popularity, with a warning.
+        One text per column of X, or the name of a column of ``X.item_features``, or a template over several columns,
+        such as ``"{title} by {brand}"``. A missing value leaves out the words before it. Or a table or array with one
+        row per column of X: its text columns are joined, or the whole table goes to an encoder that reads tables.
+        None takes ``X.item_features`` in the same way (the whole table if `encoder` begins with a `ColumnTransformer`
+        or is "passthrough"). Without these it takes the column names of X if it is a dataframe. Else it recommends by
+        popularity, with a warning.
     encoder : transformer, str or path, default=None
         From texts to vectors: any scikit-learn transformer, such as a `SentenceEncoder` or a
         pipeline. A name or folder means a `SentenceEncoder` of it. None is latent semantic
@@ -389,9 +388,9 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         Raises
         ------
         ValueError
-            If the scores are no sums over the history: with ``profile="last"``, or without texts;
-            or if there is not one item, or one list of items, per row; with ``ids=True``, if the
-            model was fitted without item ids or does not know one of them.
+            If the scores are no sums over the history: with ``profile="last"``, or without texts. If there is not one
+            item, or one list of items, per row. With ``ids=True``, if the model was fitted without item ids or does
+            not know one of them.
         """
         check_is_fitted(self)
         if self._space_ is None or self.profile == "last":

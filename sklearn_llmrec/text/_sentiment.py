@@ -24,18 +24,18 @@ class SentimentWeighter(TransformerMixin, BaseEstimator):
     text : str, default="review"
         Column of the texts.
     classifier : classifier, default=None
-        A scikit-learn classifier of texts with two classes, usually a pipeline, fitted or not: the
-        weight is twice the probability of its second class less one. One that is not fitted is
-        fitted on the targets given to `fit`. None is VADER, a lexicon of English words, which needs
+        A scikit-learn classifier of texts with two classes, usually a pipeline, fitted or not. The
+        weight is ``2 p - 1``, p being the probability of its second class. `fit` fits an unfitted
+        one on the targets that it is given. None is VADER, a lexicon of English words, which needs
         ``pip install vaderSentiment``.
     output : str, default="weight"
         Column of the weights in the result.
     missing : float, default=0.0
         Weight of events without a text.
     negative : {"keep", "clip", "split"}, default="keep"
-        What becomes of weights below zero: they are kept, become zero, or go, with the sign
-        changed, to a column of their own, ``"<output>_negative"``, from which a matrix of dislikes
-        can be built.
+        What becomes of weights below zero. "keep": nothing. "clip": they become zero. "split": they
+        become zero, and a second column, ``"<output>_negative"``, contains their absolute values, to
+        build a matrix of dislikes.
 
     Attributes
     ----------

@@ -22,7 +22,7 @@ _IS_SPACELESS = re.compile(f"[{_SPACELESS}]")
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case; letters and pairs of letters where a script writes no spaces.
 
-    A title of such a script would be one long word, and share it with no other title.
+    Taken whole, a title of such a script would be one long word, which no other title contains.
     """
     found = []
     for run in _RUNS.findall(text.lower()):
@@ -38,11 +38,14 @@ def long_words(text: str) -> list[str]:
     return [word for word in words(text) if len(word) > 1]
 
 
-def telling_words(text: str) -> list[str]:
-    """Return the words of two letters or more that say something: no English stop words."""
+def content_words(text: str) -> list[str]:
+    """Return the words of two letters or more that are no English stop words."""
     return [word for word in long_words(text) if word not in ENGLISH_STOP_WORDS]
 
 
 def title_tokens(text: str) -> list[str]:
-    """Return words, single letters of scripts without spaces, and punctuation: the text in order, nothing twice."""
+    """Return words, single letters of scripts without spaces, and punctuation, in the order of the text.
+
+    Unlike `words`, it returns no pairs of letters, so the tokens spell the text.
+    """
     return _TOKENS.findall(text.lower())

@@ -55,9 +55,9 @@ def check_matrix(
     Raises
     ------
     ValueError
-        If X is not a finite two-dimensional matrix of at least two columns, has another number of columns than at
-        fit or other items, contains negative values where they are refused, values too large (or, at fit, all too
-        small) to compute with, or, at fit, no interaction at all.
+        If X is not a finite two-dimensional matrix of at least two columns, or has another number of columns, or
+        other items, than at fit. If values are negative where they are refused, or too large to compute with. At fit,
+        also if X has no interaction, or if all values are too small.
     TypeError
         If X is a path, or contains dates or other objects than numbers.
     """

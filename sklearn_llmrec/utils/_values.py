@@ -187,8 +187,9 @@ def refuse_triples(M: Any) -> None:
 def _rows_are_events(D: NDArray[np.float64]) -> bool:
     """Return whether rows look like user, item, value and perhaps time, unlike rows of counts or ratings.
 
-    Either both ids are larger than every value; or the rows are sorted by time, or contain the events of one user (or
-    item) together; or the ids of a column are all numbers of a range, none much rarer than others. Counts have rare
+    One of three signs is enough. Both ids are larger than every value. Or the rows are sorted by time, or contain the
+    events of one user (or item) together. Or the ids of a column are all numbers of a range, none much rarer than
+    others. Counts have rare
     large values, and the rows of a matrix are in no order of one of its columns.
     """
     ids, values = D[:, :2], D[:, 2]
