@@ -74,6 +74,7 @@ _SUBPACKAGES = (
     "base",
     "datasets",
     "decomposition",
+    "distributed",
     "dummy",
     "ensemble",
     "graph",

@@ -77,7 +77,7 @@ def test_extras_are_those_promised(project):
     extras = project["project"]["optional-dependencies"]
     assert set(extras) == {
         *("text", "train", "onnx", "deep", "llm", "plot", "io", "ann", "graph", "privacy"),
-        *("serve", "postgres", "fast"),
+        *("serve", "postgres", "fast", "arrow", "distributed"),
         *("all", "test", "docs"),
     }
     assert Requirement(extras["all"][0]).extras == {

@@ -183,7 +183,7 @@ class ColumnSteps:
     """Conjugate gradients for the regressions of columns whose rows are elsewhere: only sums over rows come in.
 
     It makes the steps of `RowSystems.solve` for the columns of a matrix: `direction` is what the next sum of
-    `RowSystems.column_sums` must be about, and `step` takes it.
+    `RowSystems.column_sums` must be about, and `step` makes it.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ class ColumnSteps:
         return p
 
     def step(self, negative_products: NDArray[Any]) -> None:
-        """Take a step, given the sum over all rows about `direction`, without right-hand sides."""
+        """Make a step, given the sum over all rows about `direction`, without right-hand sides."""
         tiny = np.finfo(self._x.dtype).tiny
         y = self._diagonal * self._p - negative_products @ self._common.into
         length = self._squares / np.maximum((self._p * y).sum(axis=1), tiny)

@@ -249,7 +249,7 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
         if not isinstance(self.regularization, str):
             return float(self.regularization)
         n = max(totals.n_entries, 1)
-        users, items = totals.n_active_users, np.count_nonzero(totals.popularity)
+        users, items = totals.n_active_users, int(np.count_nonzero(totals.popularity))
         weight = self.unobserved_weight + self.confidence * totals.column_sums.sum() / n
         edge = np.sqrt(n / max(users, 1)) + np.sqrt(n / max(items, 1))
         return float(0.5 * weight * edge)

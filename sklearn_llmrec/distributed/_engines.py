@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from sklearn_llmrec.utils import require
+from sklearn_llmrec.utils import require, warn
 
 _Result = TypeVar("_Result")
+# How often tasks are started again after a process of joblib ended early, without one result in between.
+_RESTARTS = 2
 
 
 def check_client(client: Any) -> None:
@@ -37,6 +41,8 @@ def run_tasks(
 ) -> Iterator[_Result]:
     """Yield ``function(task)`` of every task, in the order of the tasks, as soon as they are there.
 
+    Where a process ends early (killed, or out of memory), its tasks are run again in another one.
+
     Parameters
     ----------
     function : callable
@@ -46,16 +52,35 @@ def run_tasks(
         None runs processes of joblib.
     n_jobs : int or None
         Processes of joblib; one runs the tasks in this process.
+
+    Raises
+    ------
+    TerminatedWorkerError
+        If processes of joblib end early three times without a result.
     """
-    if client is None:
-        yield from Parallel(n_jobs=n_jobs, return_as="generator")(
-            delayed(function)(task) for task in tasks
-        )
+    if client is not None:
+        # Not pure: equal tasks of two fits are not one, since files of the first may be gone.
+        futures = [client.submit(function, task, pure=False) for task in tasks]
+        futures.reverse()
+        while futures:
+            result = futures[-1].result()
+            futures.pop()  # frees the memory of the worker
+            yield result
         return
-    # Not pure: equal tasks of two fits are not one, since files of the first may be gone.
-    futures = [client.submit(function, task, pure=False) for task in tasks]
-    futures.reverse()
-    while futures:
-        result = futures[-1].result()
-        futures.pop()  # frees the memory of the worker
-        yield result
+    n_done = n_restarts = 0
+    while n_done < len(tasks):
+        try:
+            for result in Parallel(n_jobs=n_jobs, return_as="generator")(
+                delayed(function)(task) for task in tasks[n_done:]
+            ):
+                n_done, n_restarts = n_done + 1, 0
+                yield result
+        except TerminatedWorkerError as error:
+            if n_restarts == _RESTARTS:
+                raise
+            n_restarts += 1
+            get_reusable_executor().shutdown(wait=True)
+            warn(
+                f"A process ended early ({error}); {len(tasks) - n_done} of {len(tasks)} shards are started again.",
+                RuntimeWarning,
+            )

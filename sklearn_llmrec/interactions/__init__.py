@@ -1,5 +1,6 @@
 """Represent interactions with times, ids and features: building, ordering and hiding them."""
 
+from sklearn_llmrec.interactions._batches import event_batches as event_batches
 from sklearn_llmrec.interactions._catalogue import (
     catalogue_of as catalogue_of,
     rows_or_missing as rows_or_missing,
@@ -25,6 +26,7 @@ from sklearn_llmrec.interactions._hide import (
     hide_latest as hide_latest,
 )
 from sklearn_llmrec.interactions._holdout import holdout_split as holdout_split, n_of as n_of
+from sklearn_llmrec.interactions._ids import sorted_ids as sorted_ids
 from sklearn_llmrec.interactions._interactions import Interactions
 from sklearn_llmrec.interactions._popularity import decayed_popularity as decayed_popularity
 from sklearn_llmrec.interactions._sequences import (

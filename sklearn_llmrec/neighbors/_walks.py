@@ -131,7 +131,7 @@ class P3alpha(BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
     def _fit(self, X: sp.csr_array) -> None:
         self._keep_rows(X)
         # Not by sums over one block: a loop that multiplies and chooses at once stores no product.
-        items = np.bincount(X.indices, X.data, X.shape[1])
+        items = np.bincount(X.indices, X.data, X.shape[1]).astype(np.float64, copy=False)
         to_item, to_user = steps(X, items, self.alpha)
         into = product_rows(
             to_item.T.tocsr(),

@@ -1,0 +1,78 @@
+"""Read event logs batch by batch, from files, datasets and queries, through Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+from sklearn_llmrec.utils import require
+
+# Events that are in memory at a time, per batch of a file.
+_BATCH_ROWS = 2**17
+
+
+def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]]:
+    """Return a function that reads a log from its start, as Arrow record batches of some columns.
+
+    Parameters
+    ----------
+    source : str, Path, list of these, pyarrow.Table, pyarrow.dataset.Dataset or callable
+        Parquet or CSV files, which may be patterns (``"log-*.parquet"``); a table; a dataset; or a function that
+        returns a new iterator of record batches at every call.
+    columns : list of str
+
+    Raises
+    ------
+    ImportError
+        If the extra ``arrow`` is not installed.
+    FileNotFoundError
+        If no file has the name, or matches the pattern.
+    TypeError
+        If the source is something else.
+    ValueError
+        If it lacks a column, or a file is neither Parquet nor CSV.
+    """
+    pa, ds = require("pyarrow", "arrow"), require("pyarrow.dataset", "arrow")
+    if isinstance(source, (str, Path, list, tuple)):
+        source = _dataset(source, ds)
+    if isinstance(source, pa.Table):
+        source = ds.dataset(source)
+    if isinstance(source, ds.Dataset):
+        _check_columns(columns, source.schema.names)
+        return lambda: source.to_batches(columns=columns, batch_size=_BATCH_ROWS)
+    if not callable(source):
+        raise TypeError(
+            f"source must be paths of Parquet or CSV files, a pyarrow table or dataset, or a function that returns "
+            f"a new iterator of Arrow record batches; got {type(source).__name__}."
+        )
+
+    def batches() -> Iterator[Any]:
+        for batch in source():
+            _check_columns(columns, batch.schema.names)
+            yield batch.select(columns)
+
+    return batches
+
+
+def _dataset(source: Any, ds: Any) -> Any:
+    """Return the dataset of files that are named, or that match patterns."""
+    names: list[str] = []
+    for name in [source] if isinstance(source, (str, Path)) else source:
+        found = sorted(glob(str(name))) if has_magic(str(name)) else [str(name)]
+        if not found or not Path(found[0]).exists():
+            raise FileNotFoundError(f"No file {str(name)!r}.")
+        names += found
+    kinds = {Path(name).suffix.lower() for name in names}
+    if len(kinds) != 1 or not kinds <= {".parquet", ".csv"}:
+        raise ValueError(
+            f"Files must all be .parquet or all .csv, got {sorted(kinds)}: pass a pyarrow dataset for other formats."
+        )
+    return ds.dataset(names, format=kinds.pop()[1:])
+
+
+def _check_columns(columns: list[str], names: list[str]) -> None:
+    absent = [name for name in columns if name not in names]
+    if absent:
+        raise ValueError(f"The log has no column {absent}; it has {list(names)}.")
