@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sklearn_llmrec.ensemble import *  # noqa: F403
     from sklearn_llmrec.graph import (
         KnowledgeGraph as KnowledgeGraph,
+        KnowledgeGraphEmbedding as KnowledgeGraphEmbedding,
         KnowledgeGraphEncoder as KnowledgeGraphEncoder,
         explain_paths as explain_paths,
     )
@@ -49,7 +50,7 @@ _NAMES_IN = {
         "MMRReranker RuleReranker StackingRecommender SwitchRecommender TrendReranker "
         "VotingRecommender boost cap_per_category reserve_slots"
     ),
-    "graph": "KnowledgeGraph KnowledgeGraphEncoder explain_paths",
+    "graph": "KnowledgeGraph KnowledgeGraphEmbedding KnowledgeGraphEncoder explain_paths",
     "interactions": "Interactions",
     "linear_model": "EASE SLIM BaselineRecommender NaiveBayesRecommender SparseEASE",
     "neighbors": "IndexedRecommender ItemKNN P3alpha RP3beta UserKNN",
@@ -64,8 +65,8 @@ _NAMES_IN = {
         "SequenceRNNRecommender SessionKNN make_sequence_blend"
     ),
     "text": (
-        "L3AE BilinearContentRecommender ContentColdStart ContentItemKNN ContentUserKNN "
-        "FeatureALSRecommender LLMReranker LikelihoodReranker SentenceEncoder SentimentWeighter "
+        "L3AE AudioEncoder BilinearContentRecommender ContentColdStart ContentItemKNN ContentUserKNN "
+        "FeatureALSRecommender ImageEncoder LLMReranker LikelihoodReranker SentenceEncoder SentimentWeighter "
         "TextCleaner TextEmbeddingRecommender WordVectorEncoder"
     ),
 }

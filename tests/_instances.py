@@ -10,12 +10,17 @@ from typing import Any
 
 from sklearn_llmrec.base._discovery import all_estimators
 from sklearn_llmrec.decomposition import LightGCN, MultVAERecommender, PureSVD
-from sklearn_llmrec.graph import KnowledgeGraph
+from sklearn_llmrec.graph import KnowledgeGraph, KnowledgeGraphEmbedding
 from sklearn_llmrec.neighbors import IndexedRecommender
 from sklearn_llmrec.sequence import LMRecommender
 from sklearn_llmrec.sequence._neural import SequenceNetworkRecommender
 
-TRAINED_BY_TORCH = (LightGCN, MultVAERecommender, SequenceNetworkRecommender)
+TRAINED_BY_TORCH = (
+    KnowledgeGraphEmbedding,
+    LightGCN,
+    MultVAERecommender,
+    SequenceNetworkRecommender,
+)
 TEST_PARAMS: dict[str, dict[str, Any]] = {
     **{
         name: {"n_components": 4, "n_layers": 1, "max_length": 8, "max_iter": 2, "device": "cpu"}
@@ -35,6 +40,7 @@ TEST_PARAMS: dict[str, dict[str, Any]] = {
         "max_iter": 1,
     },
     "BPRRecommender": {"n_components": 4},
+    "KnowledgeGraphEmbedding": {"n_components": 4, "max_iter": 2, "device": "cpu"},
     "LightGCN": {"n_components": 4, "max_iter": 2, "device": "cpu"},
     "MultVAERecommender": {"n_components": 3, "n_hidden": 5, "max_iter": 2, "device": "cpu"},
     "BiasedMF": {"n_components": 2, "max_iter": 3},
@@ -70,6 +76,16 @@ class SharedLetters:
         return "SharedLetters()"
 
 
+class MeanAndMaximum:
+    """In the place of a model of images or sound: two numbers of every array."""
+
+    def __call__(self, arrays: list[Any]) -> list[list[float]]:
+        return [[array.mean(), array.max()] for array in arrays]
+
+    def __repr__(self) -> str:
+        return "MeanAndMaximum()"
+
+
 def _required(name: str) -> dict[str, Any]:
     """Parameters of meta-estimators, built late so that a missing member fails only its own checks."""
     from sklearn.linear_model import LogisticRegression
@@ -80,8 +96,10 @@ def _required(name: str) -> dict[str, Any]:
 
     if name == "ContentColdStart":
         return {"estimator": ItemKNN()}
-    if name == "KnowledgeGraphEncoder":
+    if name in ("KnowledgeGraphEmbedding", "KnowledgeGraphEncoder"):
         return {"graph": KnowledgeGraph([("a", "by", "x"), ("b", "by", "x"), ("b", "in", "y")])}
+    if name in ("AudioEncoder", "ImageEncoder"):
+        return {"model": MeanAndMaximum(), "cache": False}
     if name == "IndexedRecommender":
         return {"estimator": PureSVD(5, random_state=0), "index": "ivf", "min_items": 0}
     if name == "FallbackRecommender":

@@ -35,7 +35,7 @@ def project():
 
 
 # Modules whose package has another name.
-IN_PACKAGE = {"faiss": "faiss-cpu"}
+IN_PACKAGE = {"faiss": "faiss-cpu", "PIL": "pillow"}
 
 
 def _bounds(project):

@@ -376,7 +376,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         flat = equal_but_for_rounding(three.min(axis=1), three.max(axis=1))
         if flat.any():
             flat[flat] = equal_but_for_rounding(scores[flat].min(axis=1), scores[flat].max(axis=1))
-        empty = rows_without_entries(X)
+        empty = self._rows_without_evidence(X)
         if not complete and not known.all():
             fill_unknown(scores, self.item_popularity_)
         # Equal ratings are the level of the user, though they rank nothing.
@@ -386,6 +386,10 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             known[uninformed] = False
             scores[replaced] = self._fallback_scores().astype(X.dtype)
         return Scores(scores, known)
+
+    def _rows_without_evidence(self, X: sp.csr_array) -> NDArray[np.bool_]:
+        """Return which prepared rows get the fallback scores: those without a history, if nothing else is known."""
+        return rows_without_entries(X)
 
     def _best(
         self, X: sp.csr_array, seen: sp.csr_array | None, k: int, candidates: Any
@@ -399,7 +403,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
             scores.astype(X.dtype, copy=False),
             k,
             seen,
-            rows_without_entries(X),
+            self._rows_without_evidence(X),
             self.item_popularity_,
             self._fallback_scores(),
         )

@@ -160,7 +160,7 @@ class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
             Rows of unit length; zeros for an item without facts.
         """
         self._validate_params()
-        ids = _column(X)
+        ids = column_of_ids(X)
         facts = self._facts(ids)
         n_with = np.diff(facts.matrix.tocsc().indptr)
         chosen = np.flatnonzero(n_with >= self.min_items)
@@ -197,7 +197,7 @@ class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
         features : csr_array of shape (n_items, n_facts), or ndarray of shape (n_items, n_components)
         """
         check_is_fitted(self)
-        facts = self._facts(_column(X))
+        facts = self._facts(column_of_ids(X))
         place_of = {
             key: place
             for place, key in enumerate(zip(self.relations_, self.entities_, strict=True))
@@ -267,23 +267,27 @@ class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
         return _unit(features)
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.one_d_array = True
-        tags.input_tags.string = True
-        tags.no_validation = True
-        return tags
+        return ids_as_input(super().__sklearn_tags__())
 
 
-def _column(X: Any) -> Any:
+def ids_as_input(tags: Tags) -> Tags:
+    """Set the tags of an encoder that reads one column of item ids, and return them."""
+    tags.input_tags.two_d_array = False
+    tags.input_tags.one_d_array = True
+    tags.input_tags.string = True
+    tags.no_validation = True
+    return tags
+
+
+def column_of_ids(X: Any) -> Any:
     """Return item ids as one column."""
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if isinstance(frame, nw.DataFrame):
         if len(frame.columns) != 1:
             raise ValueError(
-                f"KnowledgeGraphEncoder reads one column of item ids, and got the columns {frame.columns}."
+                f"An encoder of item ids reads one column of item ids, and got the columns {frame.columns}."
             )
-        return frame[frame.columns[0]].to_native()
+        return frame[:, 0].to_native()
     if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
         return X[:, 0]
     return X

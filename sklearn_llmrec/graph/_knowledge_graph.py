@@ -155,7 +155,7 @@ class KnowledgeGraph:
         tail: str | None = None,
         links: Any = None,
     ) -> None:
-        heads, relations, tails, n_literals = _columns_of_triples(triples, (head, relation, tail))
+        heads, relations, tails, n_literals = columns_of_triples(triples, (head, relation, tail))
         present = np.array(
             [
                 not (is_missing(h) or is_missing(r) or is_missing(t))
@@ -632,7 +632,7 @@ def _step(
     return rows[which], new, tails[triple]
 
 
-def _columns_of_triples(
+def columns_of_triples(
     triples: Any, names: tuple[str | None, str | None, str | None]
 ) -> tuple[list[Any], list[Any], list[Any], int]:
     """Split triples into three lists, without RDF literals; also return how many literals there were."""
@@ -646,7 +646,7 @@ def _columns_of_triples(
                 raise ValueError(
                     f"The table of triples has no column {name!r}; it has {frame.columns}."
                 )
-        heads, relations, tails = (frame[name].to_list() for name in wanted)
+        heads, relations, tails = (frame[:, frame.columns.index(n)].to_list() for n in wanted)
         return heads, relations, tails, 0
     if isinstance(triples, (str, bytes, os.PathLike)):
         raise TypeError(
@@ -681,7 +681,7 @@ def _pairs_of_links(links: Any) -> tuple[list[Any], list[Any]]:
             raise ValueError(
                 f"links has the columns {frame.columns}: item id and entity are needed."
             )
-        return frame[frame.columns[0]].to_list(), frame[frame.columns[1]].to_list()
+        return frame[:, 0].to_list(), frame[:, 1].to_list()
     if isinstance(links, np.ndarray) and links.ndim == 2 and links.shape[1] == 2:
         return links[:, 0].tolist(), links[:, 1].tolist()
     pairs = list(links)

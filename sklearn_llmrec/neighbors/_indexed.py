@@ -27,7 +27,6 @@ from sklearn_llmrec.utils import (
     on_one_state,
     require,
     row_chunks,
-    rows_without_entries,
 )
 
 # What a later fit of the member may change: who and what it knows.
@@ -250,6 +249,11 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         model = self.estimator_
         return model._scored(model._prepared(X))
 
+    def _rows_without_evidence(self, X: Any) -> NDArray[np.bool_]:
+        model = self.estimator_
+        rows: NDArray[np.bool_] = model._rows_without_evidence(model._prepared(X))
+        return rows
+
     def _fallback_scores(self) -> NDArray[Any]:
         scores: NDArray[Any] = self.estimator_._fallback_scores()
         return scores
@@ -264,7 +268,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         if candidates is not None and not len(candidates):
             return None
         vectors = model._retrieval_vectors(X)
-        nothing = rows_without_entries(X) | ~vectors[0].any(axis=1)
+        nothing = model._rows_without_evidence(X) | ~vectors[0].any(axis=1)
         if candidates is not None and len(candidates) < self.min_items:
             items, values = self._exact(vectors, k, seen, candidates)
         else:

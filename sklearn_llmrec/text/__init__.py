@@ -20,6 +20,7 @@ from sklearn_llmrec.text._feature_als import FeatureALSRecommender
 from sklearn_llmrec.text._l3ae import L3AE
 from sklearn_llmrec.text._likelihood_reranker import LikelihoodReranker
 from sklearn_llmrec.text._llm_reranker import LLMReranker
+from sklearn_llmrec.text._media import AudioEncoder, ImageEncoder
 from sklearn_llmrec.text._recommender import TextEmbeddingRecommender
 from sklearn_llmrec.text._sentiment import SentimentWeighter
 from sklearn_llmrec.text._texts import texts_of_items as texts_of_items
@@ -28,11 +29,13 @@ from sklearn_llmrec.text._words import title_tokens as title_tokens
 
 __all__ = [
     "L3AE",
+    "AudioEncoder",
     "BilinearContentRecommender",
     "ContentColdStart",
     "ContentItemKNN",
     "ContentUserKNN",
     "FeatureALSRecommender",
+    "ImageEncoder",
     "LLMReranker",
     "LikelihoodReranker",
     "SentenceEncoder",

@@ -1,10 +1,12 @@
 """Keep embeddings on disk: one SQLite file per model and settings, keyed by the hash of the text."""
 
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from sklearn_llmrec.utils import warn
 # Bound variables of one statement: SQLite's oldest default is 999.
 _AT_ONCE = 900
 _CHECK_BYTES = 8
+# Contents between two writes to the cache: what an interruption costs at most.
+_BLOCK = 1024
 
 
 def text_key(text: str) -> bytes:
@@ -127,3 +131,81 @@ def _vector(key: bytes, stored: object) -> NDArray[np.float32] | None:
         return None
     vector = np.frombuffer(values, np.dtype("<f4"))
     return vector if np.isfinite(vector).all() else None
+
+
+def embedded_once(
+    cache: EmbeddingCache | None,
+    contents: dict[bytes, Any],
+    embed: Callable[[list[Any]], NDArray[np.float32]],
+    progress: Callable[[int], Any],
+) -> dict[bytes, NDArray[np.float32]]:
+    """Return vectors of contents by key; embed those that the cache has not, in the order given, and store them.
+
+    `progress` gets the number of contents to embed, and returns a context of a progress bar or of None.
+    """
+    known = {} if cache is None else cache.get(list(contents))
+    missing = [key for key in contents if key not in known]
+    if not missing:
+        return known
+    with progress(len(missing)) as bar:
+        for start in range(0, len(missing), _BLOCK):
+            keys = missing[start : start + _BLOCK]
+            vectors = embed([contents[key] for key in keys])
+            if cache is not None:
+                cache.put(keys, vectors)
+            known.update(zip(keys, vectors, strict=True))
+            if bar is not None:
+                bar.update(len(keys))
+    return known
+
+
+def checked_vectors(encoded: Any, contents: list[Any], what: str) -> NDArray[np.float32]:
+    """Return the output of a model as float32 vectors, one per content.
+
+    Raises
+    ------
+    ValueError
+        If there is not one vector per content, or values are not finite.
+    """
+    with np.errstate(over="ignore"):  # what is too large for float32 is refused below
+        vectors = np.asarray(encoded, dtype=np.float32)
+    if vectors.ndim != 2 or len(vectors) != len(contents):
+        raise ValueError(
+            f"The model returned an array of shape {vectors.shape} for {len(contents)} {what}: it must return one "
+            f"vector per {what.removesuffix('s')}."
+        )
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        first = contents[bad[0]]
+        example = f", for example {first[:80]!r}" if isinstance(first, str) else ""
+        raise ValueError(
+            f"The model returned NaN or infinite values for {len(bad)} of {len(contents)} {what}{example}: check the "
+            "model, or its dtype (float16 overflows on a CPU)."
+        )
+    return vectors
+
+
+def cache_folder(cache: bool | str | os.PathLike[str]) -> Path | None:
+    """Return the folder of the cache that the parameter `cache` names, or None without one."""
+    if cache is False:
+        return None
+    if cache is True:
+        from sklearn.datasets import get_data_home
+
+        return Path(get_data_home()) / "sklearn_llmrec" / "embeddings"
+    return Path(cache).expanduser()
+
+
+def progress_bar(verbose: bool | int, what: str) -> Callable[[int], Any]:
+    """Return a function from a number of contents to a progress bar as a context, or to a context of None."""
+    if not verbose:
+        return lambda n: nullcontext()
+    from tqdm.auto import tqdm
+
+    return lambda n: tqdm(total=n, desc=f"Embedding {what}", unit=f" {what}")
+
+
+def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale rows to unit length; zeros stay."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(norms > 0, norms, 1))

@@ -2,7 +2,6 @@
 
 import json
 import os
-from contextlib import nullcontext
 from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,13 +13,19 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.text import _fine_tune, _models
-from sklearn_llmrec.text._cache import EmbeddingCache, text_key
+from sklearn_llmrec.text._cache import (
+    EmbeddingCache,
+    cache_folder,
+    checked_vectors,
+    embedded_once,
+    progress_bar,
+    text_key,
+    unit_length,
+)
 from sklearn_llmrec.text._llm_client import model_name
 from sklearn_llmrec.text._texts import as_texts
 from sklearn_llmrec.utils import Interval, StrOptions, UnstableContentError, warn
 
-# Texts between two writes to the cache: what an interruption costs at most.
-_BLOCK = 1024
 # What else shapes stored vectors: their form on disk, and that special tokens in texts are read as texts.
 _FORMAT = 2
 
@@ -247,32 +252,20 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         if self.truncate_dim is not None:
             result = np.ascontiguousarray(result[:, : self.truncate_dim])
         if self.normalize:
-            norms = np.linalg.norm(result, axis=1, keepdims=True)
-            result /= np.where(norms > 0, norms, 1)
+            result = unit_length(result)
         return result
 
     def _vectors(self, unique: dict[str, bytes]) -> dict[bytes, NDArray[np.float32]]:
         """Return vectors of texts, from the cache if it has them."""
         model_hash = self._current_hash()
-        cache = self._cache(model_hash)
-        known = {} if cache is None else cache.get(list(unique.values()))
         # Longest first: a batch that does not fit into memory fails at once.
-        missing = sorted(
-            (text for text, key in unique.items() if key not in known), key=len, reverse=True
+        by_length = sorted(unique.items(), key=lambda pair: len(pair[0]), reverse=True)
+        return embedded_once(
+            self._cache(model_hash),
+            {key: text for text, key in by_length},
+            lambda texts: self._embed(texts, model_hash),
+            progress_bar(self.verbose, "texts"),
         )
-        if not missing:
-            return known
-        with self._progress(len(missing)) as progress:
-            for start in range(0, len(missing), _BLOCK):
-                block = missing[start : start + _BLOCK]
-                vectors = self._embed(block, model_hash)
-                keys = [unique[text] for text in block]
-                if cache is not None:
-                    cache.put(keys, vectors)
-                known.update(zip(keys, vectors, strict=True))
-                if progress is not None:
-                    progress.update(len(block))
-        return known
 
     def _embed(self, texts: list[str], model_hash: str | None) -> NDArray[np.float32]:
         options: dict[str, Any] = {
@@ -282,21 +275,7 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         }
         if self.prompt is not None:
             options["prompt"] = self.prompt
-        encoded = self._loaded(model_hash).encode(texts, **options)
-        with np.errstate(over="ignore"):  # what is too large for float32 is refused below
-            vectors = np.asarray(encoded, dtype=np.float32)
-        if vectors.ndim != 2 or len(vectors) != len(texts):
-            raise ValueError(
-                f"The model returned an array of shape {vectors.shape} for {len(texts)} texts: "
-                f"encode must return one vector per text."
-            )
-        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if len(bad):
-            raise ValueError(
-                f"The model returned NaN or infinite values for {len(bad)} of {len(texts)} texts, for example "
-                f"{texts[bad[0]][:80]!r}: check the model, or its dtype (float16 overflows on a CPU)."
-            )
-        return vectors
+        return checked_vectors(self._loaded(model_hash).encode(texts, **options), texts, "texts")
 
     def _tuned(self, folder: Path, texts: list[str], y: Any) -> Path:
         """Return the folder of the model trained on items consumed together, from an earlier fit if it is there."""
@@ -360,20 +339,13 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self._home(),
         )
 
-    def _folder(self) -> Path | None:
-        """Return the folder of the cache."""
-        if self.cache is False:
-            return None
-        folder = _default_folder() if self.cache is True else Path(self.cache)
-        return folder.expanduser()
-
     def _home(self) -> Path | None:
         """Return the folder of derived models."""
-        folder = self._folder()
+        folder = cache_folder(self.cache)
         return None if folder is None else folder / "models"
 
     def _cache(self, model_hash: str | None) -> EmbeddingCache | None:
-        folder = self._folder()
+        folder = cache_folder(self.cache)
         if folder is None or model_hash is None:
             return None
         settings = json.dumps(
@@ -382,14 +354,6 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         )
         name = f"{text_key(model_hash).hex()}-{text_key(settings).hex()[:12]}.sqlite"
         return EmbeddingCache(folder / name)
-
-    def _progress(self, n_texts: int) -> Any:
-        """Return a progress bar as a context, or a context of None."""
-        if not self.verbose:
-            return nullcontext()
-        from tqdm.auto import tqdm
-
-        return tqdm(total=n_texts, desc="Embedding texts", unit=" texts")
 
     @property
     def _n_features_out(self) -> int:
@@ -403,9 +367,3 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         tags.requires_fit = True
         tags.target_tags.required = self.fine_tune is not None
         return tags
-
-
-def _default_folder() -> Path:
-    from sklearn.datasets import get_data_home
-
-    return Path(get_data_home()) / "sklearn_llmrec" / "embeddings"

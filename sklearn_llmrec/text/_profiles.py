@@ -107,3 +107,19 @@ def interests(
         centers.append(unit_rows(sums))
         n_vectors += len(sums)
     return np.vstack(centers), starts
+
+
+def with_interest(
+    P: NDArray[Any], starts: NDArray[np.int64], T: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Append to the vectors of every row its row of T, unless that is zero; it replaces a single vector of zeros."""
+    ends = np.append(starts[1:], len(P))
+    given = T.any(axis=1)
+    # A maximum with the score 0 of an empty history would hide negative scores.
+    kept = np.ones(len(P), dtype=bool)
+    kept[starts[given & ~P[starts].any(axis=1)]] = False
+    rows = np.repeat(np.arange(len(starts)), ends - starts)
+    rows = np.concatenate([rows[kept], np.flatnonzero(given)])
+    order = np.argsort(rows, kind="stable")
+    joined = np.concatenate([P[kept], T[given]])[order]
+    return joined, np.searchsorted(rows[order], np.arange(len(starts)))

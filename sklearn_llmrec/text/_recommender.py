@@ -30,7 +30,7 @@ from sklearn_llmrec.text._content import (
 )
 from sklearn_llmrec.text._interests import Interest, contributions, interests_in_words
 from sklearn_llmrec.text._space import Space, smoothed
-from sklearn_llmrec.text._texts import as_texts
+from sklearn_llmrec.text._texts import as_texts, texts_from_features
 from sklearn_llmrec.utils import (
     Interval,
     StrOptions,
@@ -55,6 +55,9 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
 
     So items that nobody has chosen yet are recommended like any other, and a query in words is
     answered by the same vectors (`recommend_text`).
+
+    Users' own texts, such as searches, posts or reviews, are encoded like item texts. With `user_texts` the unit vector
+    of the text is added to that of the history, so that a user without a history gets scores from the text alone.
 
     Parameters
     ----------
@@ -90,6 +93,13 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
     neighbor_weight : float, default=0.0
         How far the vector of an item is drawn to those of the 50 items most often chosen by the same users (cosine), in
         [0, 1): words then also find what is bought beside what they name. Items without interactions keep theirs.
+    user_texts : str, default=None
+        The name of a column of ``X.user_features``, or a template over several, such as ``"{searches} {about}"``: one
+        text per row of X, at `fit` and afterwards. It needs an encoder that reads texts. An X without user features
+        is scored by histories alone.
+    user_text_weight : float, default=1.0
+        How much the unit vector of the user's text counts beside the unit vector of the history. For "interests" the
+        text is one more interest, and the weight is not used.
 
     Attributes
     ----------
@@ -151,6 +161,8 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "whiten": ["boolean"],
         "neighbor_weight": [Interval(Real, 0, 1, closed="left")],
+        "user_texts": [str, None],
+        "user_text_weight": [Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -166,6 +178,8 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         n_components: int | None = None,
         whiten: bool = False,
         neighbor_weight: float = 0.0,
+        user_texts: str | None = None,
+        user_text_weight: float = 1.0,
     ) -> None:
         self.item_texts = item_texts
         self.encoder = encoder
@@ -177,10 +191,14 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         self.n_components = n_components
         self.whiten = whiten
         self.neighbor_weight = neighbor_weight
+        self.user_texts = user_texts
+        self.user_text_weight = user_text_weight
 
     def _fit(self, X: Any) -> None:
         if self.profile in _ORDERED:
             _profiles.check_times(X, self.profile)
+        if self.user_texts is not None:
+            texts_from_features(self.user_texts, getattr(X, "user_features", None), "user")
         vectors = self._item_vectors(X, instead="recommends by popularity")
         if vectors is None:
             self._space_: Space | None = None
@@ -190,6 +208,11 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
             raise ValueError(
                 'profile="last" joins texts, and the items are described by a table: pass item_texts, or another '
                 "profile."
+            )
+        if self.user_texts is not None and (self.item_texts_ is None or self.encoder_ is None):
+            raise ValueError(
+                f"user_texts={self.user_texts!r} are encoded like the texts of items, and the items are described by "
+                "a table or by vectors: pass item_texts and an encoder that reads texts."
             )
         space = Space(self.center, self.n_components, self.whiten).fit(vectors)
         self._space_ = space
@@ -227,8 +250,34 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
     def _partial_fit(self, X: Any) -> None:
         """Count the new rows only: there is nothing else to learn."""
 
+    def _texts_of_users(self, X: Any) -> list[str] | None:
+        """Return the text of every row, or None where `user_texts` is None or X has no user features."""
+        features = getattr(X, "user_features", None)
+        if self.user_texts is None or self._space_ is None or features is None:
+            return None
+        return texts_from_features(self.user_texts, features, "user")
+
+    def _rows_without_evidence(self, X: Any) -> NDArray[np.bool_]:
+        empty = super()._rows_without_evidence(X)
+        texts = self._texts_of_users(X) if empty.any() else None
+        return empty if texts is None else empty & np.array([not text for text in texts])
+
     def _users(self, X: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         """Return unit vectors of users; with several per user, also where those of each row begin."""
+        P, starts = self._histories(X)
+        texts = self._texts_of_users(X)
+        if texts is None:
+            return P, starts
+        T = np.zeros((len(texts), P.shape[1]), dtype=P.dtype)
+        some = np.flatnonzero([bool(text) for text in texts])
+        if len(some):
+            T[some] = self._encoded([texts[row] for row in some], P.dtype)
+        if starts is not None:
+            return _profiles.with_interest(P, starts, T)
+        return unit_rows(P + P.dtype.type(self.user_text_weight) * T), None
+
+    def _histories(self, X: Any) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        """Return unit vectors of histories; with several per row, also where those of each row begin."""
         V = self.item_embeddings_.astype(X.dtype, copy=False)
         if self._space_ is None or self.profile == "mean":
             return unit_rows(canonical(X) @ V), None
@@ -388,9 +437,9 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
         Raises
         ------
         ValueError
-            If the scores are no sums over the history: with ``profile="last"``, or without texts. If there is not one
-            item, or one list of items, per row. With ``ids=True``, if the model was fitted without item ids or does
-            not know one of them.
+            If the scores are no sums over the history: with ``profile="last"``, with texts of users in X, or without
+            texts of items. If there is not one item, or one list of items, per row. With ``ids=True``, if the model
+            was fitted without item ids or does not know one of them.
         """
         check_is_fitted(self)
         if self._space_ is None or self.profile == "last":
@@ -400,6 +449,11 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
                 '"last", which joins the texts.'
             )
         X = self._check_X(X, reset=False)
+        if any(self._texts_of_users(X) or []):
+            raise ValueError(
+                "explain splits a score among the items of the history, and the texts of users count too: pass X "
+                "without user_features to explain what the histories contribute."
+            )
         lists = check_lists_to_explain(self, items, X.shape, ids)
         if self.profile == "recency":
             _profiles.check_times(X, self.profile)

@@ -86,8 +86,8 @@ def table_columns(table: Any) -> dict[str, list[Any]]:
     return {name: list(table[name]) for name in column_names(table)}
 
 
-def texts_from_features(template: str, features: Any) -> list[str]:
-    """Return texts from a column of item features, by its name, or from several, by a template.
+def texts_from_features(template: str, features: Any, of: str = "item") -> list[str]:
+    """Return texts from a column of item or user features, by its name, or from several, by a template.
 
     Raises
     ------
@@ -96,23 +96,23 @@ def texts_from_features(template: str, features: Any) -> list[str]:
     """
     if features is None:
         raise ValueError(
-            f"item_texts={template!r} names columns of item features, and X has none: pass an "
-            "Interactions with item_features, or one text per item."
+            f"{of}_texts={template!r} names columns of {of} features, and X has none: pass an "
+            f"Interactions with {of}_features{', or one text per item' if of == 'item' else ''}."
         )
     columns = table_columns(features)
     if template in columns:
-        return as_texts(columns[template], "item_texts")
-    return _filled(template, columns)
+        return as_texts(columns[template], f"{of}_texts")
+    return _filled(template, columns, of)
 
 
-def _filled(template: str, columns: dict[str, list[Any]]) -> list[str]:
+def _filled(template: str, columns: dict[str, list[Any]], of: str) -> list[str]:
     """Fill the template for every row; a missing value removes the words before it too."""
     parts = list(Formatter().parse(template))
     fields = [field for _, field, _, _ in parts if field is not None]
     unknown = [field for field in fields if field not in columns]
     if unknown or not fields:
         raise ValueError(
-            f"item_texts={template!r} must be a column of item_features or name columns in braces: "
+            f"{of}_texts={template!r} must be a column of {of}_features or name columns in braces: "
             f"there are {sorted(columns)}" + (f", and not {unknown}." if unknown else ".")
         )
     texts = []
