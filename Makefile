@@ -2,6 +2,7 @@
 #   make quickstart   recommend products from a real shop, in under three minutes
 #   make test         lint, types, doctests and tests
 #   make test-slow    the tests marked slow as well
+#   make test-site    the site: built, gallery and notebooks run, opened in a browser where there is one
 #   make test-min     the tests at the lowest supported versions, in .venv-min
 #   make fuzz         thousands of generated inputs per estimator against oracles; takes hours
 #   make lint         ruff, and the layers of the package
@@ -26,20 +27,23 @@ SETTINGS = pyproject.toml constraints.txt
 
 FUZZ_ARGS ?=
 
-.PHONY: container-steps quickstart test test-slow test-min fuzz lint format types docs clean
+.PHONY: container-steps quickstart test test-site test-slow test-min fuzz lint format types docs clean
 
 quickstart: $(VENV)/.stamp-quickstart
 	$(BIN)/python examples/quickstart.py
 
 test: lint types
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not site" $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.stamp-test
-	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not site" $(PYTEST_ARGS)
 
 test-min: $(VENV_MIN)/.stamp
-	$(ONE_THREAD) $(BIN_MIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" \
+	$(ONE_THREAD) $(BIN_MIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not site" \
 		--doctest-ignore-import-errors $(PYTEST_ARGS)
+
+test-site: docs
+	$(ONE_THREAD) MPLBACKEND=Agg $(VENV_DOCS)/bin/python -m pytest -m site tests/site $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.stamp-test
 	$(ONE_THREAD) $(BIN)/python tools/fuzz.py --jobs $(JOBS) $(FUZZ_ARGS)
@@ -88,6 +92,6 @@ $(VENV_DOCS)/.stamp: pyproject.toml
 
 clean:
 	rm -rf $(VENV) $(VENV_MIN) $(VENV_DOCS) build dist *.egg-info .coverage htmlcov
-	rm -rf docs/_build docs/api
+	rm -rf docs/_build docs/api docs/gallery docs/notebooks docs/sg_execution_times.rst
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,19 +12,22 @@ author = "the sklearn_llmrec developers"
 version = release = sklearn_llmrec.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "numpydoc",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
     "api_links",
     "mathml",
+    "capabilities",
+    "notebooks",
 ]
 default_role = "literal"  # `fit` in a docstring is code; names of the package become links
 nitpicky = True  # a reference that leads nowhere is an error
 nitpick_ignore_regex = [("py:.*", r"(sklearn|scipy|numpy)\..*")]  # docstrings that others wrote
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_ext", "_templates"]
+exclude_patterns = ["_build", "_ext", "_templates", "gallery/**/*.ipynb", "gallery/*.ipynb", "gallery/*.py"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"sklearn-llmrec {version}"
@@ -47,3 +50,24 @@ numpydoc_show_class_members = (
     False  # the template of classes lists the methods, each with its parameters
 )
 numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"[\\/]plot_",
+    "ignore_pattern": r"(^|[\\/])(?!plot_)\w+\.py$",
+    "within_subsection_order": "gallery_order.InOrder",
+    "backreferences_dir": "gallery/backreferences",
+    "doc_module": ("sklearn_llmrec",),
+    "reference_url": {"sklearn_llmrec": None},
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    "nested_sections": False,
+    "download_all_examples": False,
+}
+
+nb_execution_mode = "cache"  # a notebook runs again only if it has changed
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+nb_ipywidgets_js = {}  # no script from another site

@@ -44,7 +44,7 @@ class Facts(NamedTuple):
     matrix : csr_array of shape (n_items, n_facts), float64
         In how many ways the item has the fact: 1, or more on several paths of two or more hops.
     relations : ndarray of shape (n_facts,), object
-        Relation of every column; the relations of a path are joined by `` / ``.
+        Relation of every column; the relations of a path are joined by ``" / "``.
     entities : ndarray of shape (n_facts,), object
         Entity at the other end.
     """
