@@ -27,7 +27,14 @@ default_role = "literal"  # `fit` in a docstring is code; names of the package b
 nitpicky = True  # a reference that leads nowhere is an error
 nitpick_ignore_regex = [("py:.*", r"(sklearn|scipy|numpy)\..*")]  # docstrings that others wrote
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_ext", "_templates", "gallery/**/*.ipynb", "gallery/*.ipynb", "gallery/*.py"]
+exclude_patterns = [
+    "_build",
+    "_ext",
+    "_templates",
+    "gallery/**/*.ipynb",
+    "gallery/*.ipynb",
+    "gallery/*.py",
+]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"sklearn-llmrec {version}"
