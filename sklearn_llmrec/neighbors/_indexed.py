@@ -57,8 +57,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         A recommender with the hook `_retrieval_vectors`: factor models, `Item2Vec`, text embeddings, networks with one
         vector per item. To index a Pipeline, make this its last step.
     index : {"hnsw", "ivf"}, default="hnsw"
-        A graph of neighbours, which finds more at the same speed, or an inverted file of clusters, which is built
-        several times faster.
+        A graph of neighbours, or an inverted file of clusters, which is built faster and takes less memory.
     n_candidates : int, default=100
         How many items the index returns per row beside seen ones, at least k. More is slower and misses less; it is the
         breadth of the search of "hnsw".
