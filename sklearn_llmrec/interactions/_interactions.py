@@ -270,7 +270,7 @@ class Interactions(BuiltById):
         >>> X.report_["events_read"], X.report_["repeats_merged"]
         (4, 1)
         """
-        parts = _event_log.build(
+        parts = _event_log.build_from_log(
             frame,
             user=user,
             item=item,

@@ -35,7 +35,7 @@ from sklearn_llmrec.persistence._manifest import (
 from sklearn_llmrec.persistence._store import MANIFEST, Store, write_file, written
 from sklearn_llmrec.persistence._tables import (
     arrow_bytes,
-    columns_of,
+    column_arrays,
     has_pyarrow,
     library_of,
     table_of_arrow,
@@ -251,7 +251,7 @@ def _write_table(folder: Path, number: int, table: Any) -> tuple[dict[str, Any],
     """Write a table and return its entry of the manifest, and its columns where no Arrow file contains them."""
     entry = {"library": library_of(table)}
     if not has_pyarrow():
-        return entry, columns_of(table)
+        return entry, column_arrays(table)
     entry["file"] = f"tables/{number:05d}.arrow"
     write_file(folder / entry["file"], arrow_bytes(table))
     return entry, None

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from sklearn_llmrec.preprocessing._base import (
     InteractionTransformer,
     row_extremes,
-    row_numbers,
     row_sums,
 )
+from sklearn_llmrec.utils import entry_rows
 
 _NUDGE = 1e-6
 
@@ -74,7 +74,7 @@ class UserMinMaxScaler(InteractionTransformer):
         span = largest / 2 - smallest / 2
         constant = span == 0
         span[constant] = 1
-        rows = row_numbers(X)
+        rows = entry_rows(X)
         share = (values / 2 - smallest[rows] / 2) / span[rows]
         share[constant[rows]] = 1
         return low + (high - low) * share
@@ -132,7 +132,7 @@ class UserStandardScaler(InteractionTransformer):
 
     def _values(self, X: Any) -> NDArray[Any]:
         values = X.data.astype(np.float64)
-        rows = row_numbers(X)
+        rows = entry_rows(X)
         counts = np.maximum(np.diff(X.indptr), 1)
         centred = values - (row_sums(X, values) / counts)[rows]
         spread = np.sqrt(row_sums(X, centred**2) / counts)

@@ -152,7 +152,7 @@ def update(
     if X_new is None:
         counts = (n_events, n_left_out, 0, 0)
         return Update(None, old.version, old.version, *counts, "none", {}, "No new events.")
-    X = joined(X_old, X_new, item_features)
+    X = joined_histories(X_old, X_new, item_features)
     n_new = (X.shape[0] - X_old.shape[0], X.shape[1] - X_old.shape[1])
     chosen = _method(old.estimator, method, n_new == (X_new.shape[0], 0))
     metrics = _measured(old, X_old, X, X_new, chosen) if measure else {}
@@ -180,7 +180,7 @@ def ids_of(X: Interactions, axis: int) -> NDArray[Any]:
 # -- the matrix and the model ------------------------------------------------------------------------
 
 
-def joined(X_old: Interactions, X_new: Interactions, item_features: Any) -> Interactions:
+def joined_histories(X_old: Interactions, X_new: Interactions, item_features: Any) -> Interactions:
     """Return old histories and new events in one matrix: old users and items first, in their order."""
     if X_old.timestamps is None:
         X_new.timestamps = None
