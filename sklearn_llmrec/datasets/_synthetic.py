@@ -339,7 +339,9 @@ def _texts(topics: NDArray[np.int64], rng: np.random.RandomState) -> NDArray[Any
     picked = rng.random_sample((len(topics), words.shape[1])).argsort(axis=1)[:, :_WORDS_PER_TEXT]
     common = np.array(_COMMON)[rng.randint(0, len(_COMMON), len(topics))]
     of_topic = words[topics[:, None], picked]
-    return np.array([" ".join((word, *rest)) for word, rest in zip(common, of_topic, strict=True)])
+    return np.array(
+        [" ".join((word, *topic_words)) for word, topic_words in zip(common, of_topic, strict=True)]
+    )
 
 
 def _made_up(topic: int) -> list[str]:

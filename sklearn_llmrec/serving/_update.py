@@ -248,9 +248,9 @@ def _measured(
     candidate = fitted_on(old.estimator, visible, X_new, method)
     figures = {}
     for name, model in (("new", candidate), ("old", old.estimator)):
-        own = seen if name == "new" else seen.with_items(old.item_ids)
-        k = min(10, own.shape[1])
-        lists, _ = recommend(model, own, k)
+        histories = seen if name == "new" else seen.with_items(old.item_ids)
+        k = min(10, histories.shape[1])
+        lists, _ = recommend(model, histories, k)
         if name == "old":
             places = id_positions(
                 ids_of(X, 1), ids_of(X_old, 1), "the new catalogue has", "the old has"
