@@ -170,8 +170,7 @@ def hide_from_cut(X: Any, *, test_size: float = 0.2, exclude_seen: bool = True) 
     Returns
     -------
     visible, hidden : same type as X
-        The events before the cut and those from it on, of rows that have events before it: a row that begins later
-        is empty in both.
+        The events before the cut, and those from it on. A row without events before the cut is empty in both.
 
     Raises
     ------

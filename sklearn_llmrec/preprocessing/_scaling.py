@@ -83,11 +83,10 @@ class UserMinMaxScaler(InteractionTransformer):
 class UserStandardScaler(InteractionTransformer):
     r"""Standardise the values of every user: subtract its mean, divide by its standard deviation.
 
-    Mean and standard deviation run over the user's own interactions, not over the zeros of what it
-    never touched. A value within 1e-6 standard deviations of the mean ends at +1e-6 of them,
-    because a zero would mean that nothing happened: the average rating stays an event, too small to
-    count beside the others. Where a user gave one value only, its magnitude takes the place of the
-    standard deviation, and all get 1e-6.
+    Mean and standard deviation run over the user's own interactions, not over the zeros of what it never touched. A
+    value within 1e-6 standard deviations of the mean becomes +1e-6, because a zero would mean that there was no
+    event. An average rating thus stays an event, too small to count beside the others. Where a user gave one value
+    only, its magnitude takes the place of the standard deviation, and all get 1e-6.
 
     Parameters
     ----------
