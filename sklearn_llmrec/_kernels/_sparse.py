@@ -9,12 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils import csr_of
-
-
-def entry_rows(X: sp.csr_array) -> NDArray[np.int64]:
-    """Return the row of every stored entry."""
-    return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
+from sklearn_llmrec.utils import csr_of, entry_rows as entry_rows
 
 
 def normalize_columns(X: sp.csr_array, power: float = 1.0) -> sp.csr_array:

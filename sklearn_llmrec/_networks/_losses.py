@@ -82,8 +82,8 @@ class Loss:
 
     Notes
     -----
-    Negatives of the sampled softmax are drawn with probability q, half popularity and half uniform, and their scores
-    are lowered by ``log(n_negatives * q)``, so that their exponentials sum to the full softmax's denominator in
+    Negatives of the sampled softmax are drawn with probability q, half by popularity and half uniformly. Their scores
+    are lowered by ``log(n_negatives * q)``. Their exponentials then sum to the denominator of the full softmax in
     expectation. "bce" and "gbce" draw uniformly. A negative that is the target of a position does not count there.
     gBCE weighs the positive term so that scores are calibrated in spite of the sampling (t = 0.75).
     """

@@ -62,13 +62,13 @@ class PartialFitMixin(BaseRecommender):
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from more users and items; fitting in parts gives the same model as one fit on all of them.
 
-        Every row counts as a new user. The row of a user that was given before counts a second time, as it would if it
-        occurred twice in one matrix: pass only new users, or fit on all rows where histories grow. The model keeps the
-        dtype of its first fit; parts of another dtype are cast to it. Rows without interactions count as users, as they
-        do in one fit.
+        Every row counts as a new user. The row of a user who was given before counts a second time, as it would if it
+        occurred twice in one matrix. So pass only new users, or fit on all rows if histories grow. The model keeps
+        the dtype of its first fit; parts of another dtype are cast to it. Rows without interactions count as users,
+        as they do in one fit.
 
-        Where both the model and X know item ids, columns are matched by id: items that X lacks are columns without
-        interactions, and new ones are added behind the others, in the order of X. Anything else must have the columns
+        If both the model and X have item ids, columns are matched by id. Items that X lacks are columns without
+        interactions. New items are added behind the others, in the order of X. Anything else must have the columns
         of the fit.
 
         The model changes in one step at the end. Another thread that uses it meanwhile gets the answer of the old or of

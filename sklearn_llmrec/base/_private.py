@@ -38,7 +38,7 @@ _ITEMS_PER_ROOT = 6
 _LEAST_ITEMS = 50
 
 
-def unit_rows(X: sp.csr_array) -> sp.csr_array:
+def equal_norm_rows(X: sp.csr_array) -> sp.csr_array:
     """Return X with every row of m stored entries replaced by ones over sqrt(m), float64."""
     counts = np.diff(X.indptr)
     return with_data(X, np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts))
@@ -67,14 +67,14 @@ class NoisyGram(NamedTuple):
 
 def count_vector(X: sp.csr_array) -> NDArray[np.float64]:
     """Return what `released_counts` releases: the sum over rows of vectors of norm 1 (0 for an empty row)."""
-    sums = np.bincount(X.indices, unit_rows(X).data, minlength=X.shape[1])
+    sums = np.bincount(X.indices, equal_norm_rows(X).data, minlength=X.shape[1])
     n_active = np.count_nonzero(np.diff(X.indptr))
     return np.append(math.sqrt(1 - _USERS_WEIGHT**2) * sums, _USERS_WEIGHT * n_active)
 
 
 def gram_vector(X: sp.csr_array, *, n_threads: int = 1) -> NDArray[np.float64]:
     """Return what `released_gram` releases: the upper triangle row by row, times sqrt(2) above the diagonal."""
-    rows = unit_rows(X)
+    rows = equal_norm_rows(X)
     G = gram(rows, np.float64, n_threads=n_threads)
     n_items = len(G)
     packed = np.empty(n_items * (n_items + 1) // 2)

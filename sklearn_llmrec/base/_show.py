@@ -149,23 +149,28 @@ class _Labels:
 
     def __call__(self, items: NDArray[np.int64]) -> list[str]:
         return [
-            ", ".join(str(one) for one in values if not is_missing(one)) or str(self.ids[item])
+            ", ".join(str(value) for value in values if not is_missing(value))
+            or str(self.ids[item])
             for item, values in zip(items, zip(*(column[items] for column in self.columns)))
-        ] or [str(one) for one in self.ids[items].tolist()]
+        ] or [str(value) for value in self.ids[items].tolist()]
 
 
 def _of_history(
     ids: NDArray[Any], X: Interactions, item_features: Any, item_columns: Any, others: list[_Labels]
 ) -> Callable[[NDArray[np.int64]], list[str]]:
     """Return what labels the items of the histories: a table of X or the one given, else that of a model."""
-    own = Catalogue(None, ids, None)
+    own_catalogue = Catalogue(None, ids, None)
     same_rows = item_features is None or isinstance(item_features, Interactions)
     if X.item_features is not None or (same_rows and item_features is not None):
-        return _Labels(own, own.table(item_features if same_rows else None, X), item_columns)
+        return _Labels(
+            own_catalogue,
+            own_catalogue.table(item_features if same_rows else None, X),
+            item_columns,
+        )
     for labels in others:
         if labels.columns:
             return lambda items: _labels_by_id(labels, ids[items])
-    return _Labels(own, None, None)
+    return _Labels(own_catalogue, None, None)
 
 
 def _labels_by_id(labels: _Labels, ids: NDArray[Any]) -> list[str]:
@@ -173,7 +178,8 @@ def _labels_by_id(labels: _Labels, ids: NDArray[Any]) -> list[str]:
     found = id_positions(labels.ids, ids, "the model knows", "X contains")
     texts = labels(found)
     return [
-        text if place >= 0 else str(one) for text, place, one in zip(texts, found, ids.tolist())
+        text if place >= 0 else str(item_id)
+        for text, place, item_id in zip(texts, found, ids.tolist())
     ]
 
 
@@ -249,18 +255,18 @@ def show(
     ids = np.arange(X.shape[1]) if X.item_ids is None else X.item_ids
     known = {name: catalogue(model, default=ids) for name, model in named(models, "models").items()}
     labels = {
-        name: _Labels(one, one.table(item_features, rows), item_columns)
-        for name, one in known.items()
+        name: _Labels(known_catalogue, known_catalogue.table(item_features, rows), item_columns)
+        for name, known_catalogue in known.items()
     }
     had = _latest(rows)
     result = RecommendationTable(names, [], [len(columns) for columns in had])
-    for name, one in known.items():
+    for name, known_catalogue in known.items():
         found, _ = recommend(
-            one.estimator,
-            one.rows(rows),
-            min(check_k(k, max(k, 1)), len(one.ids)),
+            known_catalogue.estimator,
+            known_catalogue.rows(rows),
+            min(check_k(k, max(k, 1)), len(known_catalogue.ids)),
             exclude_seen=exclude_seen,
-            candidates=one.columns(candidates, "candidates"),
+            candidates=known_catalogue.columns(candidates, "candidates"),
         )
         result.lists[name] = [labels[name](columns[columns >= 0]) for columns in found]
     of_history = _of_history(ids, rows, item_features, item_columns, list(labels.values()))

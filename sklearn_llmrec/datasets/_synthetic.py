@@ -75,10 +75,11 @@ def make_interactions(
 ) -> Bunch:
     """Generate interactions with tastes, popularity, order and item texts, at any size.
 
-    Every item belongs to a topic, and every user has a taste, a distribution over topics. A user's next item is either
-    drawn from a topic of their taste, popular items first, or, with probability `order`, it is the item that follows
-    the previous one in a fixed round of the topic's items. So collaborative filtering beats popularity, the latest item
-    predicts more than an older one, and the text of an item without interactions predicts who will take it.
+    Every item belongs to a topic, and every user has a taste, a distribution over topics. With probability `order`,
+    the next item of a user is the one that follows the previous item in a fixed round of the topic's items. Otherwise
+    it is drawn from a topic of the user's taste, popular items first. So collaborative filtering beats popularity,
+    the latest item predicts more than an older one, and the text of an item without interactions predicts who will
+    take it.
 
     Parameters
     ----------
@@ -339,7 +340,9 @@ def _texts(topics: NDArray[np.int64], rng: np.random.RandomState) -> NDArray[Any
     picked = rng.random_sample((len(topics), words.shape[1])).argsort(axis=1)[:, :_WORDS_PER_TEXT]
     common = np.array(_COMMON)[rng.randint(0, len(_COMMON), len(topics))]
     of_topic = words[topics[:, None], picked]
-    return np.array([" ".join((word, *rest)) for word, rest in zip(common, of_topic, strict=True)])
+    return np.array(
+        [" ".join((word, *topic_words)) for word, topic_words in zip(common, of_topic, strict=True)]
+    )
 
 
 def _made_up(topic: int) -> list[str]:

@@ -109,8 +109,8 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
     max_iter : int, default=15
         Sweeps over users and items.
     warm_start : bool, default=False
-        Whether `fit` continues from the item factors of the last fit, for `max_iter` more sweeps over the rows that it
-        is given: the users' factors are solved anew from them, whether or not these are the rows of before.
+        Whether `fit` continues from the item factors of the last fit, for `max_iter` more sweeps over the rows that
+        it is given. The factors of the users are solved anew, so these rows may be others than before.
     random_state : int, RandomState instance or None, default=None
         Initial factors. Equal seeds give bit-equal factors.
     n_jobs : int, default=None

@@ -25,9 +25,9 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
     .. math:: \sum_{u,i} (x_{ui} - \mu - b_u - b_i - p_u^\top q_i)^2
        + \lambda \sum_u n_u (b_u^2 + \|p_u\|^2) + \lambda \sum_i n_i (b_i^2 + \|q_i\|^2),
 
-    with :math:`n_u` and :math:`n_i` the numbers of ratings. This is the model often called SVD, fitted
-    by alternating ridge regressions instead of stochastic gradients: no learning rate, and the
-    factors of a row, seen at `fit` or not, are the regression of its ratings on the item factors.
+    with :math:`n_u` and :math:`n_i` the numbers of ratings. This is the model often called SVD. It is fitted by
+    alternating ridge regressions instead of stochastic gradients, so there is no learning rate. The factors of a row,
+    seen at `fit` or not, are the regression of its ratings on the item factors.
 
     Parameters
     ----------

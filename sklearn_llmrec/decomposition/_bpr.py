@@ -55,7 +55,7 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         Epochs.
     warm_start : bool, default=False
         Whether `fit` continues from the item factors and biases of the last fit, for `max_iter` more epochs over the
-        rows that it is given: users start from their fold-in, whether or not these are the rows of before.
+        rows that it is given. Users start from their fold-in, so these rows may be others than before.
     random_state : int, RandomState instance or None, default=None
         Initial factors and the pairs drawn. Equal seeds give bit-equal factors.
     verbose : bool, default=False

@@ -17,8 +17,9 @@ from sklearn_llmrec.utils import Interval
 class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
     r"""Variational autoencoder of histories with a multinomial likelihood.
 
-    A row x of unit length, entries dropped at random in training, is encoded to a normal distribution of latent
-    factors; a draw z of it is decoded to one probability :math:`\pi_i(z)` per item. Minimised is, over the rows,
+    A row x of unit length, with entries dropped at random in training, is encoded to a normal distribution of latent
+    factors. A draw z of it is decoded to one probability :math:`\pi_i(z)` per item. Training minimises, over the
+    rows,
 
     .. math:: -\sum_i x_i \log \pi_i(z) + \beta \, \mathrm{KL}\bigl(q(z \mid x) \,\|\, N(0, I)\bigr),
 

@@ -27,8 +27,8 @@ class BanditReranker(BaseReranker):
     .. math:: \theta_i \sim \mathrm{Beta}\big(c \mu_p + s_i,\; c (1 - \mu_p) + n_i - s_i\big).
 
     So the base decides where nothing is known, and feedback where there is some. "thompson" ranks by one draw from
-    each of these distributions, "epsilon_greedy" by their means, with a random candidate at a share of the places,
-    "ucb" by the mean and a bonus for what was seldom shown.
+    each of these distributions. "epsilon_greedy" ranks by their means, with a random candidate at a share of the
+    places. "ucb" ranks by the mean and a bonus for items that were seldom shown.
 
     Parameters
     ----------

@@ -33,9 +33,9 @@ class CalibratedReranker(BaseReranker):
     calibration : float, default=0.5
         Weight of the shares, from 0 (the order of the base) to 1 (relevance counts for nothing).
     categories : array-like, sparse matrix, str or None, default=None
-        One label per item (a list of labels, or a text with ``|`` between them, where an item has
-        several), a matrix of weights >= 0 of shape (n_items, n_categories), or the name of a column
-        of the item features that X carries. None makes three groups by popularity: the head that
+        Categories of the items. One label per item; an item of several categories has a list of labels, or a text
+        with ``|`` between them. Or a matrix of weights >= 0 of shape (n_items, n_categories). Or the name of a column
+        of the item features of X. None makes three groups by popularity: the head that
         takes a fifth of all interactions, the tail that takes the last fifth, and the middle.
     floor : float, default=0.01
         The a above.

@@ -111,7 +111,7 @@ class DPPReranker(DiversityReranker):
         for start in range(0, len(items), size):
             rows = slice(start, start + size)
             gain = relevance(items[rows], values[rows], 1 - self.diversity)
-            volume = _Volume(kernel(self._unit_, items[rows]))
+            volume = _Volume(candidate_similarities(self._unit_, items[rows]))
 
             def objective(
                 chosen: NDArray[np.int64] | None, gain: Any = gain, volume: Any = volume
@@ -135,7 +135,7 @@ def unit_items(matrix: Any) -> Any:
     return dense * scale[:, None]
 
 
-def kernel(unit: Any, items: NDArray[np.int64]) -> NDArray[np.float64]:
+def candidate_similarities(unit: Any, items: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return similarities (n, m, m) of the candidates of every row; those of item -1 are meaningless.
 
     All pairs are exact: with the small ones dropped a similarity matrix may have no volume to speak of, because it is

@@ -30,12 +30,12 @@ def evidence(member: Any, X: Any) -> Scores:
 class FallbackRecommender(BaseMembers):
     r"""A chain of recommenders that always fills a list.
 
-    Items that the first member has evidence about come first, in its order; below them, in the
-    order of the second member, the items that only it knows; and so on. The last member orders all
-    that is left, so a chain that ends with popularity fills every list.
+    A member has evidence about a user and an item if it knows something about the pair. Items about which the first
+    member has evidence come first, in its order. Below them come the items that only the second member knows, in its
+    order, and so on. The last member orders all other items, so a chain that ends with popularity fills every list.
 
-    A member has no evidence about a row that is empty or whose scores are all equal, nor about an
-    item whose score is exactly zero where zero says that (neighbours: no neighbour was met).
+    No member has evidence about an empty row, or about a row whose scores are all equal. If a zero score means that
+    the member knows nothing (neighbours: no common user), it has no evidence about such an item.
 
     Parameters
     ----------

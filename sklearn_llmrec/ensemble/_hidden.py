@@ -175,12 +175,12 @@ def pool_with_targets(
         hits.append(np.take_along_axis(targets, part.items % (X.shape[1] + 1), axis=1))
     for part, found in zip(parts, hits):
         part.hits = found
-    pool = joined(parts)
+    pool = joined_pools(parts)
     pool.n_targets = np.diff(hidden.indptr).astype(np.int64)
     return pool
 
 
-def joined(parts: list[Pool]) -> Pool:
+def joined_pools(parts: list[Pool]) -> Pool:
     """Concatenate several pools into one; short rows are padded."""
     width = max(part.items.shape[1] for part in parts)
 

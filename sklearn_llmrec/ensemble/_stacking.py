@@ -46,9 +46,9 @@ def _log_share(counts: NDArray[Any]) -> NDArray[np.float64]:
 class StackingRecommender(BaseMembers):
     r"""Recommenders retrieve candidates, and a classifier, regressor or ranker orders them.
 
-    In `fit` a part of some rows is hidden (see `holdout`), clones of the members are fitted on the
-    rest, and the final estimator learns which of their candidates were hidden: its features are
-    out-of-fold by construction. Then the members are fitted on everything. No `y` is read.
+    `fit` hides a part of some rows (see `holdout`) and fits clones of the members on what remains. The final
+    estimator learns which candidates of these clones were hidden. Its features are thus out-of-fold. Then the members
+    are fitted on everything. No `y` is read.
 
     Features of a candidate, in this order (`feature_names_`):
 

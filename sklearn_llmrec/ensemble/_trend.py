@@ -19,8 +19,8 @@ _SMALLEST = 1e-200
 class TrendReranker(BaseReranker):
     r"""Reorder the first items of a recommender by how much of their popularity is recent.
 
-    With :math:`n_i` the users of item i and :math:`r_i` the same users weighted by :math:`2^{-a/h}`, a being the time
-    from the user's latest event with the item to the newest event of the fit, candidates are sorted by
+    Item i has :math:`n_i` users. :math:`r_i` is the same number with each user weighted by :math:`2^{-a/h}`. The age
+    a is the time from the user's latest event with the item to the newest event of the fit. Candidates are sorted by
 
     .. math:: s_{ui} \left(\frac{r_i}{n_i}\right)^g .
 

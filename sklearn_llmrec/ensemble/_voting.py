@@ -12,7 +12,7 @@ from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._hidden import (
     HIDING_CONSTRAINTS,
     hidden_fits,
-    joined,
+    joined_pools,
     pool_with_targets,
 )
 from sklearn_llmrec.ensemble._members import BaseMembers, is_dropped, member_scores
@@ -240,7 +240,7 @@ class VotingRecommender(BaseMembers):
                 self.exclude_seen,
             )
             parts.append(part)
-        pool = joined(parts)
+        pool = joined_pools(parts)
         assert pool.n_targets is not None
         n_rows = int((pool.n_targets > 0).sum())
         if n_rows < LEAST_USERS:

@@ -48,10 +48,9 @@ def likeliest_weights(
 ) -> NDArray[np.float64] | None:
     """Return the non-negative maximum-likelihood weights of the members, or None without hidden candidates.
 
-    A candidate is drawn with probability softmax of its weighted vote; every user counts alike. The
-    logarithm of the likelihood is concave: one optimum, reached from anywhere. It looks at all
-    hidden items of the pool, not at the first ten places, so that it varies far less from sample to
-    sample than the weights of the highest nDCG do.
+    A candidate is drawn with probability softmax of its weighted vote; every user counts alike. The logarithm of the
+    likelihood is concave: one optimum, reached from anywhere. It reads all hidden items of the pool, not only the
+    first ten places. Such weights vary far less from sample to sample than those of the highest nDCG.
     """
     assert pool.hits is not None
     some = pool.hits.any(axis=1)

@@ -143,7 +143,7 @@ def means_and_intervals(
     return result
 
 
-def words(label: str) -> str:
+def metric_label(label: str) -> str:
     """Return the label of a metric on an axis: ``"ndcg@10"`` becomes "nDCG@10"."""
     name, _, k = label.partition("@")
     text = _WORDS.get(name, name.replace("_", " "))

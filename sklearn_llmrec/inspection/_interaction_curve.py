@@ -16,7 +16,7 @@ from sklearn_llmrec.inspection._common import (
     direction,
     finish,
     means_and_intervals,
-    words,
+    metric_label,
 )
 from sklearn_llmrec.interactions import part
 from sklearn_llmrec.metrics import ranking_scorer
@@ -185,7 +185,7 @@ class InteractionCurveDisplay:
         self.ax_.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         self.ax_.locator_params(axis="x", nbins=6)
         self.ax_.set_xlabel("interactions in the fit")
-        self.ax_.set_ylabel(f"{words(self.metric)}, mean over users{direction(self.metric)}")
+        self.ax_.set_ylabel(f"{metric_label(self.metric)}, mean over users{direction(self.metric)}")
         finish(
             self.ax_, title=caption("bands", self.confidence, self.n_users, self.n_without_history)
         )

@@ -15,9 +15,9 @@ from sklearn_llmrec.inspection._common import (
     direction,
     finish,
     means_and_intervals,
+    metric_label,
     of_estimators,
     of_predictions,
-    words,
 )
 
 _KS = (1, 2, 5, 10, 20, 50)
@@ -200,7 +200,7 @@ class MetricAtKDisplay:
         self.ax_.set_xticks([], minor=True)
         self.ax_.set_xlabel("k, places in the list")
         self.ax_.set_ylabel(
-            words(self.metric + "@k") + ", mean over users" + direction(self.metric)
+            metric_label(self.metric + "@k") + ", mean over users" + direction(self.metric)
         )
         finish(
             self.ax_, title=caption("bands", self.confidence, self.n_users, self.n_without_history)

@@ -10,9 +10,9 @@ from sklearn_llmrec.inspection._common import (
     direction,
     finish,
     means_and_intervals,
+    metric_label,
     of_estimators,
     of_predictions,
-    words,
 )
 from sklearn_llmrec.model_selection import Measured
 
@@ -244,8 +244,8 @@ class TradeOffDisplay:
         if min(x[0] for x, _ in self.points.values()) >= 0:
             left, right = self.ax_.get_xlim()
             self.ax_.set_xlim(left=max(left, -0.03 * right))
-        self.ax_.set_xlabel(words(self.x_metric) + direction(self.x_metric))
-        self.ax_.set_ylabel(words(self.y_metric) + direction(self.y_metric))
+        self.ax_.set_xlabel(metric_label(self.x_metric) + direction(self.x_metric))
+        self.ax_.set_ylabel(metric_label(self.y_metric) + direction(self.y_metric))
         finish(self.ax_, legend=False)
         self.ax_.set_title(
             caption("bars", self.confidence, self.n_users, self.n_without_history),

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_llmrec.inspection._common import axes, finish, words
+from sklearn_llmrec.inspection._common import axes, finish, metric_label
 
 
 class TrainingCurveDisplay:
@@ -116,9 +116,9 @@ class TrainingCurveDisplay:
             self.score_ax_ = self.ax_.twinx()
             # Scores end where the losses end; a warm start without validation has none before.
             scored_epochs = epochs[len(epochs) - len(self.scores) :]
-            style = {"color": "C1", "label": f"validation {words(self.metric)}", **kwargs}
+            style = {"color": "C1", "label": f"validation {metric_label(self.metric)}", **kwargs}
             self.lines_["score"] = self.score_ax_.plot(scored_epochs, self.scores, **style)[0]
-            self.score_ax_.set_ylabel(f"validation {words(self.metric)}")
+            self.score_ax_.set_ylabel(f"validation {metric_label(self.metric)}")
         finish(self.ax_, legend=False)
         if self.best_epoch is not None:
             self.ax_.axvline(self.best_epoch, color="0.6", lw=1, ls=":", label="kept")

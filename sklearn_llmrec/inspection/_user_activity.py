@@ -15,9 +15,9 @@ from sklearn_llmrec.inspection._common import (
     direction,
     finish,
     means_and_intervals,
+    metric_label,
     of_estimators,
     of_predictions,
-    words,
 )
 from sklearn_llmrec.metrics import ranking_scorer
 from sklearn_llmrec.model_selection import named
@@ -226,7 +226,7 @@ class UserActivityDisplay:
         ]
         self.ax_.set_xticks(places, labels, fontsize="small")
         self.ax_.set_xlabel("visible interactions of the user")
-        self.ax_.set_ylabel(f"{words(self.metric)}, mean over users{direction(self.metric)}")
+        self.ax_.set_ylabel(f"{metric_label(self.metric)}, mean over users{direction(self.metric)}")
         finish(
             self.ax_, title=caption("bars", self.confidence, self.n_users, self.n_without_history)
         )

@@ -14,7 +14,6 @@ from sklearn_llmrec.interactions._events import (
     like as like,
     part as part,
     random_baskets as random_baskets,
-    row_numbers as row_numbers,
     stack as stack,
     visible_and_targets as visible_and_targets,
 )

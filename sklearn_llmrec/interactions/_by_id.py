@@ -118,8 +118,9 @@ class BuiltById(AnnotatedArray):
             With `item_ids` and `user_ids`. Matrices without user ids have no users in common. Where none has item ids,
             all must have the same columns.
         repeats : {"sum", "last", "keep"}, default="sum"
-            What becomes of interactions of one user and item in several matrices: their sum, the value of the latest
-            (without times, of the last matrix), or duplicate entries in the order of time. A sum has the latest time.
+            How interactions of one user and item in several matrices are merged. "sum": their sum. "last": the value
+            of the latest (without times, of the last matrix). "keep": not at all; they are duplicate entries in the
+            order of time. A sum has the latest time.
             Ratings need "last": two ratings of 5 would sum to 10.
 
         Returns

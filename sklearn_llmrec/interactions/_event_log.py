@@ -59,7 +59,7 @@ class _Log:
             self.times = None if self.times is None else self.times[mask]
 
 
-def build(
+def build_from_log(
     frame: Any,
     *,
     user: str,

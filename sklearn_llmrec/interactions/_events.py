@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_array
 from sklearn_llmrec.interactions._entries import as_times, order_in_rows
 from sklearn_llmrec.interactions._interactions import Interactions
 from sklearn_llmrec.interactions._tables import take_rows
-from sklearn_llmrec.utils import as_csr, as_numeric, canonical, refuse_triples
+from sklearn_llmrec.utils import as_csr, as_numeric, canonical, entry_rows, refuse_triples
 
 
 def as_events(X: Any) -> sp.csr_array:
@@ -36,11 +36,6 @@ def as_events(X: Any) -> sp.csr_array:
         M = M.copy()
         M.eliminate_zeros()
     return M
-
-
-def row_numbers(M: sp.csr_array) -> NDArray[np.int64]:
-    """Return the row of every stored entry."""
-    return np.repeat(np.arange(M.shape[0]), np.diff(M.indptr))
 
 
 def like(result: sp.csr_array, X: Any) -> Any:
@@ -191,7 +186,7 @@ def entry_times(M: sp.csr_array, order: str) -> NDArray[Any]:
 def baskets_in_time(M: sp.csr_array, order: str, keep_baskets: bool) -> Baskets:
     """Return baskets in the order of time; without `keep_baskets` every event is a basket, ties in log order."""
     times = entry_times(M, order)
-    rows = row_numbers(M)
+    rows = entry_rows(M)
     if isinstance(M, Interactions) and times is M.timestamps:
         events = M.event_order()
     else:
@@ -213,4 +208,4 @@ def random_baskets(M: sp.csr_array, keep_baskets: bool, rng: np.random.RandomSta
     # Repeated events of unknown time stay together.
     first_events = np.flatnonzero(first_of_pairs(M)) if keep_baskets else np.arange(M.nnz)
     sizes = np.diff(np.append(first_events, M.nnz))
-    return Baskets(np.arange(M.nnz), row_numbers(M)[first_events], sizes).shuffled(rng)
+    return Baskets(np.arange(M.nnz), entry_rows(M)[first_events], sizes).shuffled(rng)

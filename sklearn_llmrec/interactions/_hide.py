@@ -13,9 +13,9 @@ from sklearn_llmrec.interactions._events import (
     first_of_pairs,
     like,
     part,
-    row_numbers,
     visible_and_targets,
 )
+from sklearn_llmrec.utils import entry_rows
 
 __all__ = ["cut_at", "events_of_window", "hide_by_hash", "hide_from_cut", "hide_latest"]
 
@@ -81,7 +81,7 @@ def hide_by_hash(
     """
     M = as_events(X)
     first = first_of_pairs(M)  # all events of a hidden item are hidden
-    columns, rows = M.indices[first], row_numbers(M)[first]
+    columns, rows = M.indices[first], entry_rows(M)[first]
     n_items = np.bincount(rows, minlength=M.shape[0])
     mixed = _mix64(columns.astype(np.uint64))
     filled = np.flatnonzero(n_items)
@@ -170,8 +170,7 @@ def hide_from_cut(X: Any, *, test_size: float = 0.2, exclude_seen: bool = True) 
     Returns
     -------
     visible, hidden : same type as X
-        The events before the cut and those from it on, of rows that have events before it: a row that begins later
-        is empty in both.
+        The events before the cut, and those from it on. A row without events before the cut is empty in both.
 
     Raises
     ------
@@ -194,6 +193,6 @@ def hide_from_cut(X: Any, *, test_size: float = 0.2, exclude_seen: bool = True) 
     M = as_events(X)
     cut = cut_at(M, "timestamps", 1 - test_size)
     before = entry_times(M, "timestamps") < cut
-    rows = row_numbers(M)
+    rows = entry_rows(M)
     known = np.bincount(rows[before], minlength=M.shape[0]) > 0
     return visible_and_targets(M, X, before, ~before & known[rows], exclude_seen)

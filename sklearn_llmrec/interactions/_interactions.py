@@ -215,10 +215,11 @@ class Interactions(BuiltById):
         event_weights : dict, default=None
             Weight of every event type, multiplied with the value; events of other types are dropped.
         repeats : {"sum", "mean", "count", "last", "keep"}, default="sum"
-            What becomes of several events of one user and item: their sum; their mean; their number (values are
-            ignored); the value of the latest (of the last in the log, if there are no times); or duplicate entries in
-            the order of time. The sum suits quantities and counts. Ratings need "last" or "mean": two ratings of 5
-            would sum to 10. The time of a merged entry is the latest. Events of one time keep the order of the log.
+            How several events of one user and item are merged. "sum", "mean": of their values. "count": their number,
+            whatever the values. "last": the value of the latest (of the last in the log, if there are no times).
+            "keep": not at all; they are duplicate entries in the order of time. The sum suits quantities and counts.
+            Ratings need "last" or "mean": two ratings of 5 would sum to 10. The time of a merged entry is the latest.
+            Events of one time keep the order of the log.
         nonpositive : {"drop", "keep", "net"}, default="drop"
             Events whose value is zero or negative (cancellations, dislikes) are dropped, kept, or ("net", with
             ``repeats="sum"``) summed with the others, dropping pairs whose sum is not positive.
@@ -270,7 +271,7 @@ class Interactions(BuiltById):
         >>> X.report_["events_read"], X.report_["repeats_merged"]
         (4, 1)
         """
-        parts = _event_log.build(
+        parts = _event_log.build_from_log(
             frame,
             user=user,
             item=item,

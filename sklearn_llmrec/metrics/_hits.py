@@ -1,7 +1,7 @@
 """Validate ranking lists and find the places of the targets in them once, for all list metrics.
 
-The lookup writes the places of a list into a small table of one cell per item, and reads the table at the targets:
-one write per recommended item and one read per target, without sorting or searching.
+For each list, the lookup writes the places of the items into a table with one cell per item. Then it reads the table
+at the targets. That is one write per recommended item and one read per target, without sorting or searching.
 """
 
 from collections.abc import Callable

@@ -305,32 +305,36 @@ def gathered(
     known = [run.has_history for run in next(iter(runs.values()))]  # the same under all models
     user_of_row = user[np.concatenate(tests)]
     found = {
-        one.label: _collected(one, runs, known, user_of_row, len(labels)) for one in scorer.asked
+        request.label: _collected(request, runs, known, user_of_row, len(labels))
+        for request in scorer.asked
     }
     sign = -1 if first.metric.greater_is_better else 1
     order = np.argsort(sign * found[first.label].means, kind="stable")
     names = [list(runs)[i] for i in order]
     n_measured = n_users = len(np.unique(user_of_row))
-    n_apart = [len(np.unique(user_of_row[np.concatenate(known) == one])) for one in (True, False)]
+    n_apart = [
+        len(np.unique(user_of_row[np.concatenate(known) == has_history]))
+        for has_history in (True, False)
+    ]
     values, apart = found[first.label].values, found[first.label].apart
     if values is not None and apart is not None:
         n_users, n_apart = _n_users(values), [_n_users(part) for part in apart]
     summaries, references, per_user = {}, {}, {}
-    for one in scorer.asked:
-        means, values, apart = vars(found[one.label]).values()
-        best = _best(means[order], one.metric.greater_is_better)
+    for request in scorer.asked:
+        means, values, apart = vars(found[request.label]).values()
+        best = _best(means[order], request.metric.greater_is_better)
         best = best if reference is None else names.index(reference)
-        references[one.label] = names[best]
+        references[request.label] = names[best]
         if values is None:
             summary = _one_number(means[order], best, n_measured, (n_apart[0], n_apart[1]))
         else:
-            per_user[one.label] = values[order]
+            per_user[request.label] = values[order]
             split = (apart[0][order], apart[1][order])
             summary = _summary(values[order], split, best, settings, scorer.random_state)
-        summaries[one.label] = summary
+        summaries[request.label] = summary
     return Comparison(
         names=names,
-        metrics=[one.label for one in scorer.asked],
+        metrics=[request.label for request in scorer.asked],
         per_user=per_user,
         users=labels,
         reference=references,

@@ -16,10 +16,10 @@ from sklearn_llmrec.interactions import (
     n_of,
     part,
     random_baskets,
-    row_numbers,
     visible_and_targets,
 )
 from sklearn_llmrec.model_selection._split import Folds, share_of
+from sklearn_llmrec.utils import entry_rows
 
 __all__ = [
     "cold_item_split",
@@ -102,7 +102,7 @@ def strong_generalization_split(
         )
     users = rng.permutation(M.shape[0])
     valid, test, train = (np.sort(part) for part in np.split(users, np.cumsum(sizes)))
-    rows = row_numbers(M)
+    rows = entry_rows(M)
     trains = np.isin(np.arange(M.shape[0]), train)[rows]
     kept = np.ones(M.nnz, dtype=bool)
     if known_items_only:

@@ -160,8 +160,8 @@ def interaction_folds(
 ) -> Folds:
     """Make K-fold cross-validation over interactions for the searches of scikit-learn.
 
-    scikit-learn splits rows, so known users are measured on stacked copies of X: in block k the events of fold k are
-    hidden, and are its targets; fold k trains and tests on block k.
+    scikit-learn splits rows. To measure known users, X is therefore stacked, one copy (block) for each fold. In block
+    k the events of fold k are hidden and are its targets, and fold k trains and tests on block k.
 
     Parameters
     ----------

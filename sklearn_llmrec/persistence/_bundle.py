@@ -35,7 +35,7 @@ from sklearn_llmrec.persistence._manifest import (
 from sklearn_llmrec.persistence._store import MANIFEST, Store, write_file, written
 from sklearn_llmrec.persistence._tables import (
     arrow_bytes,
-    columns_of,
+    column_arrays,
     has_pyarrow,
     library_of,
     table_of_arrow,
@@ -182,7 +182,7 @@ def save(
         raise ValueError(f'dtype must be None, "float16" or "int8"; got {dtype!r}.')
     catalogue = _catalogue(model, X, histories)
     found = Detached()
-    rest = detach({**catalogue, "estimator": model}, found)
+    remainder = detach({**catalogue, "estimator": model}, found)
     with written(path) as folder:
         arrays = [
             _write_array(
@@ -191,8 +191,8 @@ def save(
             for number, array in enumerate(found.arrays)
         ]
         tables = [_write_table(folder, number, table) for number, table in enumerate(found.tables)]
-        rest["columns"] = [columns for _, columns in tables]
-        stored = _write_rest(folder, rest)
+        remainder["columns"] = [columns for _, columns in tables]
+        stored = _write_remainder(folder, remainder)
         kind = type(model)
         write_manifest(
             folder,
@@ -251,21 +251,21 @@ def _write_table(folder: Path, number: int, table: Any) -> tuple[dict[str, Any],
     """Write a table and return its entry of the manifest, and its columns where no Arrow file contains them."""
     entry = {"library": library_of(table)}
     if not has_pyarrow():
-        return entry, columns_of(table)
+        return entry, column_arrays(table)
     entry["file"] = f"tables/{number:05d}.arrow"
     write_file(folder / entry["file"], arrow_bytes(table))
     return entry, None
 
 
-def _write_rest(folder: Path, rest: dict[str, Any]) -> dict[str, Any]:
+def _write_remainder(folder: Path, remainder: dict[str, Any]) -> dict[str, Any]:
     """Write the remaining parts of the model, by skops if possible, and return the format."""
     storage = "skops"
     try:
-        content = skops_bytes(rest)
+        content = skops_bytes(remainder)
     except Exception as error:
         storage = "pickle"
-        write_file(folder / _PICKLE, pickle_bytes(rest.pop("estimator"), error))
-        content = skops_bytes(rest)
+        write_file(folder / _PICKLE, pickle_bytes(remainder.pop("estimator"), error))
+        content = skops_bytes(remainder)
     write_file(folder / _SKOPS, content)
     return {"storage": storage, "types_to_trust": foreign_types(content)}
 
@@ -320,19 +320,20 @@ def load(path: str | Path, *, mmap: bool = False, trusted: bool | Sequence[str] 
     }
     try:
         arrays = [_read_array(contents, entry) for entry in manifest["arrays"]]
-        rest = value_of_skops(contents[_SKOPS], _SKOPS, True if signed else _names(trusted))
+        remainder = value_of_skops(contents[_SKOPS], _SKOPS, True if signed else _names(trusted))
         tables = [
             _read_table(contents, entry, columns)
-            for entry, columns in zip(manifest["tables"], rest["columns"], strict=True)
+            for entry, columns in zip(manifest["tables"], remainder["columns"], strict=True)
         ]
         if manifest["estimator"]["storage"] == "pickle":
-            rest["estimator"] = value_of_pickle(
+            remainder["estimator"] = value_of_pickle(
                 contents[_PICKLE], _PICKLE, signed or trusted is True
             )
-        rest = attach(rest, arrays, tables)
-        freeze(rest["item_ids"])
+        remainder = attach(remainder, arrays, tables)
+        freeze(remainder["item_ids"])
         parts = {
-            name: rest[name] for name in ("estimator", "item_ids", "item_features", "histories")
+            name: remainder[name]
+            for name in ("estimator", "item_ids", "item_features", "histories")
         }
     except BundleError:
         raise

@@ -97,14 +97,14 @@ def table_of_arrow(buffer: Any, library: str, name: str) -> Any:
     return table
 
 
-def columns_of(table: Any) -> dict[str, Any]:
+def column_arrays(table: Any) -> dict[str, Any]:
     """Return the columns of a table as arrays, for an environment without pyarrow."""
     frame = nw.from_native(table, eager_only=True)
     return {name: np.asarray(frame[name].to_numpy()) for name in frame.columns}
 
 
 def table_of_columns(columns: dict[str, Any], library: str) -> Any:
-    """Return the table of `columns_of`, in its library where that is installed, else as a dict of arrays."""
+    """Return the table of `column_arrays`, in its library where that is installed, else as a dict of arrays."""
     libraries: tuple[Any, ...] = (library, "pandas", "polars", "pyarrow")
     for name in libraries:
         if find_spec(name) is not None:

@@ -4,8 +4,8 @@
 `SparseRef` and each table by a `TableRef`. What is left is small and is stored by skops. `attach` walks the loaded tree
 and puts the arrays back in place. Both leave objects alone that define their own way of being pickled.
 
-Attributes that a class lists in `_derived` are left out, and its method `_derive` computes them from the loaded ones:
-they would not fit to arrays that were stored in a smaller dtype.
+Attributes that a class lists in `_derived` are not stored. Its method `_derive` computes them from the loaded ones.
+Stored copies would not fit arrays that were stored in a smaller dtype.
 """
 
 from __future__ import annotations

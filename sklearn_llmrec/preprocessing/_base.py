@@ -11,6 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, check_non_negative
 
 from sklearn_llmrec.utils import (
+    entry_rows,
     fit_context,
     refuse_triples,
     restored_on_error,
@@ -40,17 +41,12 @@ def check_events(estimator: Any, X: Any, *, reset: bool, nonnegative: bool = Fal
     return X
 
 
-def row_numbers(X: Any) -> NDArray[np.int64]:
-    """Return the row of every stored entry of a csr matrix."""
-    return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-
-
 def row_sums(X: Any, values: NDArray[Any]) -> NDArray[np.float64]:
     """Return the sums of `values`, one per stored entry, over every row.
 
     The additions run in storage order, so a row's sum is the same bits alone and in a batch.
     """
-    sums = np.bincount(row_numbers(X), weights=values, minlength=X.shape[0])
+    sums = np.bincount(entry_rows(X), weights=values, minlength=X.shape[0])
     return sums.astype(np.float64, copy=False)  # integers where there is nothing to sum
 
 
@@ -127,7 +123,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
             return result
         events = sp.csr_array(X)
         dense = np.zeros(X.shape, dtype=X.dtype)
-        dense[row_numbers(events), events.indices] = self._event_values(events)
+        dense[entry_rows(events), events.indices] = self._event_values(events)
         return dense
 
     def _event_values(self, X: Any) -> NDArray[Any]:
@@ -168,7 +164,7 @@ class InteractionTransformer(OneToOneFeatureMixin, TransformerMixin, BaseEstimat
 def _sum_repeats(X: Any) -> tuple[sp.csr_array, NDArray[np.int64]]:
     """Sum duplicate entries; return the canonical `X` with zero sums kept, and the new entry of every old one."""
     n_rows, n_columns = X.shape
-    keys, cell = np.unique(row_numbers(X) * np.int64(n_columns) + X.indices, return_inverse=True)
+    keys, cell = np.unique(entry_rows(X) * np.int64(n_columns) + X.indices, return_inverse=True)
     sums = np.bincount(cell, weights=X.data, minlength=len(keys))
     rows, columns = np.divmod(keys, n_columns)
     indptr = np.searchsorted(rows, np.arange(n_rows + 1))

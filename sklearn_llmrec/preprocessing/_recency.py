@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.preprocessing._base import InteractionTransformer, row_extremes, row_numbers
-from sklearn_llmrec.utils import Interval, StrOptions, ages, required_times
+from sklearn_llmrec.preprocessing._base import InteractionTransformer, row_extremes
+from sklearn_llmrec.utils import Interval, StrOptions, ages, entry_rows, required_times
 
 
 class RecencyDecayTransformer(InteractionTransformer):
@@ -110,5 +110,5 @@ class RecencyDecayTransformer(InteractionTransformer):
     def _ages(self, X: Any, times: NDArray[Any]) -> NDArray[np.float64]:
         latest: Any = self.reference_
         if latest is None:
-            latest = row_extremes(X, times)[1][row_numbers(X)]
+            latest = row_extremes(X, times)[1][entry_rows(X)]
         return ages(times, latest)

@@ -9,11 +9,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_llmrec.preprocessing._base import check_events, row_extremes, row_numbers, row_sums
+from sklearn_llmrec.preprocessing._base import check_events, row_extremes, row_sums
 from sklearn_llmrec.utils import (
     StrOptions,
     canonical,
     check_feature_names_in,
+    entry_rows,
     fit_context,
     restored_on_error,
 )
@@ -316,7 +317,7 @@ class RFMTransformer(TransformerMixin, BaseEstimator):
 
 def _n_occasions(X: Any, times: NDArray[Any]) -> NDArray[np.float64]:
     """Return the number of distinct times in every row."""
-    rows = row_numbers(X)
+    rows = entry_rows(X)
     order = np.lexsort((times, rows))
     rows, times = rows[order], times[order]
     first = np.ones(len(rows), dtype=bool)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from sklearn_llmrec.preprocessing._base import (
     InteractionTransformer,
     row_extremes,
-    row_numbers,
     row_sums,
 )
+from sklearn_llmrec.utils import entry_rows
 
 _NUDGE = 1e-6
 
@@ -74,7 +74,7 @@ class UserMinMaxScaler(InteractionTransformer):
         span = largest / 2 - smallest / 2
         constant = span == 0
         span[constant] = 1
-        rows = row_numbers(X)
+        rows = entry_rows(X)
         share = (values / 2 - smallest[rows] / 2) / span[rows]
         share[constant[rows]] = 1
         return low + (high - low) * share
@@ -83,11 +83,10 @@ class UserMinMaxScaler(InteractionTransformer):
 class UserStandardScaler(InteractionTransformer):
     r"""Standardise the values of every user: subtract its mean, divide by its standard deviation.
 
-    Mean and standard deviation run over the user's own interactions, not over the zeros of what it
-    never touched. A value within 1e-6 standard deviations of the mean ends at +1e-6 of them,
-    because a zero would mean that nothing happened: the average rating stays an event, too small to
-    count beside the others. Where a user gave one value only, its magnitude takes the place of the
-    standard deviation, and all get 1e-6.
+    Mean and standard deviation run over the user's own interactions, not over the zeros of what it never touched. A
+    value within 1e-6 standard deviations of the mean becomes +1e-6, because a zero would mean that there was no
+    event. An average rating thus stays an event, too small to count beside the others. Where a user gave one value
+    only, its magnitude takes the place of the standard deviation, and all get 1e-6.
 
     Parameters
     ----------
@@ -132,7 +131,7 @@ class UserStandardScaler(InteractionTransformer):
 
     def _values(self, X: Any) -> NDArray[Any]:
         values = X.data.astype(np.float64)
-        rows = row_numbers(X)
+        rows = entry_rows(X)
         counts = np.maximum(np.diff(X.indptr), 1)
         centred = values - (row_sums(X, values) / counts)[rows]
         spread = np.sqrt(row_sums(X, centred**2) / counts)

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.preprocessing._base import InteractionTransformer, row_numbers, row_sums
-from sklearn_llmrec.utils import Interval, StrOptions
+from sklearn_llmrec.preprocessing._base import InteractionTransformer, row_sums
+from sklearn_llmrec.utils import Interval, StrOptions, entry_rows
 
 
 class TFIDFTransformer(InteractionTransformer):
@@ -90,7 +90,7 @@ class TFIDFTransformer(InteractionTransformer):
             return values
         norms = row_sums(X, values) if self.norm == "l1" else np.sqrt(row_sums(X, values**2))
         norms[norms == 0] = 1  # squares that underflow
-        return values / norms[row_numbers(X)]
+        return values / norms[entry_rows(X)]
 
 
 class BM25Transformer(InteractionTransformer):
@@ -174,5 +174,5 @@ class BM25Transformer(InteractionTransformer):
         values = X.data.astype(np.float64)
         length = row_sums(X, values) / self.average_length_
         discount = self.k1 * (1 - self.b + self.b * length)
-        values *= (self.k1 + 1) / (values + discount[row_numbers(X)])
+        values *= (self.k1 + 1) / (values + discount[entry_rows(X)])
         return values * self.idf_[X.indices]

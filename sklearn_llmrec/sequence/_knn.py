@@ -35,7 +35,7 @@ class SequenceKNN(ItemToItemRecommender):
     the sum of :math:`\gamma^a w_{ij}` over its items, :math:`\gamma` being `decay` and a the number of events after i.
     Nothing is trained, which makes it the floor that a trained sequence model has to clear.
 
-    It cannot model exact transitions. The score is a sum over single items of the history: it has no weight for two
+    It cannot model exact transitions. The score is a sum over single items of the history. It has no weight for two
     items together, so it does not find what follows a pair of items (a chain of order two). Pairs at a distance count
     too, and weights are divided by popularity, so it does not estimate the probability of the next item either. Where
     the next item depends on the last one or two alone, use `MarkovRecommender` or a trained network.

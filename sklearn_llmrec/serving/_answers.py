@@ -130,7 +130,7 @@ def _lists(jobs: list[ListJob], on_lists: OnLists | None) -> list[dict[str, Any]
     lists = served.lists(rows, first.k, exclude_seen=first.exclude_seen, **among)
     lengths = (lists.items >= 0).sum(axis=1).tolist()
     found = zip(jobs, rows, lists.items.tolist(), lists.scores.tolist(), lengths)
-    answers = [_list_answer(*one) for one in found]
+    answers = [_list_answer(*parts) for parts in found]
     if on_lists is not None and served.bandit is not None:
         on_lists(jobs, lists)
     return answers

@@ -146,12 +146,12 @@ class Server:
         if asked.model_fields_set != {"requests"}:
             raise Refused(422, "invalid", "Beside `requests` no other field is allowed.")
         _at_most(len(asked.requests), self._settings.max_requests, "requests")
-        for one in asked.requests:
-            self._check(one, served)
+        for request in asked.requests:
+            self._check(request, served)
         futures = self._batcher.submit(
             [
-                ListJob(served, one, one.request_id or uuid.uuid4().hex, live, after)
-                for one in asked.requests
+                ListJob(served, request, request.request_id or uuid.uuid4().hex, live, after)
+                for request in asked.requests
             ]
         )
         return {"version": served.version, "results": await asyncio.gather(*futures)}

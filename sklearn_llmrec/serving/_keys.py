@@ -78,8 +78,8 @@ class Keys:
         """
         entries: dict[bytes, tuple[str, frozenset[str]]] = {}
         for number, entry in enumerate(text.replace(",", " ").split()):
-            name, _, rest = entry.partition(":")
-            rights_text, _, digest = rest.partition(":")
+            name, _, rights_and_hash = entry.partition(":")
+            rights_text, _, digest = rights_and_hash.partition(":")
             rights = frozenset(rights_text.split("+"))
             if not name or not rights <= set(RIGHTS):
                 raise ValueError(

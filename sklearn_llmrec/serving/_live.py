@@ -79,9 +79,9 @@ class LiveEvents:
         """Drop the events up to a number, which the histories of a new bundle contain."""
         with self._lock:
             for user, events in list(self._by_user.items()):
-                left = [event for event in events if event.seq > upto]
-                if left:
-                    self._by_user[user] = left
+                later = [event for event in events if event.seq > upto]
+                if later:
+                    self._by_user[user] = later
                 else:
                     del self._by_user[user]
 

@@ -62,11 +62,11 @@ _REFERENCE = "#/components/schemas/{model}"
 
 def describe(app: FastAPI, *, with_feedback: bool) -> None:
     """Make the app's OpenAPI list the endpoints of `POSTS` too."""
-    own = app.openapi
+    schema_of_routes = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = own()
+            schema = schema_of_routes()
             listed = [post for post in POSTS if with_feedback or post[0] != "/v1/feedback"]
             _add(schema, listed)
             app.openapi_schema = schema

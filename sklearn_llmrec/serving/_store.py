@@ -222,8 +222,8 @@ class FeedbackStore:
             with self._guarded(), self._reader.connect() as connection:
                 rows = connection.execute(query.where(_events.c.seq > seq)).all()
             for row in rows:
-                seq, event_id, user, item, *rest = row
-                yield seq, Event(event_id, json.loads(user), json.loads(item), *rest)
+                seq, event_id, user, item, *other_values = row
+                yield seq, Event(event_id, json.loads(user), json.loads(item), *other_values)
             if len(rows) < _READ_ROWS:
                 return
 
@@ -235,9 +235,9 @@ class FeedbackStore:
             with self._guarded(), self._reader.connect() as connection:
                 rows = connection.execute(query.where(_shown.c.seq > seq)).all()
             for row in rows:
-                seq, request_id, rank, user, item, *rest = row
+                seq, request_id, rank, user, item, *other_values = row
                 user = None if user is None else json.loads(user)
-                yield Shown(request_id, rank, user, json.loads(item), *rest)
+                yield Shown(request_id, rank, user, json.loads(item), *other_values)
             if len(rows) < _READ_ROWS:
                 return
 

@@ -152,7 +152,7 @@ def update(
     if X_new is None:
         counts = (n_events, n_left_out, 0, 0)
         return Update(None, old.version, old.version, *counts, "none", {}, "No new events.")
-    X = joined(X_old, X_new, item_features)
+    X = joined_histories(X_old, X_new, item_features)
     n_new = (X.shape[0] - X_old.shape[0], X.shape[1] - X_old.shape[1])
     chosen = _method(old.estimator, method, n_new == (X_new.shape[0], 0))
     metrics = _measured(old, X_old, X, X_new, chosen) if measure else {}
@@ -180,7 +180,7 @@ def ids_of(X: Interactions, axis: int) -> NDArray[Any]:
 # -- the matrix and the model ------------------------------------------------------------------------
 
 
-def joined(X_old: Interactions, X_new: Interactions, item_features: Any) -> Interactions:
+def joined_histories(X_old: Interactions, X_new: Interactions, item_features: Any) -> Interactions:
     """Return old histories and new events in one matrix: old users and items first, in their order."""
     if X_old.timestamps is None:
         X_new.timestamps = None
@@ -248,9 +248,9 @@ def _measured(
     candidate = fitted_on(old.estimator, visible, X_new, method)
     figures = {}
     for name, model in (("new", candidate), ("old", old.estimator)):
-        own = seen if name == "new" else seen.with_items(old.item_ids)
-        k = min(10, own.shape[1])
-        lists, _ = recommend(model, own, k)
+        histories = seen if name == "new" else seen.with_items(old.item_ids)
+        k = min(10, histories.shape[1])
+        lists, _ = recommend(model, histories, k)
         if name == "old":
             places = id_positions(
                 ids_of(X, 1), ids_of(X_old, 1), "the new catalogue has", "the old has"

@@ -243,9 +243,9 @@ def ridge_maps_dual(
         "End the encoder with a TruncatedSVD, or raise min_interactions.",
     )
     S, mean = dual_solver(F, weights, regularization)
-    left = np.column_stack([S, weights / weights.sum()])
-    right = np.vstack([centred_products(F, F_new, mean), np.ones(F_new.shape[0])])
-    return left, right
+    target_map = np.column_stack([S, weights / weights.sum()])
+    feature_map = np.vstack([centred_products(F, F_new, mean), np.ones(F_new.shape[0])])
+    return target_map, feature_map
 
 
 def ridge_maps(
@@ -254,7 +254,7 @@ def ridge_maps(
     """Return two thin matrices whose product takes targets of known items to predictions for new ones.
 
     Ridge regression with an intercept is linear in its targets: with `targets` one per known item,
-    ``targets @ left @ right`` are the predictions for the rows of `F_new`. The last of the d + 1
+    ``targets @ target_map @ feature_map`` are the predictions for the rows of `F_new`. The last of the d + 1
     inner dimensions is the intercept.
     """
     F, F_new = (part.toarray() if sp.issparse(part) else part for part in (F, F_new))
@@ -263,6 +263,6 @@ def ridge_maps(
     centered = F - mean
     gram = (centered * weights[:, None]).T @ centered
     gram[np.diag_indices_from(gram)] += regularization
-    left = np.column_stack([centered * weights[:, None], weights / weights.sum()])
-    right = np.vstack([np.linalg.solve(gram, (F_new - mean).T), np.ones(len(F_new))])
-    return left, right
+    target_map = np.column_stack([centered * weights[:, None], weights / weights.sum()])
+    feature_map = np.vstack([np.linalg.solve(gram, (F_new - mean).T), np.ones(len(F_new))])
+    return target_map, feature_map

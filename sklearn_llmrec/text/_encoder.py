@@ -73,10 +73,10 @@ class SentenceEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     random_state : int, default=0
         Seed of `fine_tune`.
     cache : bool, str or path, default=True
-        Folder of the cache. True is the folder ``sklearn_llmrec/embeddings``
-        in `sklearn.datasets.get_data_home`; False keeps nothing. Stored are vectors and hashes
-        of texts, never texts. An object is known by its attribute `cache_key` (a text), else by its content; one that
-        has none, because it contains an open connection or the like, is not cached, with a warning.
+        Folder of the cache. True is the folder ``sklearn_llmrec/embeddings`` in `sklearn.datasets.get_data_home`;
+        False keeps nothing. Stored are vectors and hashes of texts, never texts. An object is identified by its
+        attribute `cache_key` (a text), else by its content. An object whose content cannot be identified, such as an
+        open connection, is not cached, with a warning.
     verbose : bool, default=False
         Whether to show a progress bar.
 

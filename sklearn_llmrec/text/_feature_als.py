@@ -22,9 +22,8 @@ from sklearn_llmrec.utils import HasMethods, Interval, StrOptions, canonical
 class FeatureALSRecommender(InnerProductMixin):
     r"""Matrix factorisation of implicit feedback with features of items and users.
 
-    Every item feature is one more row of the matrix, as if it were a user who chose the items that
-    have it, and every user feature one more column; `ALSRecommender` factorises them together with
-    X,
+    Every item feature is one more row of the matrix, as if it were a user who chose the items that have it. Every
+    user feature is one more column. `ALSRecommender` factorises them together with X,
 
     .. math:: \begin{pmatrix} X & w\,U \\ w\,F^\top & 0 \end{pmatrix} \approx
        \begin{pmatrix} P \\ P_F \end{pmatrix} \begin{pmatrix} Q & Q_U \end{pmatrix},

@@ -52,8 +52,8 @@ class LikelihoodReranker(LanguageModelReranker):
     blend : float, default=0.5
         Weight of the model's order, from 0 to 1. Tune it: with a `cache`, a search over it calls the model once.
     max_length : int, default=20
-        How many items of the history the model reads: the last ones by time, or, where X carries no
-        times, those with the largest values; fewer where the model has no room for them.
+        How many items of the history the model reads: the latest ones or, if X has no times, those with the largest
+        values. Fewer if the model has no room for them.
     budget : float, default=None
         Seconds that one call of `predict`, `recommend` or `rerank` may spend on the model, all rows
         together. None sets no limit. A row under way when they are spent finishes in its thread.
@@ -62,10 +62,10 @@ class LikelihoodReranker(LanguageModelReranker):
     device : str, default="auto"
         Where a model that is loaded computes: "cpu", "cuda", ...; "auto" is a GPU where there is one.
     cache : str or path, default=None
-        Folder that keeps the numbers; files are named by a hash of model and texts, which are not
-        stored. A model object is known by its weights, its make-up and its tokenizer. A function is known by its
-        attribute `cache_key` (a text), else by its code and the values it reads; one that contains what has no content,
-        such as an open connection, is not cached, with a warning. None keeps nothing.
+        Folder that keeps the numbers; files are named by a hash of model and texts, which are not stored. A model
+        object is known by its weights, its make-up and its tokenizer. A function is identified by its attribute
+        `cache_key` (a text), else by its code and the values that it reads. A function whose values cannot be
+        identified, such as an open connection, is not cached, with a warning. None keeps nothing.
     n_candidates : int, default=20
         How many items of the base are reordered; all others follow in the order of the base.
     exclude_seen : bool, default=True

@@ -71,10 +71,10 @@ class LLMReranker(LanguageModelReranker):
     max_tokens : int, default=512
         Longest answer.
     cache : str or path, default=None
-        Folder that keeps answers; files are named by a hash of model and prompt, which are not
-        stored. Only answers that could be read are kept. A function is known by its attribute `cache_key` (a text),
-        else by its code and the values it reads; one that contains what has no content, such as an open connection, is
-        not cached, with a warning. None keeps nothing.
+        Folder that keeps answers; files are named by a hash of model and prompt, which are not stored. Only answers
+        that could be read are kept. A function is identified by its attribute `cache_key` (a text), else by its code
+        and the values that it reads. A function whose values cannot be identified, such as an open connection, is not
+        cached, with a warning. None keeps nothing.
     api_key_env : str, default="OPENAI_API_KEY"
         Name of the environment variable that contains the key. It is read for every request; a key is
         never a parameter, so it is never printed or pickled.

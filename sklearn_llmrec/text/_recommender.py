@@ -91,8 +91,9 @@ class TextEmbeddingRecommender(ContentMixin, PartialFitMixin):
     whiten : bool, default=False
         Whether the components get equal variance.
     neighbor_weight : float, default=0.0
-        How far the vector of an item is drawn to those of the 50 items most often chosen by the same users (cosine), in
-        [0, 1): words then also find what is bought beside what they name. Items without interactions keep theirs.
+        How far the vector of an item is moved towards those of the 50 items most often chosen by the same users (by
+        cosine), in [0, 1). A search in words then also finds what is bought together with what the words name. Items
+        without interactions keep theirs.
     user_texts : str, default=None
         The name of a column of ``X.user_features``, or a template over several, such as ``"{searches} {about}"``: one
         text per row of X, at `fit` and afterwards. It needs an encoder that reads texts. An X without user features

@@ -21,6 +21,7 @@ from sklearn_llmrec.utils._callbacks import (
 )
 from sklearn_llmrec.utils._chunks import (
     csr_of as csr_of,
+    entry_rows as entry_rows,
     row_chunks as row_chunks,
     rows_between as rows_between,
 )

@@ -5,6 +5,7 @@ from copy import copy
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
 import sklearn
 from numpy.typing import NDArray
@@ -27,6 +28,11 @@ def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
 @lru_cache(maxsize=16)
 def _empty_row(n_columns: int) -> sp.csr_array:
     return sp.csr_array((1, n_columns))
+
+
+def entry_rows(X: Any) -> NDArray[np.int64]:
+    """Return the row of every stored entry of a csr matrix."""
+    return np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
 
 
 def csr_of(

@@ -154,8 +154,9 @@ def cast_values(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
 def refuse_triples(M: Any) -> None:
     """Refuse (user, item, value) triples that are passed as the matrix itself.
 
-    A matrix of three or four columns is taken for triples (with times) if its first two columns are whole numbers,
-    many different ones, while no value of the third is zero and these are few, or fractions. Where pairs of the first
+    A matrix of three or four columns is taken for triples (with times) under two conditions. Its first two columns
+    are whole numbers, many different ones. No value of the third column is zero, and these values are few, or
+    fractions. Where pairs of the first
     two columns repeat, as small counts of two items do by chance, the rows must show in another way that they are
     events: see `_rows_are_events`.
 

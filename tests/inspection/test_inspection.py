@@ -16,7 +16,7 @@ from sklearn_llmrec.inspection import (
     TradeOffDisplay,
     UserActivityDisplay,
 )
-from sklearn_llmrec.inspection._common import words
+from sklearn_llmrec.inspection._common import metric_label
 from sklearn_llmrec.inspection._user_activity import equal_groups
 from sklearn_llmrec.metrics import gini_at_k, ndcg_at_k, ranking_scorer, recall_at_k
 from sklearn_llmrec.model_selection import compare, holdout_split
@@ -178,10 +178,10 @@ def test_a_model_keeps_its_colour(data, models):
 
 
 def test_words():
-    assert words("ndcg@10") == "nDCG@10"
-    assert words("novelty@5") == "novelty@5 (bits)"
-    assert words("hit_rate@1") == "hit rate@1"
-    assert words("auc") == "AUC"
+    assert metric_label("ndcg@10") == "nDCG@10"
+    assert metric_label("novelty@5") == "novelty@5 (bits)"
+    assert metric_label("hit_rate@1") == "hit rate@1"
+    assert metric_label("auc") == "AUC"
 
 
 def test_matplotlib_is_imported_late():

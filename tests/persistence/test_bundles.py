@@ -319,7 +319,7 @@ def test_an_interrupted_save_changes_nothing(name, X, tmp_path, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    for step in ("write_manifest", "_write_rest", "_write_array"):
+    for step in ("write_manifest", "_write_remainder", "_write_array"):
         with monkeypatch.context() as patch:
             patch.setattr(f"sklearn_llmrec.persistence._bundle.{step}", interrupted)
             patch.setattr(_tree, "SMALL_BYTES", 0)

@@ -165,10 +165,10 @@ def test_noise_of_the_gram_matrix_is_that_of_the_derivation():
 
 
 def test_packed_triangle_is_the_gram_matrix():
-    from sklearn_llmrec.base._private import _unpacked, unit_rows
+    from sklearn_llmrec.base._private import _unpacked, equal_norm_rows
 
     X = sp.csr_array((np.random.default_rng(0).random((40, 9)) < 0.4) * 3.0)
-    rows = unit_rows(X).toarray()
+    rows = equal_norm_rows(X).toarray()
     assert_allclose(_unpacked(gram_vector(X), 9), rows.T @ rows, atol=1e-12)
 
 
