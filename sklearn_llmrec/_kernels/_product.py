@@ -154,18 +154,25 @@ def as_rows(lists: tuple[NDArray[np.int64], NDArray[Any]], n_columns: int) -> sp
     return sp.csr_array((values[filled], items[filled], indptr), shape=(len(items), n_columns))
 
 
-def product_with_terms(A: sp.csr_array, B: sp.csr_array) -> tuple[sp.csr_array, sp.csr_array]:
-    """Return ``A @ B`` and the number of terms of each of its entries, in float64, sorted and of one pattern.
+def product_with_terms(A: sp.csr_array, B: sp.csr_array) -> sp.csr_array:
+    """Return ``A @ B`` and the number of terms of each of its entries, as real and imaginary parts.
 
-    Memory is 20 bytes per entry and, for a row of A, at most as many entries as its terms.
+    One matrix for both, since they have one pattern: matrices of parts of the inner axis are added in one pass, in
+    which no entry is dropped whose terms cancel.
+
+    Returns
+    -------
+    product : csr_array of shape (n, m), complex128
+        With sorted columns.
     """
     from sklearn_llmrec._kernels._topk_loops import product_entries
 
     lengths, n_columns = np.diff(B.indptr), B.shape[1]
     ends = np.append(0, np.cumsum(lengths[A.indices], dtype=np.int64))[A.indptr]
+    # Pages of rows that have fewer entries than this are never touched, and take no memory.
     room = np.append(0, np.cumsum(np.minimum(np.diff(ends), n_columns)))
     columns = np.empty(room[-1], dtype=np.uint32)
-    values, counts = np.empty((2, room[-1]))
+    values = np.empty((room[-1], 2))
     filled = np.empty(A.shape[0], dtype=np.uint64)
     product_entries.of(np.float64)(
         0,
@@ -174,14 +181,10 @@ def product_with_terms(A: sp.csr_array, B: sp.csr_array) -> tuple[sp.csr_array, 
         *of_rows(B, np.float64),
         np.zeros(n_columns),
         *np.zeros((2, n_columns), dtype=np.uint32),
-        *(room.astype(np.uint64), columns, values, counts, filled),
+        *(room.astype(np.uint64), columns, values, filled),
     )
-    n_filled = filled.astype(np.int64)
-    indptr = np.append(0, np.cumsum(n_filled))
-    kept = np.repeat(room[:-1] - indptr[:-1], n_filled) + np.arange(indptr[-1])
+    indptr = np.append(0, np.cumsum(filled.astype(np.int64)))
     index = np.int32 if max(indptr[-1], n_columns) < 2**31 else np.int64
-    indices, indptr = columns[kept].astype(index), indptr.astype(index)
+    data = values[: indptr[-1]].copy().view(np.complex128)[:, 0]
     shape = A.shape[0], n_columns
-    return csr_of(values[kept], indices, indptr, shape), csr_of(
-        counts[kept], indices, indptr, shape
-    )
+    return csr_of(data, columns[: indptr[-1]].astype(index), indptr.astype(index), shape)

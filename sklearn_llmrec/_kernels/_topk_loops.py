@@ -20,6 +20,8 @@ _ZERO, _ONE, _TWO = np.uint64(0), np.uint64(1), np.uint64(2)
 _STRIP = np.uint64(64)
 # A row of a product is scanned as a whole from one product in so many columns on; below, its columns are listed.
 _FULL_FROM = np.uint64(4)
+# A row with fewer entries than one in so many columns is sorted.
+_SORTED_BELOW = np.uint64(32)
 
 
 @part
@@ -337,17 +339,17 @@ def sparse_topk(start, stop, Sp, Sj, Sx, k, items, values):
 
 
 @kernel(
-    "n n r:uint64 r:uint32 r:x r:uint64 r:uint32 r:x w:x w:uint32 w:uint32 r:uint64 w:uint32 w:x w:x w:uint64"
+    "n n r:uint64 r:uint32 r:x r:uint64 r:uint32 r:x w:x w:uint32 w:uint32 r:uint64 w:uint32 ww:x w:uint64"
 )
 def product_entries(
-    start, stop, Ap, Aj, Ax, Bp, Bj, Bx, sums, terms, touched, room, columns, values, counts, filled
+    start, stop, Ap, Aj, Ax, Bp, Bj, Bx, sums, terms, touched, room, columns, values, filled
 ):
     """Write the entries of rows `start` to `stop` of ``A @ B`` and their numbers of terms, sorted by column.
 
-    Row r writes from place ``room[r]`` on, and how many it wrote to ``filled[r]``. `sums` and `terms` have a zero per
-    column, `touched` a place.
+    Rows are written one after the other from place ``room[start]`` on, and their lengths to `filled`. `sums` and
+    `terms` have a zero per column, `touched` a place.
     """
-    zero = sums[0] - sums[0]
+    zero, n_columns, place = sums[0] - sums[0], np.uint64(len(sums)), room[start]
     for row in range(start, stop):
         n = _ZERO
         for e in range(Ap[row], Ap[row + _ONE]):
@@ -359,11 +361,20 @@ def product_entries(
                     n += _ONE
                 terms[c] += np.uint32(1)
                 sums[c] += x * Bx[f]
-        touched[:n].sort()
-        base = room[row]
-        for place in range(n):
-            c = touched[place]
-            columns[base + place], values[base + place] = c, sums[c]
-            counts[base + place] = zero + np.float32(terms[c])
-            sums[c], terms[c] = zero, np.uint32(0)
         filled[row] = n
+        if n * _SORTED_BELOW > n_columns:
+            # Fuller rows are passed over in the order of their columns.
+            for c in range(n_columns):
+                if terms[c] > np.uint32(0):
+                    columns[place], values[place, 0] = c, sums[c]
+                    values[place, 1] = zero + np.float32(terms[c])
+                    sums[c], terms[c] = zero, np.uint32(0)
+                    place += _ONE
+        else:
+            touched[:n].sort()
+            for t in range(n):
+                c = touched[t]
+                columns[place], values[place, 0] = c, sums[c]
+                values[place, 1] = zero + np.float32(terms[c])
+                sums[c], terms[c] = zero, np.uint32(0)
+                place += _ONE

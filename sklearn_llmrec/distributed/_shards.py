@@ -261,7 +261,7 @@ def _write_events(
     n_events = n_read = 0
 
     def write(shard: int) -> None:
-        table = pa.Table.from_batches(gathered.pop(shard))
+        table = pa.concat_tables(gathered.pop(shard))
         if shard not in writers:
             writers[shard] = pq.ParquetWriter(folder / f"{_name(shard)}.parquet", table.schema)
         writers[shard].write_table(table)
@@ -277,7 +277,7 @@ def _write_events(
             n_events += batch.num_rows
             if not batch.num_rows:
                 continue
-            shards = shard_of(batch[columns["user"]], n_shards)
+            shards = shard_of(batch[columns["user"]].combine_chunks(), n_shards)
             order = np.argsort(shards, kind="stable")
             batch, shards = batch.take(pa.array(order)), shards[order]
             starts = np.flatnonzero(np.diff(shards, prepend=-1))

@@ -14,7 +14,7 @@ _BATCH_ROWS = 2**17
 
 
 def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]]:
-    """Return a function that reads a log from its start, as Arrow record batches of some columns.
+    """Return a function that reads a log from its start, as Arrow tables of some columns, a table per batch.
 
     Parameters
     ----------
@@ -35,13 +35,17 @@ def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]
         If it lacks a column, or a file is neither Parquet nor CSV.
     """
     pa, ds = require("pyarrow", "arrow"), require("pyarrow.dataset", "arrow")
+
+    def as_table(batch: Any) -> Any:
+        return pa.Table.from_batches([batch])
+
     if isinstance(source, (str, Path, list, tuple)):
         source = _dataset(source, ds)
     if isinstance(source, pa.Table):
         source = ds.dataset(source)
     if isinstance(source, ds.Dataset):
         _check_columns(columns, source.schema.names)
-        return lambda: source.to_batches(columns=columns, batch_size=_BATCH_ROWS)
+        return lambda: map(as_table, source.to_batches(columns=columns, batch_size=_BATCH_ROWS))
     if not callable(source):
         raise TypeError(
             f"source must be paths of Parquet or CSV files, a pyarrow table or dataset, or a function that returns "
@@ -51,7 +55,7 @@ def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]
     def batches() -> Iterator[Any]:
         for batch in source():
             _check_columns(columns, batch.schema.names)
-            yield batch.select(columns)
+            yield as_table(batch.select(columns))
 
     return batches
 

@@ -4,6 +4,7 @@ Called by `Interactions.from_frame`. The steps: read the columns, drop what cann
 number the ids, sort events by row, column and time, merge repeated ones. O(n log n) time in the number of events.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from os import PathLike
@@ -15,9 +16,14 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions._entries import as_times, sorted_by_row_and_column
-from sklearn_llmrec.interactions._ids import factorize, missing_in, positions_in
+from sklearn_llmrec.interactions._ids import (
+    factorize,
+    factorize_ids,
+    missing_in,
+    positions_in,
+)
 from sklearn_llmrec.interactions._tables import aligned_table
-from sklearn_llmrec.utils import as_ids, cast_values, id_positions, warn, widened_data
+from sklearn_llmrec.utils import as_ids, cast_values, id_keys, id_positions, warn, widened_data
 
 
 @dataclass
@@ -58,6 +64,126 @@ class _Log:
             self.values = None if self.values is None else self.values[mask]
             self.times = None if self.times is None else self.times[mask]
 
+    @property
+    def n_events(self) -> int:
+        """Number of events that are left."""
+        return len(self.frame)
+
+    @property
+    def library(self) -> str | None:
+        """Name of the table library."""
+        return self.frame.implementation.value
+
+    def factorized(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the position of every id of a column among its sorted ids, and these."""
+        return factorize(self.frame[name], name)
+
+
+class _CodedLog:
+    """The columns of a log that came in batches: ids as codes of 32 bits, and no table.
+
+    Ids get codes in the order in which they come, and are sorted at the end, so that batches need no order.
+    """
+
+    library: str | None = None
+
+    def __init__(self, batches: Iterable[_Log], names: list[str]) -> None:
+        self.n_events = 0
+        self.report: dict[str, Any] = {"missing": 0}
+        self._known: dict[str, dict[Any, int]] = {name: {} for name in names}
+        self._ids: dict[str, list[Any]] = {name: [] for name in names}
+        codes: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        values: list[NDArray[Any]] = []
+        times: list[NDArray[Any]] = []
+        for log in batches:
+            for reason, count in log.report.items():
+                self.report[reason] = self.report.get(reason, 0) + count
+            self.library = log.library
+            if not log.n_events:
+                continue
+            self.n_events += log.n_events
+            for name in names:
+                codes[name].append(self._coded(log, name))
+            values += [] if log.values is None else [log.values]
+            times += [] if log.times is None else [log.times]
+        self._codes = {name: _joined(parts) for name, parts in codes.items()}
+        self.values = _joined(values) if values else None
+        self.times = _joined(times) if times else None
+
+    def _coded(self, log: _Log, name: str) -> NDArray[np.int32]:
+        """Return the codes of a column of a batch, with new ones for new ids."""
+        codes, ids = log.factorized(name)
+        known, places = self._known[name], np.empty(len(ids), dtype=np.int32)
+        new: list[int] = []
+        for number, key in enumerate(id_keys(ids)):
+            places[number] = known.setdefault(key, len(known))
+            if places[number] == len(self._ids[name]) + len(new):
+                new.append(number)
+        self._ids[name] += list(ids[new])
+        self._dtypes = {**getattr(self, "_dtypes", {}), name: ids.dtype}
+        return places[codes]
+
+    def factorized(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the position of every id of a column among its sorted ids, and these."""
+        codes = self._codes.pop(name)
+        if not len(codes):
+            return codes, np.empty(0, dtype=object)
+        ids = np.empty(len(self._ids[name]), dtype=self._dtypes[name])
+        ids[:] = self._ids.pop(name)
+        ranks, ordered = factorize_ids(ids, name)
+        return ranks[codes], ordered
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """Concatenate arrays, and empty the list."""
+    if not parts:
+        return np.empty(0, dtype=np.int32)
+    dtype = np.result_type(*(part.dtype for part in parts))
+    result = np.empty(sum(map(len, parts)), dtype=dtype)
+    stop = len(result)
+    while parts:  # from the end, so that each part is freed when it is copied
+        part = parts.pop()
+        result[stop - len(part) : stop] = part
+        stop -= len(part)
+    return result
+
+
+def build_from_batches(
+    batches: Iterable[Any],
+    *,
+    user: str,
+    item: str,
+    value: str | None,
+    timestamp: str | None,
+    nonpositive: str,
+    missing: str,
+    **options: Any,
+) -> Parts:
+    """Build the parts of the matrix from Arrow batches; the parameters are those of `Interactions.from_batches`."""
+    _check_choice("missing", missing, ("drop", "raise"))
+    logs = (
+        _events(batch, user, item, value, timestamp, None, None, nonpositive, missing)
+        for batch in batches
+    )
+    _check_repeats(options["repeats"], nonpositive)
+    return _assembled(
+        _CodedLog(logs, [user, item]),
+        user=user,
+        item=item,
+        nonpositive=nonpositive,
+        user_features=None,
+        item_features=None,
+        **options,
+    )
+
+
+def _check_repeats(repeats: str, nonpositive: str) -> None:
+    _check_choice("repeats", repeats, ("sum", "mean", "count", "last", "keep"))
+    if nonpositive == "net" and repeats != "sum":
+        raise ValueError(
+            f"nonpositive='net' nets sums, so it needs repeats='sum'; got {repeats!r}."
+        )
+
 
 def build_from_log(
     frame: Any,
@@ -80,13 +206,41 @@ def build_from_log(
     dtype: Any,
 ) -> Parts:
     """Build the parts of the matrix; the parameters are those of `Interactions.from_frame`."""
-    _check_choice("repeats", repeats, ("sum", "mean", "count", "last", "keep"))
-    if nonpositive == "net" and repeats != "sum":
-        raise ValueError(
-            f"nonpositive='net' nets sums, so it needs repeats='sum'; got {repeats!r}."
-        )
-    log = _events(frame, user, item, value, timestamp, event, event_weights, nonpositive, missing)
-    n_read = len(log.frame) + sum(log.report.values())
+    _check_repeats(repeats, nonpositive)
+    return _assembled(
+        # Not kept here: its columns are freed one after the other.
+        _events(frame, user, item, value, timestamp, event, event_weights, nonpositive, missing),
+        user=user,
+        item=item,
+        repeats=repeats,
+        nonpositive=nonpositive,
+        users=users,
+        items=items,
+        min_user_interactions=min_user_interactions,
+        min_item_interactions=min_item_interactions,
+        user_features=user_features,
+        item_features=item_features,
+        dtype=dtype,
+    )
+
+
+def _assembled(
+    log: _Log | _CodedLog,
+    *,
+    user: str,
+    item: str,
+    repeats: str,
+    nonpositive: str,
+    users: ArrayLike | None,
+    items: ArrayLike | None,
+    min_user_interactions: int,
+    min_item_interactions: int,
+    user_features: Any,
+    item_features: Any,
+    dtype: Any,
+) -> Parts:
+    """Build the parts of the matrix from the events that count."""
+    n_read = log.n_events + sum(log.report.values())
     if dtype is None:
         dtype = np.float32 if log.values is not None and log.values.dtype == np.float32 else float
 
@@ -94,7 +248,7 @@ def build_from_log(
     columns, item_ids = _axis(log, item, items, "other_items")
     if users is not None or items is not None:
         rows, columns = _known_only(log, rows, columns)
-    report, library = log.report, log.frame.implementation.value
+    report, library = log.report, log.library
     entries = None
     if len(rows):
         shape = (len(user_ids), len(item_ids))
@@ -155,10 +309,10 @@ def _events(
 
 
 def _axis(
-    log: _Log, name: str, given: ArrayLike | None, reason: str
+    log: _Log | _CodedLog, name: str, given: ArrayLike | None, reason: str
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the row or column of every event, -1 where the given ids lack its id, and the ids."""
-    codes, ids = factorize(log.frame[name], name)
+    codes, ids = log.factorized(name)
     if given is None:
         return codes, ids
     fixed = as_ids(given, f"The ids given for column {name!r}").copy()
@@ -173,7 +327,7 @@ def _axis(
 
 
 def _known_only(
-    log: _Log, rows: NDArray[Any], columns: NDArray[Any]
+    log: _Log | _CodedLog, rows: NDArray[Any], columns: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the events whose user and item are both known."""
     known = (rows >= 0) & (columns >= 0)

@@ -64,20 +64,21 @@ def factorize(series: "nw.Series[Any]", name: str) -> tuple[NDArray[Any], NDArra
             series = series.cast(nw.String)  # categories of polars are texts
     if series.dtype == nw.String:
         return _factorize_texts(series)
-    return _factorize_ids(ids_of_column(series, f"Ids in column {name!r}"), name)
+    return factorize_ids(ids_of_column(series, f"Ids in column {name!r}"), name)
 
 
 def _factorize_categories(native: Any, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """Factorize a categorical of pandas, whose categories keep their type."""
     categories, codes = native.cat.categories, np.asarray(native.cat.codes)
     used = np.flatnonzero(np.bincount(codes, minlength=len(categories)))
-    position, ids = _factorize_ids(as_ids(categories[used], f"Ids in column {name!r}"), name)
+    position, ids = factorize_ids(as_ids(categories[used], f"Ids in column {name!r}"), name)
     of_category = np.zeros(len(categories), dtype=position.dtype)
     of_category[used] = position
     return of_category[codes], ids
 
 
-def _factorize_ids(ids: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def factorize_ids(ids: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what `factorize` returns, of an array of ids none of which is missing."""
     if ids.dtype.kind == "O":
         return _factorize_objects(ids, name)
     if ids.dtype.kind in "iu" and len(ids):
@@ -96,7 +97,7 @@ def sorted_ids(ids: NDArray[Any], name: str) -> NDArray[Any]:
     TypeError
         If they have no order.
     """
-    return _factorize_ids(ids, name)[1]
+    return factorize_ids(ids, name)[1]
 
 
 def _factorize_by_table(

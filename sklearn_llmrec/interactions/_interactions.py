@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions import _event_log
 from sklearn_llmrec.interactions._array import AnnotatedArray, frozen
+from sklearn_llmrec.interactions._batches import event_batches
 from sklearn_llmrec.interactions._by_id import BuiltById
 from sklearn_llmrec.interactions._entries import (
     as_times,
@@ -290,6 +291,109 @@ class Interactions(BuiltById):
             item_features=item_features,
             dtype=dtype,
         )
+        return cls._of_parts(parts, user, item)
+
+    @classmethod
+    def from_batches(
+        cls,
+        source: Any,
+        *,
+        user: str,
+        item: str,
+        value: str | None = None,
+        timestamp: str | None = None,
+        repeats: str = "sum",
+        nonpositive: str = "drop",
+        missing: str = "drop",
+        users: ArrayLike | None = None,
+        items: ArrayLike | None = None,
+        min_user_interactions: int = 1,
+        min_item_interactions: int = 1,
+        dtype: Any = None,
+    ) -> Self:
+        """Build the matrix from an event log that is read batch by batch, and never in memory as a table.
+
+        The matrix is that of `from_frame` on the whole log, for batches of any size. An event takes 8 bytes of codes,
+        its value and its time until all are read; ids are in memory once.
+
+        Parameters
+        ----------
+        source : str, Path, list of these, pyarrow.Table, pyarrow.dataset.Dataset or callable
+            Parquet or CSV files, which may be patterns (``"log-*.parquet"``); a table; a dataset; or a function that
+            returns an iterator of Arrow record batches, such as the result of a query.
+        user, item : str
+            Columns of user and item ids, two different ones: numbers, strings or dates.
+        value, timestamp : str, default=None
+            Columns of values and of times, as in `from_frame`.
+        repeats : {"sum", "mean", "count", "last", "keep"}, default="sum"
+            What becomes of several events of one user and item, as in `from_frame`. Events of one time keep the order
+            in which they are read.
+        nonpositive : {"drop", "keep", "net"}, default="drop"
+            What becomes of events whose value is zero or negative, as in `from_frame`.
+        missing : {"drop", "raise"}, default="drop"
+            Events without a user, item, value or time are dropped or refused.
+        users, items : array-like, default=None
+            Ids of the rows or columns, in this order, whatever the log contains.
+        min_user_interactions, min_item_interactions : int, default=1
+            Users with fewer items and items with fewer users are dropped, repeatedly until none is left.
+        dtype : dtype, default=None
+            Type of the values; by default float32 if the value column is float32, else float64.
+
+        Returns
+        -------
+        X : Interactions of shape (n_users, n_items)
+            With a `report_` of what was read, dropped and merged.
+
+        Raises
+        ------
+        ImportError
+            If the extra ``arrow`` is not installed.
+        FileNotFoundError
+            If no file has the name, or matches the pattern.
+        ValueError
+            If a column is missing, values are infinite, or no event is left.
+        TypeError
+            If the source is none of these, or values or times are not numbers.
+
+        See Also
+        --------
+        sklearn_llmrec.distributed.partition_events : For a log whose matrix does not fit in memory either.
+
+        Examples
+        --------
+        >>> import pyarrow as pa
+        >>> from sklearn_llmrec import Interactions
+        >>> log = pa.table({"who": ["bob", "ann", "bob"], "what": ["tea", "tea", "mug"]})
+        >>> X = Interactions.from_batches(lambda: log.to_batches(2), user="who", item="what")
+        >>> X.toarray()
+        array([[0., 1.],
+               [1., 1.]])
+        >>> X.user_ids.tolist()
+        ['ann', 'bob']
+        """
+        if user == item:
+            raise ValueError(f"user and item must be two columns, got {user!r} for both.")
+        columns = [name for name in (user, item, value, timestamp) if name is not None]
+        parts = _event_log.build_from_batches(
+            event_batches(source, list(dict.fromkeys(columns)))(),
+            user=user,
+            item=item,
+            value=value,
+            timestamp=timestamp,
+            repeats=repeats,
+            nonpositive=nonpositive,
+            missing=missing,
+            users=users,
+            items=items,
+            min_user_interactions=min_user_interactions,
+            min_item_interactions=min_item_interactions,
+            dtype=dtype,
+        )
+        return cls._of_parts(parts, user, item)
+
+    @classmethod
+    def _of_parts(cls, parts: _event_log.Parts, user: str, item: str) -> Self:
+        """Return the matrix of the parts of a log."""
         X = cls((parts.data, parts.indices, parts.indptr), shape=parts.shape)
         X._timestamps, X._log_order = parts.timestamps, parts.log_order
         X._user_ids, X._item_ids = parts.user_ids, frozen(parts.item_ids)

@@ -68,13 +68,6 @@ from sklearn_llmrec.utils import rows_between
 _NOISE_FLOOR = 0.1
 
 
-def _scaled(
-    S: sp.csr_array, rows: NDArray[np.float64], columns: NDArray[np.float64]
-) -> sp.csr_array:
-    """Return S with its rows and columns multiplied by numbers."""
-    return with_data(S, S.data * rows[entry_rows(S)] * columns[S.indices])
-
-
 class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
     r"""Item-based nearest neighbours: an item scores by how similar its neighbours in the history are.
 
@@ -303,7 +296,7 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
         A = rows_between(columns, items_of(phase))
         if "low" in known:
             return moment_sums(A, V, known["low"])
-        return product_sums(A, V, signed=known["signed"], shared=bool(self.shrinkage))
+        return product_sums(A, V, signed=known["signed"])
 
     def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
         known = phase.known
@@ -351,18 +344,21 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
         else:
             squares, entries = self._norms_
             scales = Scales(self.metric, metric_params_of(self.metric, self.metric_params))
+            left, right = scales.alpha * squares[items], scales.beta * squares
+            factors = None
             if scales.cosine:
                 lengths = np.where(squares == 0, 1, np.sqrt(squares))
-                inverse = 1 / lengths[items] ** scales.power, 1 / lengths ** (2 - scales.power)
-                total = {
-                    name: sums if name == "shared" else _scaled(sums, *inverse)
-                    for name, sums in total.items()
-                }
-                left, right = np.ones(len(inverse[0])), np.zeros(len(squares))
-            else:
-                left, right = scales.alpha * squares[items], scales.beta * squares
-            most = int(entries[items].max(initial=0))
-            S = scales.similarities(total, left, right, self.shrinkage, n_terms=most, dtype=dtype)
+                factors = lengths[items] ** -scales.power, lengths ** (scales.power - 2)
+                left, right = np.ones_like(left), np.zeros_like(right)
+            S = scales.similarities(
+                total,
+                left,
+                right,
+                self.shrinkage,
+                n_terms=int(entries[items].max(initial=0)),
+                dtype=dtype,
+                factors=factors,
+            )
         S.eliminate_zeros()
         best = as_rows(topk_sparse(S, min(self.n_neighbors + 1, S.shape[1])), S.shape[1])
         return without_diagonal(best, self.n_neighbors, first=items.start)

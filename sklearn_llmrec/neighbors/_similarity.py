@@ -245,7 +245,7 @@ class RowIndex:
         return np.ones(A.shape[0]) if self.cosine else self.scales.alpha * squared_norms(A)
 
     def _product(self, A: sp.csr_array) -> sp.csr_array:
-        sums = product_sums(A, self.columns, signed=True, shared=bool(self.shrinkage))
+        sums = product_sums(A, self.columns, signed=True)
         return self.scales.similarities(
             sums,
             self._left(A),
@@ -287,39 +287,40 @@ class Scales:
         *,
         n_terms: int,
         dtype: Any,
+        factors: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> sp.csr_array:
-        """Return the similarities of sums of `product_sums`; `left` and `right` belong to rows and columns."""
-        S = sums["products"].copy()
+        """Return the similarities of sums of `product_sums`, which may contain zeros.
+
+        `left` and `right` belong to rows and columns, and so do `factors`, with which products are multiplied first.
+        """
+        products = sums["products"]
+        rows, columns = entry_rows(products), products.indices
+        scale = 1.0 if factors is None else factors[0][rows] * factors[1][columns]
+        values = products.data.real * scale
         if "sizes" in sums:
             # Products that cancel leave rounding, which is no similarity.
-            noise = _rounding(dtype, n_terms) * sums["sizes"]
-            S = sp.csr_array(S.multiply(abs(S) - noise > 0))
-        S.data /= left[entry_rows(S)] + right[S.indices] + self.rest * S.data
+            noise = _rounding(dtype, n_terms) * sums["sizes"].data.real * scale
+            values[np.abs(values) <= noise] = 0
+        values /= left[rows] + right[columns] + self.rest * values
         if shrinkage:
-            shared = sums["shared"]
-            factors = shared.data / (shared.data + shrinkage)
-            if S.nnz == shared.nnz and (S.indices == shared.indices).all():
-                S.data *= factors
-            else:
-                S = sp.csr_array(S.multiply(with_data(shared, factors)))
-        S.data = S.data.astype(dtype, copy=False)
-        return S
+            shared = products.data.imag
+            values *= shared / (shared + shrinkage)
+        return with_data(products, values.astype(dtype, copy=False))
 
 
-def product_sums(A: sp.csr_array, B: sp.csr_array, *, signed: bool, shared: bool) -> Statistics:
-    """Return what `Scales.similarities` needs of ``A @ B``, in float64; sums over blocks of the inner axis add up.
+def product_sums(A: sp.csr_array, B: sp.csr_array, *, signed: bool) -> Statistics:
+    """Return what `Scales.similarities` needs of ``A @ B``; sums over blocks of the inner axis add up.
 
     Returns
     -------
-    sums : dict of csr_array of shape (n, m)
-        "products"; "sizes", the sums of the absolute values of their terms, where they may cancel; "shared", the number
-        of terms.
+    sums : dict of csr_array of shape (n, m), complex128
+        "products", with their numbers of terms as imaginary parts; "sizes", the same of absolute values, where terms
+        may cancel.
     """
-    products, terms = product_with_terms(A, B)
-    sums = {"products": products}
+    sums = {"products": product_with_terms(A, B)}
     if signed:
-        sums["sizes"], _ = product_with_terms(abs(A), abs(B))
-    return sums | ({"shared": terms} if shared else {})
+        sums["sizes"] = product_with_terms(abs(A), abs(B))
+    return sums
 
 
 def below_all(values: NDArray[Any]) -> float:

@@ -158,7 +158,8 @@ class P3alpha(BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
             return to_item.T.tocsr(), to_user
 
         to_item, to_user = kept_factors(place, factors)
-        return {"walks": product_with_terms(rows_between(to_item, items_of(phase)), to_user)[0]}
+        walks = product_with_terms(rows_between(to_item, items_of(phase)), to_user)
+        return {"walks": with_data(walks, walks.data.real.copy())}
 
     def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
         if phase.name == "work":

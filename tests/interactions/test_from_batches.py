@@ -1,0 +1,102 @@
+"""A log that is read in batches gives the matrix of the whole table, for batches of any size."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sklearn_llmrec import Interactions
+
+pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+
+COLUMNS = {"user": "who", "item": "what", "value": "much", "timestamp": "when"}
+
+
+def log(n=1500, seed=0, ids="texts"):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "who": rng.integers(0, 90, n),
+            "what": rng.zipf(1.5, n) % 40,
+            "much": rng.integers(-1, 5, n).astype(float),
+            "when": rng.integers(0, 50, n),
+        }
+    )
+    if ids == "texts":
+        frame["who"], frame["what"] = (
+            "u" + frame["who"].astype(str),
+            "i" + frame["what"].astype(str),
+        )
+    if ids == "dates":
+        frame["who"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(frame["who"], "D")
+        frame["when"] = pd.to_datetime(frame["when"] * 1000 + 500 * (frame["when"] == 7), unit="ms")
+    return frame
+
+
+def assert_same(X, Y):
+    for name in ("user_ids", "item_ids", "data", "indices", "indptr", "timestamps"):
+        a, b = getattr(X, name), getattr(Y, name)
+        assert a.dtype == b.dtype, name
+        np.testing.assert_array_equal(a, b, err_msg=name)
+    np.testing.assert_array_equal(X.event_order(), Y.event_order())
+    assert X.report_ == Y.report_
+
+
+OPTIONS = [
+    *({"repeats": repeats} for repeats in ("sum", "mean", "count", "last", "keep")),
+    {"nonpositive": "net"},
+    {"nonpositive": "keep", "dtype": np.float32},
+    {"min_user_interactions": 2, "min_item_interactions": 3},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("ids", ["texts", "integers", "dates"])
+@pytest.mark.parametrize("size", [1, 13, 10**6])
+def test_any_batches_give_the_matrix_of_the_table(size, ids, options):
+    table = pa.Table.from_pandas(log(200 if size == 1 else 1500, ids=ids))
+    whole = Interactions.from_frame(table, **COLUMNS, **options)
+    assert_same(
+        Interactions.from_batches(lambda: table.to_batches(size), **COLUMNS, **options), whole
+    )
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_files_are_read_in_the_order_of_their_names(tmp_path, suffix):
+    frame = log()
+    for number, part in enumerate(np.array_split(np.arange(len(frame)), 3)):
+        path, some = tmp_path / f"log-{number}.{suffix}", frame.iloc[part]
+        some.to_csv(path, index=False) if suffix == "csv" else some.to_parquet(path, index=False)
+    X = Interactions.from_batches(tmp_path / f"log-*.{suffix}", **COLUMNS)
+    assert_same(X, Interactions.from_frame(pa.Table.from_pandas(frame), **COLUMNS))
+
+
+def test_given_ids_and_missing_values():
+    frame = log(ids="integers").astype({"who": "Int64", "much": "Float64"})
+    frame.loc[::7, "who"], frame.loc[::11, "much"] = pd.NA, pd.NA
+    table = pa.Table.from_pandas(frame)
+    options = {"users": [5, 3, 999, 8], "items": [2, 1, 4]}
+    X = Interactions.from_batches(lambda: table.to_batches(50), **COLUMNS, **options)
+    assert_same(X, Interactions.from_frame(table, **COLUMNS, **options))
+    assert X.report_["missing"] > 0
+    with pytest.raises(ValueError, match="missing"):
+        Interactions.from_batches(table, missing="raise", **COLUMNS)
+
+
+def test_refusals(tmp_path):
+    table = pa.Table.from_pandas(log(50))
+    with pytest.raises(ValueError, match="two columns"):
+        Interactions.from_batches(table, user="who", item="who")
+    with pytest.raises(ValueError, match="no column"):
+        Interactions.from_batches(table, user="who", item="where")
+    with pytest.raises(ValueError, match="No event is left"):
+        Interactions.from_batches(table.slice(0, 0), **COLUMNS)
+    with pytest.raises(ValueError, match="No event is left"):
+        Interactions.from_batches(lambda: iter([]), **COLUMNS)
+    with pytest.raises(ValueError, match="missing must be one of"):
+        Interactions.from_batches(table, missing="keep", **COLUMNS)
+    with pytest.raises(ValueError, match="nonpositive='net'"):
+        Interactions.from_batches(table, nonpositive="net", repeats="last", **COLUMNS)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        Interactions.from_batches(str(tmp_path / "absent-*.csv"), **COLUMNS)
+    with pytest.raises(TypeError, match="got int"):
+        Interactions.from_batches(5, **COLUMNS)
