@@ -377,6 +377,8 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         if flat.any():
             flat[flat] = equal_but_for_rounding(scores[flat].min(axis=1), scores[flat].max(axis=1))
         empty = self._rows_without_evidence(X)
+        if complete:  # a member may know a user without a history by other data
+            empty = empty & ~known.any(axis=1)
         if not complete and not known.all():
             fill_unknown(scores, self.item_popularity_)
         # Equal ratings are the level of the user, though they rank nothing.

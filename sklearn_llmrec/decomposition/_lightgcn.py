@@ -1,17 +1,20 @@
 """LightGCN: factors that are averaged over the graph of users and items."""
 
+from __future__ import annotations
+
 from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
+import numpy as np
 import scipy.sparse as sp
 from numpy.random import RandomState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec._networks import RowNetworkRecommender
 from sklearn_llmrec.decomposition._factors import FactorRecommender
 from sklearn_llmrec.decomposition._propagation import fold_in, item_layers, normalized
-from sklearn_llmrec.utils import Interval
+from sklearn_llmrec.utils import Interval, canonical
 
 
 class LightGCN(FactorRecommender, RowNetworkRecommender):
@@ -31,12 +34,18 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
     without layer 0, which a new user has not. So users need not be known, and equal rows are scored alike. Values of
     X are ignored, only which items a row contains counts. Negative values are refused: a dislike is no interaction.
 
+    Facts about items are further nodes of the graph, like users who have the items with the fact: vectors propagate
+    along them, and their pairs enter the loss. So an item without interactions gets a vector from its facts.
+
     Parameters
     ----------
     n_components : int, default=64
         Number of factors.
     n_layers : int, default=3
         How many steps along the graph.
+    item_facts : {array-like, sparse} of shape (n_items, n_facts), default=None
+        Facts about the columns of X, such as ``KnowledgeGraph.facts(X.item_ids).matrix``; only which entries are not
+        zero counts.
     regularization : float, default=1e-4
         The L2 penalty on the first vectors, per triple.
     batch_size : int, default=65536
@@ -105,6 +114,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **RowNetworkRecommender._parameter_constraints,
         "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "item_facts": ["array-like", "sparse matrix", None],
     }
     _remembers_rows: ClassVar[bool] = False
 
@@ -113,6 +123,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
         n_components: int = 64,
         *,
         n_layers: int = 3,
+        item_facts: ArrayLike | sp.sparray | None = None,
         regularization: float = 1e-4,
         batch_size: int = 65536,
         learning_rate: float = 0.01,
@@ -126,6 +137,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
     ) -> None:
         self.n_components = n_components
         self.n_layers = n_layers
+        self.item_facts = item_facts
         self.regularization = regularization
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -138,7 +150,12 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
         self.verbose = verbose
 
     def _fit(self, X: sp.csr_array) -> None:
+        facts = self._rows_of_facts(X)
         seed, learned, holdout = self._split(X)
+        joint = X
+        if facts is not None:
+            # A fact is one more row: after those of users, so that their numbers stay.
+            learned, joint = (sp.csr_array(sp.vstack([rows, facts])) for rows in (learned, X))
         from sklearn_llmrec.decomposition import _graph as graph
 
         weights = self._trained(
@@ -152,10 +169,34 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
             penalty=self.regularization,
             learned=learned,
         )
-        senders, vectors = item_layers(X, weights["users"], weights["items"], self.n_layers)
+        senders, vectors = item_layers(joint, weights["users"], weights["items"], self.n_layers)
         self._senders_ = senders.astype(X.dtype)
         self.components_ = vectors.T.astype(X.dtype)
         self._remember(X)
+
+    def _rows_of_facts(self, X: sp.csr_array) -> sp.csr_array | None:
+        """Return facts as rows over the items, with ones in the dtype of X.
+
+        Raises
+        ------
+        ValueError
+            If there is not one row of finite facts per column of X.
+        """
+        if self.item_facts is None:
+            return None
+        given = self.item_facts
+        facts = sp.csr_array(given if sp.issparse(given) else np.asarray(given, dtype=np.float64))
+        if facts.ndim != 2 or facts.shape[0] != X.shape[1]:
+            raise ValueError(
+                f"item_facts has the shape {facts.shape} and X has {X.shape[1]} columns: one row of facts per item is "
+                "needed, in the order of the columns."
+            )
+        if not np.isfinite(facts.data).all():
+            raise ValueError(
+                "item_facts contains NaN or infinite values: use 0 where a fact is missing."
+            )
+        rows = canonical(sp.csr_array((facts != 0).T))
+        return rows.astype(X.dtype)
 
     def _fold_in(self, X: sp.csr_array) -> NDArray[Any]:
         return fold_in(X, self._senders_)

@@ -12,6 +12,7 @@ from sklearn_llmrec._kernels import equal_but_for_rounding
 from sklearn_llmrec.base import BaseRecommender, Scores
 from sklearn_llmrec.ensemble._members import BaseMembers, member_scores
 from sklearn_llmrec.ensemble._reranker import unit_interval
+from sklearn_llmrec.utils import rows_without_entries
 
 
 def evidence(member: Any, X: Any) -> Scores:
@@ -24,6 +25,7 @@ def evidence(member: Any, X: Any) -> Scores:
         return inner._scored(inner._prepared(inner._check_X(given, reset=False)))
     scores = member_scores(member, X)
     informed = ~equal_but_for_rounding(scores.min(axis=1), scores.max(axis=1))
+    informed &= ~rows_without_entries(X)
     return Scores(scores, np.repeat(informed[:, None], X.shape[1], axis=1))
 
 

@@ -248,11 +248,6 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
         model = self.estimator_
         return model._scored(model._prepared(X))
 
-    def _rows_without_evidence(self, X: Any) -> NDArray[np.bool_]:
-        model = self.estimator_
-        rows: NDArray[np.bool_] = model._rows_without_evidence(model._prepared(X))
-        return rows
-
     def _fallback_scores(self) -> NDArray[Any]:
         scores: NDArray[Any] = self.estimator_._fallback_scores()
         return scores

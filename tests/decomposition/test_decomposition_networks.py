@@ -193,3 +193,45 @@ def test_scores_need_no_torch(X, tmp_path):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def facts_of(X):
+    """Return the kind of every item as one of two facts, and a fact that only item 0 has."""
+    F = np.zeros((X.shape[1], 3))
+    F[np.arange(X.shape[1]), np.arange(X.shape[1]) % 2] = 0.5
+    F[0, 2] = 1
+    return F
+
+
+def test_facts_are_further_rows_of_the_graph(X):
+    F = facts_of(X)
+    settings = {**SMALL_GRAPH, "max_iter": 3, "early_stopping": False}
+    with_facts = LightGCN(item_facts=sp.coo_array(F), **settings).fit(X)
+    stacked = LightGCN(**settings).fit(sp.csr_array(sp.vstack([X, F.T != 0])))
+    np.testing.assert_array_equal(with_facts.components_, stacked.components_)
+    np.testing.assert_array_equal(with_facts.predict(X), stacked.predict(X))
+    np.testing.assert_array_equal(with_facts.item_popularity_, np.bincount(X.indices, minlength=24))
+    dense = LightGCN(item_facts=F, **settings).fit(X)
+    np.testing.assert_array_equal(dense.components_, with_facts.components_)
+
+
+def test_items_without_users_are_ranked_by_their_facts(X):
+    settings = {**SMALL_GRAPH, "max_iter": 40}
+    plain = LightGCN(**settings, early_stopping=False).fit(X)
+    assert not plain.components_[:, 0].any()
+    model = LightGCN(item_facts=facts_of(X), **settings).fit(X)
+    scores = model.predict(X)[:, 0]
+    taste = np.arange(80) % 2 == 0
+    assert scores[taste].mean() > scores[~taste].mean() + scores.std()
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        (np.ones((3, 2)), "has the shape"),
+        (np.full((24, 2), np.nan), "NaN or infinite"),
+    ],
+)
+def test_strange_facts_are_refused(X, facts, message):
+    with pytest.raises(ValueError, match=message):
+        LightGCN(item_facts=facts, **SMALL_GRAPH).fit(X)

@@ -6,7 +6,14 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from sklearn_llmrec import Interactions, PopularityRecommender, TextEmbeddingRecommender
+from sklearn_llmrec import (
+    FallbackRecommender,
+    Interactions,
+    ItemKNN,
+    PopularityRecommender,
+    SwitchRecommender,
+    TextEmbeddingRecommender,
+)
 from sklearn_llmrec.datasets import make_interactions
 from sklearn_llmrec.metrics import ndcg_at_k
 from sklearn_llmrec.neighbors import IndexedRecommender
@@ -82,6 +89,17 @@ def test_index_lists_cold_users_by_their_texts():
     model = TextEmbeddingRecommender(TEXTS, user_texts="about")
     items, _ = IndexedRecommender(model, min_items=1).fit(X).recommend(X, k=2)
     assert set(items[2].tolist()) == {2, 3}
+
+
+def test_ensembles_route_cold_users_to_the_model_that_reads_their_texts():
+    X = with_texts()
+    reader, neighbors = TextEmbeddingRecommender(TEXTS, user_texts="about"), ItemKNN()
+    members = [("known", neighbors), ("new", reader)]
+    switch = SwitchRecommender(members[::-1], by="length", thresholds=[1]).fit(X)
+    for model in (switch, FallbackRecommender(members).fit(X)):
+        items, _ = model.recommend(X, k=2)
+        assert set(items[2].tolist()) == {2, 3}
+        np.testing.assert_array_equal(items[3], [0, 2])  # neither history nor text
 
 
 def test_histories_alone_where_users_have_no_features():
