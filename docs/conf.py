@@ -27,12 +27,23 @@ default_role = "literal"  # `fit` in a docstring is code; names of the package b
 nitpicky = True  # a reference that leads nowhere is an error
 nitpick_ignore_regex = [("py:.*", r"(sklearn|scipy|numpy)\..*")]  # docstrings that others wrote
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "_ext", "_templates", "gallery/**/*.ipynb", "gallery/*.ipynb", "gallery/*.py"]
+exclude_patterns = [
+    "_build",
+    "_ext",
+    "_templates",
+    "gallery/**/*.ipynb",
+    "gallery/*.ipynb",
+    "gallery/*.py",
+]
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"sklearn-llmrec {version}"
 html_math_renderer = "mathml"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
+html_search_scorer = "_ext/scorer.js"
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
@@ -64,6 +75,8 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "nested_sections": False,
     "download_all_examples": False,
+    "write_computation_times": False,  # its page loads scripts from other sites
+    "junit": "../gallery.xml",
 }
 
 nb_execution_mode = "cache"  # a notebook runs again only if it has changed
