@@ -42,7 +42,10 @@ test-min: $(VENV_MIN)/.stamp
 	$(ONE_THREAD) $(BIN_MIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not site" \
 		--doctest-ignore-import-errors $(PYTEST_ARGS)
 
-test-site: docs
+# From nothing: the gallery and the notebooks run anew, whatever an earlier build has kept.
+test-site: $(VENV_DOCS)/.stamp
+	rm -rf docs/_build docs/api docs/gallery docs/notebooks
+	$(ONE_THREAD) $(MAKE) docs
 	$(ONE_THREAD) MPLBACKEND=Agg $(VENV_DOCS)/bin/python -m pytest -m site tests/site $(PYTEST_ARGS)
 
 fuzz: $(VENV)/.stamp-test
@@ -64,7 +67,7 @@ container-steps:
 	folder=$$(mktemp -d) && PYTHON=$(PYTHON) tools/container_steps.sh $$folder && rm -rf $$folder
 
 docs: $(VENV_DOCS)/.stamp
-	$(VENV_DOCS)/bin/sphinx-build -W --keep-going -q docs docs/_build/html
+	MPLBACKEND=Agg $(VENV_DOCS)/bin/sphinx-build -W --keep-going -q docs docs/_build/html
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -85,13 +88,13 @@ $(VENV_MIN)/.stamp: pyproject.toml constraints-min.txt
 	$(BIN_MIN)/python -m pip install --quiet -c constraints-min.txt -e ".[$(MIN_EXTRAS)]" $(MIN_TOOLS)
 	touch $@
 
-$(VENV_DOCS)/.stamp: pyproject.toml
+$(VENV_DOCS)/.stamp: $(SETTINGS)
 	$(PYTHON) -m venv $(VENV_DOCS)
-	$(VENV_DOCS)/bin/python -m pip install --quiet -e ".[docs]"
+	$(VENV_DOCS)/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	touch $@
 
 clean:
 	rm -rf $(VENV) $(VENV_MIN) $(VENV_DOCS) build dist *.egg-info .coverage htmlcov
-	rm -rf docs/_build docs/api docs/gallery docs/notebooks docs/sg_execution_times.rst
+	rm -rf docs/_build docs/api docs/gallery docs/notebooks
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

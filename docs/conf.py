@@ -40,6 +40,12 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"sklearn-llmrec {version}"
 html_math_renderer = "mathml"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_sidebars = {"*": ["globaltoc.html"], "index": []}  # a guide shows all guides beside it
+html_favicon = "_static/favicon.svg"
+html_search_scorer = "_ext/scorer.js"
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
@@ -71,6 +77,8 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "nested_sections": False,
     "download_all_examples": False,
+    "write_computation_times": False,  # its page loads scripts from other sites
+    "junit": "../gallery.xml",
 }
 
 nb_execution_mode = "cache"  # a notebook runs again only if it has changed

@@ -3,7 +3,7 @@ What does privacy cost?
 =======================
 
 A :class:`~sklearn_llmrec.privacy.GaussianMechanism` adds noise to the sums that a model is computed
-from, so that nobody can tell from the model whether any one user was in the data. Epsilon is the
+from, so that nobody can infer from the model whether any one user was in the data. Epsilon is the
 budget: the smaller, the more private.
 """
 

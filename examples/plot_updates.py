@@ -12,9 +12,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from sklearn_llmrec import Interactions
+from sklearn_llmrec import Interactions, ItemKNN
 from sklearn_llmrec.datasets import load_online_retail
-from sklearn_llmrec.linear_model import EASE
 from sklearn_llmrec.metrics import ndcg_at_k
 
 frame = load_online_retail(as_frame=True).frame
@@ -40,8 +39,8 @@ def quality(model, before, after):
     return np.nanmean(ndcg_at_k(bought, places, seen=history, per_user=True))
 
 
-frozen = EASE().fit(matrix(frame[month < months[0]]))
-updated = EASE().fit(matrix(frame[month < months[0]]))
+frozen = ItemKNN().fit(matrix(frame[month < months[0]]))
+updated = ItemKNN().fit(matrix(frame[month < months[0]]))
 curves = {"frozen in June": [], "updated every month": []}
 n_items = [len(updated.item_ids_)]
 for now in months:

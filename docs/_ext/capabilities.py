@@ -8,7 +8,7 @@ import ast
 import inspect
 import sys
 
-from sklearn_llmrec.base import InnerProductMixin, PartialFitMixin
+from sklearn_llmrec.base import PartialFitMixin
 from sklearn_llmrec.base._discovery import all_recommenders
 
 # Each column with what a "yes" means.
@@ -85,7 +85,7 @@ def capabilities():
             "new columns": "yes" if _takes_new_columns(kind) else "",
             "explain": _method(kind, "explain"),
             "similar_items": _method(kind, "similar_items"),
-            "index": "yes" if issubclass(kind, InnerProductMixin) else "",
+            "index": "yes" if hasattr(kind, "_retrieval_vectors") else "",
             "privacy": "yes" if "privacy" in parameters else "",
             "extra": _extra(kind),
         }

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.site
 # A question in the words of a user, and the pages of which one has to come first.
 QUERIES = {
     "deploy": ["deployment"],
-    "new user": ["recipes"],
+    "new user": ["cold_start"],
     "explicit ratings": ["ratings"],
     "migrate": ["coming_from"],
     "knowledge graph": ["knowledge_graphs"],
