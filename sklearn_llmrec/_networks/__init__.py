@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         choose_device,
         from_numpy,
         kept_network,
+        print_epoch,
         seeded,
         to_numpy,
     )
@@ -47,6 +48,7 @@ __all__ = [
     "kept_network",
     "masked_batches",
     "next_item_batches",
+    "print_epoch",
     "seeded",
     "to_numpy",
 ]
@@ -61,6 +63,7 @@ _LAZY = {
     "encode": "_sequence_training",
     "from_numpy": "_loop",
     "kept_network": "_loop",
+    "print_epoch": "_loop",
     "seeded": "_loop",
     "to_numpy": "_loop",
 }

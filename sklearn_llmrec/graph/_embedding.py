@@ -178,8 +178,7 @@ class KnowledgeGraphEmbedding(TransformerMixin, BaseEstimator):
             raise ValueError("The graph has no triple to learn from: look at its report_.")
         graph._entities_of(column_of_ids(X))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        from sklearn_llmrec._networks import Progress, choose_device, to_numpy
-        from sklearn_llmrec._networks._loop import print_epoch
+        from sklearn_llmrec._networks import Progress, choose_device, print_epoch, to_numpy
         from sklearn_llmrec.graph import _embedding_training as training
 
         network = training.new_network(

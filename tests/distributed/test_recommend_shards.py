@@ -150,7 +150,7 @@ def test_a_killed_worker_of_a_cluster_is_replaced(X, bundle, tmp_path):
     shards = Loaded(parts, [*parts[:1], DiesOnce(parts[1], tmp_path / "died"), *parts[2:]])
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
