@@ -6,17 +6,16 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.metrics import (
     METRICS,
     bootstrap_interval,
-    check_matrix,
     common_holdout,
     has_history,
     parse,
     ranking_scorer,
+    row_matrix as row_matrix,
 )
 from sklearn_llmrec.model_selection import (
     Measured,
@@ -50,13 +49,6 @@ _WORDS = {
 }
 
 
-def as_rows(X: Any) -> Any:
-    """Return `X` as csr; an `Interactions` stays one."""
-    if sp.issparse(X):
-        return X if X.format == "csr" else X.tocsr()
-    return check_matrix(X, "X")
-
-
 @dataclass
 class Counted:
     """The values of all metrics for every model, and the number of users behind them."""
@@ -76,7 +68,7 @@ def of_estimators(estimators: Any, X: Any, y: Any, metrics: list[str], **setting
     models = named(estimators)
     settings["holdout"] = common_holdout(settings["holdout"], models.values())
     scorer = ranking_scorer(metrics, **settings)
-    X = as_rows(X)
+    X = row_matrix(X)
     warn_if_fitted_on_targets(models, X, y)
     found = {name: measure_and_history(scorer, model, X, y) for name, model in models.items()}
     values = {name: measured for name, (measured, _) in found.items()}
@@ -102,7 +94,7 @@ def of_predictions(y_true: Any, y_pred: Any, metrics: list[str], seen: Any) -> C
         name: measure_lists(metrics, y_true, predictions, seen)
         for name, predictions in by_name(y_pred, "y_pred").items()
     }
-    return counted(values, None if seen is None else has_history(as_rows(seen)))
+    return counted(values, None if seen is None else has_history(row_matrix(seen)))
 
 
 def caption(what: str, confidence: float, n_users: int | None, n_without: int | None) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.inspection._common import as_rows, axes, by_name, finish
+from sklearn_llmrec.inspection._common import axes, by_name, finish, row_matrix
 from sklearn_llmrec.metrics import Ranking, check_lists
 from sklearn_llmrec.model_selection import named
 from sklearn_llmrec.utils import check_k
@@ -86,7 +86,7 @@ class ExposureDisplay:
         """
         from sklearn_llmrec.base import recommend
 
-        X = as_rows(X)
+        X = row_matrix(X)
         exposures = {}
         for name, model in named(estimators).items():
             items, _ = recommend(model, X, k, exclude_seen=exclude_seen)

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from sklearn_llmrec.inspection._common import (
-    as_rows,
     axes,
     best_first,
     caption,
@@ -17,6 +16,7 @@ from sklearn_llmrec.inspection._common import (
     finish,
     means_and_intervals,
     metric_label,
+    row_matrix,
 )
 from sklearn_llmrec.interactions import part
 from sklearn_llmrec.metrics import ranking_scorer
@@ -136,7 +136,7 @@ class InteractionCurveDisplay:
         )
         models, values = named(estimators), []
         known: NDArray[np.bool_] = np.empty(0, dtype=bool)
-        visible, y = scorer.hide(as_rows(X), y, models.values())
+        visible, y = scorer.hide(row_matrix(X), y, models.values())
         rank = np.random.default_rng(random_state).permutation(visible.nnz)
         sizes = np.maximum(1, np.rint(shares * visible.nnz)).astype(np.int64)
         for size in sizes:

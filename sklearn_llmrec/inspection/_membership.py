@@ -13,7 +13,7 @@ from scipy.stats import beta
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from sklearn_llmrec.metrics import check_matrix
+from sklearn_llmrec.metrics import checked_csr
 
 
 class MembershipAudit(NamedTuple):
@@ -125,7 +125,7 @@ def membership_audit(
         raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
     if not 0 <= delta < 1:
         raise ValueError(f"delta must be from 0 to below 1, got {delta!r}.")
-    X = sp.csr_array(check_matrix(X, "X"))
+    X = sp.csr_array(checked_csr(X, "X"))
     row = _rare_pair(X) if canary is None else np.asarray(canary, dtype=X.dtype).ravel()
     if len(row) != X.shape[1] or np.count_nonzero(row) < 2:
         raise ValueError(

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec.inspection._common import (
     Counted,
-    as_rows,
     axes,
     best_first,
     caption,
@@ -18,6 +17,7 @@ from sklearn_llmrec.inspection._common import (
     metric_label,
     of_estimators,
     of_predictions,
+    row_matrix,
 )
 
 _KS = (1, 2, 5, 10, 20, 50)
@@ -116,7 +116,7 @@ class MetricAtKDisplay:
         -------
         display : MetricAtKDisplay
         """
-        X = as_rows(X)
+        X = row_matrix(X)
         ks = _checked(metric, ks, X.shape[1])
         labels = [f"{metric}@{k}" for k in ks]
         settings = {"holdout": holdout, "exclude_seen": exclude_seen, "random_state": random_state}

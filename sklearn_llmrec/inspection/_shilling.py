@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from sklearn_llmrec.base import recommend
-from sklearn_llmrec.metrics import check_matrix, ndcg_at_k
+from sklearn_llmrec.metrics import checked_csr, ndcg_at_k
 from sklearn_llmrec.model_selection import holdout_split
 from sklearn_llmrec.utils import row_chunks
 
@@ -122,7 +122,7 @@ def shilling_audit(
     """
     if attack not in _ATTACKS:
         raise ValueError(f"attack must be one of {', '.join(map(repr, _ATTACKS))}, got {attack!r}.")
-    X = sp.csr_array(check_matrix(X, "X"))
+    X = sp.csr_array(checked_csr(X, "X"))
     fakes = round(n_profiles * X.shape[0]) if n_profiles < 1 else n_profiles
     if not (fakes >= 1 and fakes == int(fakes)):
         raise ValueError(

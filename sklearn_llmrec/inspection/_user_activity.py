@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from sklearn_llmrec.inspection._common import (
     Counted,
-    as_rows,
     axes,
     best_first,
     caption,
@@ -18,6 +17,7 @@ from sklearn_llmrec.inspection._common import (
     metric_label,
     of_estimators,
     of_predictions,
+    row_matrix,
 )
 from sklearn_llmrec.metrics import ranking_scorer
 from sklearn_llmrec.model_selection import named
@@ -125,7 +125,7 @@ class UserActivityDisplay:
             "random_state": random_state,
         }
         models = named(estimators)
-        visible, y = ranking_scorer(metric, **settings).hide(as_rows(X), y, models.values())
+        visible, y = ranking_scorer(metric, **settings).hide(row_matrix(X), y, models.values())
         measured = of_estimators(models, visible, y, [metric], **settings)
         activity = np.diff(visible.indptr)
         display = cls._of(measured, activity, metric, n_groups, confidence, random_state)
@@ -164,7 +164,7 @@ class UserActivityDisplay:
         """
         check_metric(metric, per_user=True)
         measured = of_predictions(y_true, y_pred, [metric], seen)
-        activity = np.diff(as_rows(seen).indptr)
+        activity = np.diff(row_matrix(seen).indptr)
         display = cls._of(measured, activity, metric, n_groups, confidence, random_state)
         return display.plot(ax=ax, **kwargs)
 

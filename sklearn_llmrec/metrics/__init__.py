@@ -17,7 +17,7 @@ from sklearn_llmrec.metrics._coverage import (
     user_coverage_at_k,
 )
 from sklearn_llmrec.metrics._hits import Ranking as Ranking, make_ranking as make_ranking
-from sklearn_llmrec.metrics._inputs import check_lists as check_lists, check_matrix as check_matrix
+from sklearn_llmrec.metrics._inputs import check_lists as check_lists, checked_csr as checked_csr
 from sklearn_llmrec.metrics._intervals import (
     PairedTest,
     adjust_p_values,
@@ -57,6 +57,7 @@ from sklearn_llmrec.metrics._scorer import get_ranking_scorer_names, ranking_sco
 from sklearn_llmrec.metrics._scoring import (
     common_holdout as common_holdout,
     has_history as has_history,
+    row_matrix as row_matrix,
 )
 from sklearn_llmrec.metrics._several import ranking_metrics
 

@@ -22,7 +22,7 @@ from sklearn_llmrec.metrics._exposure import (
     serendipity,
 )
 from sklearn_llmrec.metrics._hits import Floats, Ranking, make_ranking
-from sklearn_llmrec.metrics._inputs import check_matrix
+from sklearn_llmrec.metrics._inputs import checked_csr
 from sklearn_llmrec.utils import Interval, validate_parameter_constraints
 
 __all__ = [
@@ -191,7 +191,7 @@ def cold_items_at_k(items: Any, popularity: Any, *, k: int = 10, per_user: bool 
 
 
 def _with_profile(items: Any, profile: Any, k: Any, name: str) -> Ranking:
-    profile = check_matrix(profile, name)
+    profile = checked_csr(profile, name)
     ranking = make_lists(items, profile.shape[1], k)
     if profile.shape[0] != ranking.n_rows:
         raise ValueError(

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.metrics._hits import Floats, Ranking, places
-from sklearn_llmrec.metrics._inputs import check_lists, check_matrix
+from sklearn_llmrec.metrics._inputs import check_lists, checked_csr
 from sklearn_llmrec.utils import Interval, check_k, validate_parameter_constraints
 
 # Entries of a block of a sparse product.
@@ -197,7 +197,7 @@ def check_features(features: Any, n_items: int) -> Any:
         If it is not that.
     """
     features = (
-        check_matrix(features, "item_features").astype(np.float64)
+        checked_csr(features, "item_features").astype(np.float64)
         if sp.issparse(features)
         else np.asarray(features)
     )

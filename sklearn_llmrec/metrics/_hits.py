@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec._kernels import topk_dense
-from sklearn_llmrec.metrics._inputs import as_lists, check_lists, check_matrix
+from sklearn_llmrec.metrics._inputs import as_lists, check_lists, checked_csr
 from sklearn_llmrec.utils import canonical, check_k
 
 Floats = NDArray[np.float64]
@@ -272,7 +272,7 @@ def make_ranking(
     Raises
     ------
     TypeError, ValueError
-        As `check_matrix` and `check_lists`, and if shapes disagree, lists are too short, scores contain NaN, or no row
+        As `checked_csr` and `check_lists`, and if shapes disagree, lists are too short, scores contain NaN, or no row
         has a target.
     """
     if sp.issparse(y_pred):
@@ -280,10 +280,10 @@ def make_ranking(
             "y_pred is sparse: pass item numbers (integers, one list per row) or dense floating scores. The "
             "targets come first: metric(y_true, y_pred)."
         )
-    targets = check_matrix(y_true, "y_true")
+    targets = checked_csr(y_true, "y_true")
     k = 0 if k is None else check_k(k, targets.shape[1])
     if seen is not None:
-        seen = check_matrix(seen, "seen")
+        seen = checked_csr(seen, "seen")
         if seen.shape != targets.shape:
             raise ValueError(
                 f"seen has shape {seen.shape} and y_true has shape {targets.shape}: both must be equal."

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn_llmrec.utils import as_csr, as_numeric, canonical
 
 
-def check_matrix(M: Any, name: str) -> sp.csr_array:
+def checked_csr(M: Any, name: str) -> sp.csr_array:
     """Return `M` as canonical `csr_array` of finite numbers.
 
     Raises

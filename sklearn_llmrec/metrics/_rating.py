@@ -7,9 +7,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sklearn_llmrec.metrics._hits import Floats
-from sklearn_llmrec.metrics._inputs import check_matrix
+from sklearn_llmrec.metrics._inputs import checked_csr
 from sklearn_llmrec.metrics._registry import unknown_name
-from sklearn_llmrec.metrics._scoring import Scorer, as_rows, has_history
+from sklearn_llmrec.metrics._scoring import Scorer, has_history, row_matrix
 from sklearn_llmrec.utils import validate_parameter_constraints
 
 __all__ = ["mae", "rating_scorer", "rmse"]
@@ -22,7 +22,7 @@ RATING_METRICS: dict[str, Callable[[Floats], float]] = {
 
 def _errors(y_true: Any, y_pred: Any) -> tuple[Floats, sp.csr_array]:
     """Return the error of every observed entry, and the observed matrix."""
-    y_true = check_matrix(y_true, "y_true")
+    y_true = checked_csr(y_true, "y_true")
     if sp.issparse(y_pred):
         raise TypeError("y_pred is sparse: pass a dense prediction for every user and item.")
     y_pred = np.asarray(y_pred)
@@ -128,12 +128,12 @@ class _RatingScorer(Scorer):
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted estimator; the error is negated."""
-        visible, targets = self.hide(as_rows(X), y, [estimator])
+        visible, targets = self.hide(row_matrix(X), y, [estimator])
         rows = np.flatnonzero(np.diff(targets.indptr))
         if not len(rows):
             raise ValueError("No row of y contains a rating: there is nothing to measure.")
         if self.users != "all":
-            rows = self.chosen(rows, has_history(check_matrix(visible, "X")))
+            rows = self.chosen(rows, has_history(checked_csr(visible, "X")))
             visible, targets = visible[rows], targets[rows]
             rows = np.arange(len(rows))  # `visible` and `targets` contain only the chosen rows now
         predicted = np.empty(targets.nnz)

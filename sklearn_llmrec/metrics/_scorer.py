@@ -11,9 +11,9 @@ from sklearn_llmrec.base import last_step
 from sklearn_llmrec.interactions import column_names, table_column
 from sklearn_llmrec.metrics._exposure import check_features, check_popularity
 from sklearn_llmrec.metrics._hits import Ranking, pattern_without
-from sklearn_llmrec.metrics._inputs import check_matrix
+from sklearn_llmrec.metrics._inputs import checked_csr
 from sklearn_llmrec.metrics._registry import mean, metric_names, parse_all, unknown_name
-from sklearn_llmrec.metrics._scoring import Scorer, as_rows, has_history
+from sklearn_llmrec.metrics._scoring import Scorer, has_history, row_matrix
 from sklearn_llmrec.utils import validate_parameter_constraints
 
 __all__ = ["get_ranking_scorer_names", "ranking_scorer"]
@@ -63,7 +63,7 @@ class _RankingScorer(Scorer):
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> Any:
         """Score a fitted estimator: a float for one name, a dict for a list or groups."""
-        X = as_rows(X)
+        X = row_matrix(X)
         ranking, visible, rows = self.rank(estimator, X, y)
         scores: dict[str, float] = {}
         groups = [] if self.groups is None else list(self._groups(X, visible, rows))
@@ -97,7 +97,7 @@ class _RankingScorer(Scorer):
                 raise ValueError(
                     f"{request.label!r} is one number for all users, without a value per user."
                 )
-        X = as_rows(X)
+        X = row_matrix(X)
         ranking, _, rows = self.rank(estimator, X, y)
         result = {}
         for request in self.asked:
@@ -111,7 +111,7 @@ class _RankingScorer(Scorer):
     def rank(self, estimator: Any, X: Any, y: Any) -> tuple[Ranking, Any, NDArray[np.intp]]:
         """Return the lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
         visible, targets = self.hide(X, y, [estimator])
-        profile = check_matrix(visible, "X")
+        profile = checked_csr(visible, "X")
         # A target that the row already shows can never be recommended: it would lower every model's figure alike.
         if self.exclude_seen:
             targets = pattern_without(targets, profile)
@@ -179,7 +179,7 @@ class _RankingScorer(Scorer):
     ) -> Iterator[tuple[Any, NDArray[np.intp]]]:
         """Yield labels and members (positions in the ranking) of every group of users."""
         if isinstance(self.groups, str) and self.groups == "history":
-            known = has_history(check_matrix(visible, "X"))
+            known = has_history(checked_csr(visible, "X"))
             yield "with_history", np.flatnonzero(known)
             yield "without_history", np.flatnonzero(~known)
             return

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.base import needs_order
-from sklearn_llmrec.metrics._inputs import check_matrix
+from sklearn_llmrec.metrics._inputs import checked_csr
 from sklearn_llmrec.utils import (
     Interval,
     StrOptions,
@@ -42,9 +42,9 @@ def _hidden(X: Any, holdout: str, random_state: int, exclude_seen: bool) -> tupl
     return hide_by_hash(X)
 
 
-def as_rows(X: Any) -> Any:
+def row_matrix(X: Any) -> Any:
     """Return `X` in a type of which rows can be taken; an `Interactions` stays one."""
-    return X if sp.issparse(X) and X.format == "csr" else check_matrix(X, "X")
+    return X if sp.issparse(X) and X.format == "csr" else checked_csr(X, "X")
 
 
 class Scorer:
@@ -82,7 +82,7 @@ class Scorer:
         if y is None:
             holdout = common_holdout(self.holdout, estimators)
             X, y = _hidden(X, holdout, self.random_state, self.exclude_seen)
-        return X, check_matrix(y, "y")
+        return X, checked_csr(y, "y")
 
     def chosen(self, rows: NDArray[np.intp], has_history: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Return those of some rows that `users` selects.

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import check_cv
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_llmrec.metrics import check_matrix, common_holdout, ranking_scorer
+from sklearn_llmrec.metrics import checked_csr, common_holdout, ranking_scorer
 from sklearn_llmrec.model_selection._comparison import Comparison, Run, gathered
 from sklearn_llmrec.model_selection._measure import (
     figure,
@@ -210,10 +210,10 @@ def compare(
         item_features=item_features,
         users=users,
     )
-    X = X if hasattr(X, "tocsr") else check_matrix(X, "X")
+    X = X if hasattr(X, "tocsr") else checked_csr(X, "X")
     X = X if X.format == "csr" else X.tocsr()
     y = check_targets(y, X.shape)
-    y = None if y is None else check_matrix(y, "y")
+    y = None if y is None else checked_csr(y, "y")
     labels, user = _users(X, groups)
     if prefit:
         warn_if_fitted_on_targets(models, X, y)

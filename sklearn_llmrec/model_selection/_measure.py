@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sklearn_llmrec.base import last_step, named as named
-from sklearn_llmrec.metrics import check_matrix, has_history, make_ranking, mean, parse_all
+from sklearn_llmrec.metrics import checked_csr, has_history, make_ranking, mean, parse_all
 from sklearn_llmrec.utils import warn
 
 # By name of a metric: one value per row (NaN where it is not defined), or one number for all rows.
@@ -78,7 +78,7 @@ def warn_if_fitted_on_targets(models: Mapping[str, Any], X: Any, y: Any) -> None
 
 def _pattern(X: Any) -> sp.csr_array:
     """Return a one for every interaction."""
-    M = check_matrix(X, "X")
+    M = checked_csr(X, "X")
     return sp.csr_array((np.ones(M.nnz, dtype=np.int8), M.indices, M.indptr), shape=M.shape)
 
 

@@ -95,7 +95,7 @@ def model_name(model: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class ChatEndpoint:
     """Address and settings of a chat endpoint. The key is read from the environment for every request, never stored."""
 
     base_url: str

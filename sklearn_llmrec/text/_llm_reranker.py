@@ -17,7 +17,7 @@ from sklearn_llmrec.base import check_lists_to_explain
 from sklearn_llmrec.text._http import chat_url
 from sklearn_llmrec.text._llm_answers import read_ranking, read_reasons
 from sklearn_llmrec.text._llm_base import LanguageModelReranker
-from sklearn_llmrec.text._llm_client import Count, Endpoint, Session, asked, model_name
+from sklearn_llmrec.text._llm_client import ChatEndpoint, Count, Session, asked, model_name
 from sklearn_llmrec.text._prompts import Messages, explain_messages, rank_messages
 from sklearn_llmrec.utils import Interval, check_arguments
 
@@ -191,7 +191,7 @@ class LLMReranker(LanguageModelReranker):
     # -- the call under way -----------------------------------------------------------------------
 
     def _new_session(self, deadline: float) -> Session:
-        endpoint = Endpoint(
+        endpoint = ChatEndpoint(
             base_url=self.base_url,
             model=self.model if isinstance(self.model, str) else "",
             api_key_env=self.api_key_env,

@@ -19,7 +19,7 @@ from sklearn_llmrec.dummy import PopularityRecommender
 from sklearn_llmrec.text import LikelihoodReranker, LLMReranker, _llm_client
 from sklearn_llmrec.text._http import chat_url, is_loopback, post
 from sklearn_llmrec.text._llm_answers import UnreadableAnswer, read_ranking, read_reasons
-from sklearn_llmrec.text._llm_client import ChatFailed, Endpoint, retry_after
+from sklearn_llmrec.text._llm_client import ChatEndpoint, ChatFailed, retry_after
 from sklearn_llmrec.text._prompts import rank_messages
 
 # Item j is had by 6 - j users: popularity ranks the items in the order of their columns.
@@ -55,7 +55,7 @@ def asked_of(behave, *, budget=np.inf, **params):
     with FakeServer(behave) as server:
         defaults = {"model": "m", "api_key_env": "", "timeout": 5.0, "max_retries": 0}
         defaults |= {"base_url": server.url, "backoff": 0.01, "max_tokens": 9}
-        endpoint = Endpoint(**(defaults | params))
+        endpoint = ChatEndpoint(**(defaults | params))
         deadline = time.monotonic() + budget
         return endpoint.ask(rank_messages(["a"], ["b"]), deadline, lambda name, n=1: None)
 

@@ -23,7 +23,7 @@ from sklearn_llmrec.model_selection import holdout_split
 from sklearn_llmrec.text import LLMReranker
 from sklearn_llmrec.text._llm_answers import UnreadableAnswer, read_ranking
 from sklearn_llmrec.text._llm_base import histories_of
-from sklearn_llmrec.text._llm_client import ChatFailed, Endpoint
+from sklearn_llmrec.text._llm_client import ChatEndpoint, ChatFailed
 from sklearn_llmrec.text._prompts import rank_messages
 
 TITLES = [f"Title {chr(65 + n // 6)}{n}" for n in range(30)]
@@ -230,7 +230,7 @@ def test_a_request_to_a_dripping_server_ends_by_itself(limit):
 
     with serving(drip) as server:
         endpoint = {"model": "m", "api_key_env": "", "max_retries": 0, "backoff": 0.0}
-        endpoint = Endpoint(server.url, timeout=limit["timeout"], max_tokens=9, **endpoint)
+        endpoint = ChatEndpoint(server.url, timeout=limit["timeout"], max_tokens=9, **endpoint)
         start = time.monotonic()
         with pytest.raises(ChatFailed, match="TimeoutError"):
             endpoint.ask(
