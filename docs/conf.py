@@ -44,7 +44,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_sidebars = {"*": ["globaltoc.html"], "index": []}  # a guide shows all guides beside it
 html_favicon = "_static/favicon.svg"
-html_search_scorer = "_ext/scorer.js"
+html_search_scorer = str(Path(__file__).parent / "_ext" / "scorer.js")
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navigation_with_keys": False,

@@ -2,11 +2,12 @@
 // searched exactly comes first.
 var Scorer = {
   score: (result) => {
-    const [page, , anchor, , score] = result;
+    const [page, title, anchor, , score] = result;
     const query = (new URLSearchParams(window.location.search).get("q") || "").trim().toLowerCase();
     const isGuide = !page.includes("/");
     const isSection = anchor && anchor.replace("#", "") === query.replace(/\s+/g, "-");
-    return score + (isGuide ? 20 : 0) + (isSection ? 10 : 0);
+    const isInTitle = query.split(/\s+/).every((word) => title.toLowerCase().includes(word));
+    return score + (isGuide ? 20 : 0) + (isSection || isInTitle ? 10 : 0);
   },
   objNameMatch: 100,
   objPartialMatch: 6,
