@@ -45,7 +45,9 @@ def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]
         source = ds.dataset(source)
     if isinstance(source, ds.Dataset):
         _check_columns(columns, source.schema.names)
-        return lambda: map(as_table, source.to_batches(columns=columns, batch_size=_BATCH_ROWS))
+        # Batches that are read ahead would be in memory together.
+        options = {"batch_size": _BATCH_ROWS, "batch_readahead": 1, "fragment_readahead": 1}
+        return lambda: map(as_table, source.to_batches(columns=columns, **options))
     if not callable(source):
         raise TypeError(
             f"source must be paths of Parquet or CSV files, a pyarrow table or dataset, or a function that returns "
