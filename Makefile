@@ -80,7 +80,8 @@ $(VENV)/.stamp-test: $(SETTINGS) | $(BIN)/python
 
 # The test environment holds all that the quickstart needs.
 $(VENV)/.stamp-quickstart: $(SETTINGS) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[plot]" pandas
+	@echo "Installing numpy, scipy, scikit-learn, numba and matplotlib into $(VENV): a minute or two, once."
+	$(BIN)/python -m pip install -c constraints.txt -e ".[plot]" pandas
 	touch $@
 
 $(VENV_MIN)/.stamp: pyproject.toml constraints-min.txt
