@@ -33,6 +33,7 @@ metrics._registry.Metric
 metrics._scorer._RankingScorer
 model_selection._split.SameRows
 neighbors._similarity.RowIndex
+neighbors._similarity.Scales
 persistence._tree.ArrayRef
 persistence._tree.FieldsRef
 persistence._tree.SparseRef
