@@ -241,11 +241,13 @@ class _Server:
         """Return the sound answers, and forget the clients of all others."""
         expected = self._example.answer(FederatedRequest(self._worker, phase))
         answers, kept = [], []
+        error: Exception | None = None
         for client, first_user in zip(self._clients, before):
             try:
                 answer = client(FederatedRequest(self._worker, phase, first_user))
-            except Exception:  # whatever happens to a client: it is counted and reported
+            except Exception as failure:  # whatever happens to a client: it is counted and reported
                 fault: str | None = "no answer"
+                error = failure
             else:
                 fault = _fault(answer, expected)
             if fault is None:
@@ -257,7 +259,7 @@ class _Server:
             raise ValueError(
                 f"{len(kept)} of {len(kept) + self._left_out.total()} clients gave sound answers, and min_clients is "
                 f"{self._min_clients}; left out: {dict(self._left_out)}."
-            )
+            ) from error
         self._clients[:] = [client for client, _ in kept]
         before[: len(kept)] = [first_user for _, first_user in kept]
         return answers
