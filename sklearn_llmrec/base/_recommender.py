@@ -106,6 +106,8 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
+    # Whether known scores of a row without a history count: its members may read texts of users.
+    _passes_on_known: ClassVar[bool] = False
     _tags_: RecommenderTags
     _positive_only_: bool
 
@@ -377,7 +379,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         if flat.any():
             flat[flat] = equal_but_for_rounding(scores[flat].min(axis=1), scores[flat].max(axis=1))
         empty = self._rows_without_evidence(X)
-        if complete:  # a member may know a user without a history by other data
+        if complete and self._passes_on_known:
             empty = empty & ~known.any(axis=1)
         if not complete and not known.all():
             fill_unknown(scores, self.item_popularity_)

@@ -277,7 +277,7 @@ def _fault(answer: Any, expected: Statistics) -> str | None:
         value = answer[name]
         if not sp.issparse(value):
             value = np.asarray(value)
-        if value.shape != getattr(like, "shape", ()) or value.dtype.kind not in "biuf":
+        if value.shape != getattr(like, "shape", ()) or value.dtype.kind not in "biufc":
             return "wrong shape"
         numbers = value.data if sp.issparse(value) else value
         # Limits of no values are infinite.

@@ -84,6 +84,7 @@ class FallbackRecommender(BaseMembers):
            [3, 0, 1]])
     """
 
+    _passes_on_known = True
     _parameter_constraints = {
         "estimators": [list],
         "n_jobs": [int, None],

@@ -155,6 +155,7 @@ class StackingRecommender(BaseMembers):
     (40, 3)
     """
 
+    _passes_on_known = True
     _parameter_constraints = {
         "estimators": [list],
         "final_estimator": [HasMethods(["fit"]), None],

@@ -79,6 +79,7 @@ class SwitchRecommender(BaseMembers):
     array(['new', 'known'], dtype='<U5')
     """
 
+    _passes_on_known = True
     _parameter_constraints = {
         "estimators": [list],
         "by": [str, callable],

@@ -119,6 +119,7 @@ class IndexedRecommender(MetaEstimatorMixin, BaseRecommender):
     1.0
     """
 
+    _passes_on_known = True
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "estimator": [HasMethods(["fit", "predict"])],
         "index": [StrOptions({"hnsw", "ivf"})],
