@@ -45,13 +45,17 @@ html_css_files = ["site.css"]
 html_sidebars = {"*": ["globaltoc.html"], "index": []}  # a guide shows all guides beside it
 html_favicon = "_static/favicon.svg"
 html_search_scorer = str(Path(__file__).parent / "_ext" / "scorer.js")
-html_context = {"default_mode": "auto"}
+html_context = {
+    "default_mode": "auto",
+    "site_versions": (Path(__file__).parent / "versions.txt").read_text().split(),
+}
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "secondary_sidebar_items": ["page-toc"],
+    "navbar_end": ["versions", "theme-switcher", "navbar-icon-links"],
 }
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -71,6 +71,7 @@ def test_one_version(project):
     version = sklearn_llmrec.__version__
     assert "version" not in project["project"]  # the build reads it from the package
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert version in (ROOT / "docs" / "versions.txt").read_text().split()
 
 
 def test_extras_are_those_promised(project):
