@@ -84,10 +84,14 @@ def dense_product(X: sp.csr_array, W: NDArray[Any], *, n_threads: int = 1) -> ND
     among threads.
     """
     X = X.astype(W.dtype, copy=False)
-    if X.nnz < W.shape[0] or not X.shape[0]:
-        return X @ W  # reads less of W than a block would copy
+    if not X.shape[0]:
+        return np.zeros((0, W.shape[1]), dtype=W.dtype)
     from sklearn_llmrec._kernels._solver_loops import times_dense
 
+    if X.nnz < W.shape[0] and W.flags.c_contiguous:  # reads less of W than a block would copy
+        product = np.zeros((X.shape[0], W.shape[1]), dtype=W.dtype)
+        times_dense.of(W.dtype)(0, len(product), *of_rows(X, W.dtype), W, product)
+        return product
     product = np.empty((X.shape[0], W.shape[1]), dtype=W.dtype)
     # Whole vectors of the processor.
     width = max(32, _CACHE_BYTES // (max(1, W.shape[0]) * X.dtype.itemsize) // 32 * 32)
