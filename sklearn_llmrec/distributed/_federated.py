@@ -8,15 +8,15 @@ message of the size of the sums (EASE: n_items squared numbers; ALS: n_items x n
 from __future__ import annotations
 
 import shutil
+import threading
 import weakref
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from operator import add
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,8 +35,6 @@ from sklearn_llmrec.base import (
 from sklearn_llmrec.distributed._fit import check_estimator, for_workers
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.utils import warn
-
-_E = TypeVar("_E")
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class FederatedRequest:
     first_user: int = 0
 
 
-class FederatedResult(NamedTuple, Generic[_E]):
+class FederatedResult(NamedTuple):
     """Result of `fit_federated`.
 
     Attributes
@@ -67,13 +65,14 @@ class FederatedResult(NamedTuple, Generic[_E]):
         The fitted clone.
     n_clients : int
         Number of clients in its sums.
-    left_out : dict of str to int
-        Number of clients that were left out, by cause: ``"no answer"``, ``"not finite"`` or ``"wrong shape"``.
+    left_out : dict of int to str
+        The cause for every client that was left out, by its place in `clients`: ``"no answer"`` with the type of the
+        error, ``"late"``, ``"not finite"``, ``"wrong shape"`` or ``"impossible counts"``.
     """
 
-    estimator: _E
+    estimator: Any
     n_clients: int
-    left_out: dict[str, int]
+    left_out: dict[int, str]
 
 
 class FederatedClient:
@@ -121,25 +120,31 @@ class FederatedClient:
         answer : dict of str to array or number
             Sums over the rows of this client; nothing else leaves it.
         """
-        rows = request.model._prepared(request.model._check_X(self.X, reset=False))
+        model = request.model
+        if getattr(self.X, "item_ids", None) is not None and not hasattr(model, "item_ids_"):
+            raise ValueError(
+                "The rows have item ids, and the fit none: pass item_ids to fit_federated."
+            )
+        rows = model._prepared(model._check_X(self.X, reset=False))
         with blas_threads(1):
             if request.phase is None:
                 totals = Totals.of(rows)
                 return {part.name: getattr(totals, part.name) for part in fields(totals)}
             place = BlockPlace(request.first_user, self._folder)
-            sums: Statistics = request.model._statistics(rows, request.phase, place)
+            sums: Statistics = model._statistics(rows, request.phase, place)
             return sums
 
 
 def fit_federated(
-    estimator: _E,
+    estimator: Any,
     clients: Sequence[Callable[[FederatedRequest], Statistics]],
     *,
     n_items: int,
     item_ids: ArrayLike | None = None,
     dtype: Any = np.float64,
     min_clients: int = 2,
-) -> FederatedResult[_E]:
+    timeout: float | None = None,
+) -> FederatedResult:
     """Fit a recommender on rows that stay with their clients, from sums over them.
 
     The result is that of ``estimator.fit`` on the rows of all clients that are not left out, but for the rounding of
@@ -152,16 +157,19 @@ def fit_federated(
         One that `fit_shards` accepts; a clone is fitted.
     clients : sequence of callables
         Each takes a `FederatedRequest` and returns its answer, like `FederatedClient.answer`, over any transport. A
-        client that raises, or whose answer has numbers that are not finite or arrays of another shape, is left out,
-        with a warning at the end.
+        client that raises, or whose answer is late or not sound, is left out, with a warning at the end. An answer is
+        sound if its numbers are finite, its arrays have the right shapes, and its counts are possible. Sums that are
+        false but plausible are not detected.
     n_items : int
         Number of items in the common catalogue.
     item_ids : array-like of shape (n_items,), default=None
-        Their ids, where clients have ids.
+        Their ids, which are needed where the rows of clients have ids: columns must be the same items everywhere.
     dtype : {float64, float32}, default=float64
         Of the values of all clients.
     min_clients : int, default=2
         Fewest clients of which a model is made.
+    timeout : float, default=None
+        Seconds to wait for an answer; None waits for ever.
 
     Returns
     -------
@@ -188,19 +196,28 @@ def fit_federated(
     private = getattr(estimator, "privacy", None) is not None
     one = np.ones(1, dtype=dtype)
     catalogue = Interactions((one, ([0], [0])), shape=(1, n_items), item_ids=item_ids)
-    remaining, left_out = list(clients), Counter[str]()
+    remaining, left_out = dict(enumerate(clients)), dict[int, str]()
     while True:
         model = clone(estimator)
         model._validate_params()
         model._check_X(catalogue, reset=True)
         model._dtype_ = np.dtype(dtype)
-        server = _Server(model, remaining, left_out, catalogue, min_clients)
+        server = _Server(model, remaining, left_out, catalogue, min_clients, timeout)
         if server.fit(restart=not private):
             break
     if left_out:
-        causes = ", ".join(f"{n} {cause}" for cause, n in sorted(left_out.items()))
-        warn(f"{left_out.total()} of {len(clients)} clients were left out of the fit: {causes}.")
-    return FederatedResult(model, len(remaining), dict(left_out))
+        warn(
+            f"{len(left_out)} of {len(clients)} clients were left out of the fit: {_by_cause(left_out)}."
+        )
+    return FederatedResult(model, len(remaining), left_out)
+
+
+def _by_cause(left_out: dict[int, str]) -> str:
+    """Return how many clients were left out for each cause, and their places."""
+    places: dict[str, list[int]] = {}
+    for place, cause in sorted(left_out.items()):
+        places.setdefault(cause, []).append(place)
+    return ", ".join(f"{len(found)} {cause} (clients {found})" for cause, found in places.items())
 
 
 class _Server:
@@ -209,25 +226,28 @@ class _Server:
     def __init__(
         self,
         model: BlockSumsMixin,
-        clients: list[Callable[[FederatedRequest], Statistics]],
-        left_out: Counter[str],
+        clients: dict[int, Callable[[FederatedRequest], Statistics]],
+        left_out: dict[int, str],
         catalogue: Interactions,
         min_clients: int,
+        timeout: float | None,
     ) -> None:
         self._model, self._clients, self._left_out = model, clients, left_out
         self._worker = for_workers(model)
         # A client of one made-up user: answers must have the shapes of its answers, which are in no sum.
         self._example = FederatedClient(catalogue)
-        self._min_clients = min_clients
+        self._min_clients, self._timeout = min_clients, timeout
 
     def fit(self, *, restart: bool) -> bool:
         """Run all phases; return False if a client failed after the totals and all has to start again."""
         model = self._model
-        totals = [Totals(**answer) for answer in self._answers(None, [0] * len(self._clients))]
+        totals = [
+            Totals(**answer) for answer in self._answers(None, dict.fromkeys(self._clients, 0))
+        ]
         total = added_in_a_tree(totals, add)
         if getattr(model, "privacy", None) is None:
             model.n_users_fit_, model.item_popularity_ = total.n_users, total.popularity
-        before = [0, *accumulate(part.n_users for part in totals)]
+        before = dict(zip(self._clients, accumulate((part.n_users for part in totals), initial=0)))
         phase = model._plan(total)
         while phase is not None:
             n_clients = len(self._clients)
@@ -237,32 +257,62 @@ class _Server:
             phase = model._advance(phase, sums)
         return True
 
-    def _answers(self, phase: Phase | None, before: list[int]) -> list[Statistics]:
+    def _answers(self, phase: Phase | None, before: dict[int, int]) -> list[Statistics]:
         """Return the sound answers, and forget the clients of all others."""
         expected = self._example.answer(FederatedRequest(self._worker, phase))
-        answers, kept = [], []
+        answers: list[Statistics] = []
         error: Exception | None = None
-        for client, first_user in zip(self._clients, before):
+        for place, client in list(self._clients.items()):
+            request = FederatedRequest(self._worker, phase, before[place])
             try:
-                answer = client(FederatedRequest(self._worker, phase, first_user))
-            except Exception as failure:  # whatever happens to a client: it is counted and reported
-                fault: str | None = "no answer"
-                error = failure
-            else:
+                answer = (
+                    client(request) if self._timeout is None else self._in_time(client, request)
+                )
                 fault = _fault(answer, expected)
+            except TimeoutError:
+                fault = "late"
+            except Exception as failure:  # whatever happens to a client: it is named and reported
+                fault, error = f"no answer ({type(failure).__name__})", failure
             if fault is None:
                 answers.append(answer)
-                kept.append((client, first_user))
             else:
-                self._left_out[fault] += 1
-        if len(kept) < self._min_clients:
+                self._left_out[place] = fault
+                del self._clients[place]
+        if len(answers) < self._min_clients:
             raise ValueError(
-                f"{len(kept)} of {len(kept) + self._left_out.total()} clients gave sound answers, and min_clients is "
-                f"{self._min_clients}; left out: {dict(self._left_out)}."
+                f"{len(answers)} of {len(answers) + len(self._left_out)} clients gave sound answers, and min_clients "
+                f"is {self._min_clients}; left out: {_by_cause(self._left_out)}."
             ) from error
-        self._clients[:] = [client for client, _ in kept]
-        before[: len(kept)] = [first_user for _, first_user in kept]
         return answers
+
+    def _in_time(
+        self, client: Callable[[FederatedRequest], Statistics], request: FederatedRequest
+    ) -> Statistics:
+        """Return the answer of a client that gives it within the timeout.
+
+        Raises
+        ------
+        TimeoutError
+            If it does not.
+        """
+        found: dict[str, Any] = {}
+
+        def answer() -> None:
+            try:
+                found["answer"] = client(request)
+            except Exception as failure:
+                found["failure"] = failure
+
+        # A thread that does not keep the process alive.
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        thread.join(self._timeout)
+        if "failure" in found:
+            raise found["failure"]
+        if "answer" not in found:
+            raise TimeoutError
+        result: Statistics = found["answer"]
+        return result
 
 
 def _fault(answer: Any, expected: Statistics) -> str | None:
@@ -284,4 +334,19 @@ def _fault(answer: Any, expected: Statistics) -> str | None:
         sound = ~np.isnan(numbers) if name in ("smallest", "largest") else np.isfinite(numbers)
         if not sound.all():
             return "not finite"
-    return None
+    return "impossible counts" if _impossible(answer) else None
+
+
+def _impossible(answer: Statistics) -> bool:
+    """Return whether totals contradict themselves; False for other sums."""
+    if "popularity" not in answer:
+        return False
+    n_users, n_active = float(answer["n_users"]), float(answer["n_active_users"])
+    popularity = np.asarray(answer["popularity"], dtype=np.float64)
+    return bool(
+        not 0 <= n_active <= n_users
+        or (popularity < 0).any()
+        or (popularity > n_active).any()
+        or (popularity != np.floor(popularity)).any()
+        or popularity.sum() != float(answer["n_entries"])
+    )

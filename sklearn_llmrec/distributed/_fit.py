@@ -109,8 +109,8 @@ def fit_shards(
     TypeError
         If the fit of the estimator is no sum over users, or `client` is no client.
     ValueError
-        If there is no shard, shards have different items or dtypes, no shard has an interaction, or the estimator has
-        ``privacy=``.
+        If there is no shard, shards share users or have different items or dtypes, no shard has an interaction, or
+        the estimator has ``privacy=``.
     ImportError
         If `client` is given without the extra ``distributed``.
 
@@ -202,6 +202,7 @@ def _tasks(model: Any, shards: Sequence[Any]) -> list[_Task]:
     for number in range(n_shards):
         shard = shards[number] if load is None else load(number)
         tasks.append(_Task(model, shard, number))
+    _check_users([task.shard for task in tasks])
     for task in tasks:
         X = task.shard() if callable(task.shard) else task.shard
         if as_csr(X).count_nonzero() or task is tasks[-1]:
@@ -209,6 +210,19 @@ def _tasks(model: Any, shards: Sequence[Any]) -> list[_Task]:
             model._dtype_ = getattr(model, "_dtype_", None) or model._check_X(X, reset=False).dtype
             break
     return tasks
+
+
+def _check_users(shards: list[Any]) -> None:
+    """Refuse blocks in memory that share a user, whose events would count as those of two."""
+    ids = [shard.user_ids for shard in shards if getattr(shard, "user_ids", None) is not None]
+    if len({block.dtype.kind for block in ids}) != 1:
+        return
+    found, counts = np.unique(np.concatenate(ids), return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(
+            f"User {found[counts > 1].tolist()[0]!r} is in several shards ({np.count_nonzero(counts > 1)} users are): put all "
+            "rows of a user into one shard, as partition_events does."
+        )
 
 
 def for_workers(model: Any) -> Any:

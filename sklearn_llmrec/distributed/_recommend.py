@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,6 +211,17 @@ class ShardsReport:
     peak_memory: int | None
 
 
+def _n_users(file: Path) -> int:
+    """Return the number of users in a file of lists."""
+    pa, pq = require("pyarrow", "arrow"), require("pyarrow.parquet", "arrow")
+    try:
+        return int(pq.read_metadata(file).metadata[b"n_users"])
+    except (pa.ArrowInvalid, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{str(file)!r} is damaged: {error}. Delete it and call again, which writes this file only."
+        ) from error
+
+
 def recommend_shards(
     model_path: str | Path,
     shards: EventShards | Sequence[Any],
@@ -257,9 +269,11 @@ def recommend_shards(
     ------
     ImportError
         If the extra ``arrow`` or ``io`` is not installed, or ``distributed`` for `client`.
+    TypeError
+        If `model_path` is no path, or `client` is no client.
     ValueError
-        If the folder has lists of another model, k, option or source, a user is in two shards, or a shard has no user
-        ids.
+        If the folder has lists of another model, k, option or source, a file is damaged, a user is in two shards, or a
+        shard has no user ids.
 
     See Also
     --------
@@ -267,7 +281,11 @@ def recommend_shards(
     RecommendTask : The function that workers run, for other engines.
     """
     check_client(client)
-    pq = require("pyarrow.parquet", "arrow")
+    if not isinstance(model_path, str | PathLike):
+        raise TypeError(
+            f"model_path must be the path of a bundle, got {type(model_path).__name__}: workers load the model from "
+            "disk. Save it first: save(path, model)."
+        )
     start = time.perf_counter()
     path, out = str(Path(model_path).absolute()), Path(out).absolute()
     names = trusted if isinstance(trusted, bool) else tuple(trusted)
@@ -296,7 +314,7 @@ def recommend_shards(
                 f"[recommend_shards] {part.file.name}, {done} of {len(missing)}, {seconds:.0f} s",
                 flush=True,
             )
-    n_users = sum(int(pq.read_metadata(file).metadata[b"n_users"]) for file in files)
+    n_users = sum(map(_n_users, files))
     return ShardsReport(
         files,
         n_users,

@@ -33,6 +33,7 @@ from sklearn_llmrec.utils import csr_of, require
 _FORMAT = 1
 # Events of a shard that are gathered before they are written.
 _GATHERED = 2**16
+_REMEDY = "Restore the file from a copy, or make the shards again with partition_events."
 
 
 def shard_of(ids: Any, n_shards: int) -> NDArray[np.int64]:
@@ -121,6 +122,7 @@ def partition_events(
         "repeats": repeats,
         "nonpositive": nonpositive,
         "events": [],
+        "rows": [],
         "n_events": 0,
         "n_dropped": 0,
     }
@@ -198,7 +200,14 @@ class EventShards(Sequence[Interactions]):
         -------
         shards : EventShards
             With the new events; matrices of this object are removed.
+
+        Raises
+        ------
+        ValueError
+            If a file of earlier events is missing or damaged, a column has another type than before, or no event
+            counts. The shards then stay as they were.
         """
+        _check_files(self.folder, self.manifest)
         read = event_batches(source, list(self.manifest["columns"].values()))
         _add_events(self.folder, self.manifest, read)
         return EventShards(self.folder)
@@ -226,11 +235,17 @@ def _add_events(folder: Path, manifest: dict[str, Any], read: Callable[[], Itera
             shutil.rmtree(leftover)
     events = f"events-{len(manifest['events']):04d}"
     new = Path(mkdtemp(prefix="unfinished-", dir=folder))
-    n_events, n_dropped = _write_events(new, manifest, read)
+    try:
+        n_events, n_dropped = _write_events(new, manifest, read, _schema_of(folder, manifest))
+    except BaseException:
+        shutil.rmtree(new)
+        raise
+    rows = [_n_rows(new / f"{_name(number)}.parquet") for number in range(manifest["n_shards"])]
     new.rename(folder / events)
     manifest = {
         **manifest,
         "events": [*manifest["events"], events],
+        "rows": [*manifest["rows"], rows],
         "n_events": manifest["n_events"] + n_events,
         "n_dropped": manifest["n_dropped"] + n_dropped,
     }
@@ -248,8 +263,74 @@ def _add_events(folder: Path, manifest: dict[str, Any], read: Callable[[], Itera
         shutil.rmtree(folder / old)
 
 
+def _n_rows(path: Path) -> int:
+    """Return the number of events in a file of events; 0 if there is none."""
+    if not path.exists():
+        return 0
+    return int(require("pyarrow.parquet", "arrow").read_metadata(path).num_rows)
+
+
+def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
+    """Refuse to build on files of events that are missing or damaged: their users would be lost.
+
+    Raises
+    ------
+    ValueError
+        If a file does not have the number of events that the manifest names.
+    """
+    pa = require("pyarrow", "arrow")
+    for events, rows in zip(manifest["events"], manifest["rows"], strict=True):
+        for number, expected in enumerate(rows):
+            path = folder / events / f"{_name(number)}.parquet"
+            try:
+                found = _n_rows(path)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise ValueError(f"{str(path)!r} is damaged: {error}. {_REMEDY}") from error
+            if found != expected:
+                raise ValueError(
+                    f"{str(path)!r} has {found} events, and the manifest names {expected}. {_REMEDY}"
+                )
+
+
+def _schema_of(folder: Path, manifest: dict[str, Any]) -> Any:
+    """Return the schema of the earlier events, or None if there are none."""
+    pq = require("pyarrow.parquet", "arrow")
+    for events in manifest["events"]:
+        for path in sorted((folder / events).glob("*.parquet")):
+            return pq.read_schema(path)
+    return None
+
+
+def _like_earlier(batch: Any, schema: Any) -> Any:
+    """Return a batch with the types of earlier events; widths may differ, kinds may not.
+
+    Raises
+    ------
+    ValueError
+        If a column is of another kind than before.
+    """
+    types = require("pyarrow", "arrow").types
+
+    def kind(t: Any) -> Any:
+        if types.is_dictionary(t):
+            t = t.value_type
+        tests = (types.is_integer, types.is_floating, types.is_timestamp)
+        if types.is_string(t) or types.is_large_string(t):
+            return "text"
+        return next((test.__name__ for test in tests if test(t)), t)
+
+    for field in schema:
+        found = batch.schema.field(field.name).type
+        if kind(found) != kind(field.type):
+            raise ValueError(
+                f"Column {field.name!r} is {found}, and {field.type} in the earlier events: convert it before it is "
+                "appended."
+            )
+    return batch.select(schema.names).cast(schema)
+
+
 def _write_events(
-    folder: Path, manifest: dict[str, Any], read: Callable[[], Iterator[Any]]
+    folder: Path, manifest: dict[str, Any], read: Callable[[], Iterator[Any]], earlier: Any
 ) -> tuple[int, int]:
     """Write events to a file per shard, and return how many were written and dropped."""
     pa, pc = require("pyarrow", "arrow"), require("pyarrow.compute", "arrow")
@@ -270,6 +351,8 @@ def _write_events(
     try:
         for batch in read():
             n_read += batch.num_rows
+            if earlier is not None:
+                batch = _like_earlier(batch, earlier)
             for column in columns.values():
                 batch = batch.filter(pc.is_valid(batch[column]))
             if "value" in columns and manifest["nonpositive"] == "drop":
@@ -364,9 +447,15 @@ def _write_matrix(folder: Path, X: Interactions) -> None:
 
 
 def _read_matrix(folder: Path, item_ids: NDArray[Any]) -> Interactions:
-    arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
-    n_users = len(arrays["indptr"]) - 1
-    plain = csr_of(arrays["data"], arrays["indices"], arrays["indptr"], (n_users, len(item_ids)))
+    try:
+        arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+        n_users = len(arrays["indptr"]) - 1
+        parts = arrays["data"], arrays["indices"], arrays["indptr"]
+        if not len(parts[0]) == len(parts[1]) == parts[2][-1]:
+            raise ValueError("its arrays have different lengths")
+        plain = csr_of(*parts, (n_users, len(item_ids)))
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"The shard in {str(folder)!r} is damaged: {error}. {_REMEDY}") from error
     X = Interactions(plain, item_ids=item_ids, user_ids=_read_ids(folder / "users.parquet"))
     if "timestamps" in arrays:
         X._timestamps, X._log_order = arrays["timestamps"], arrays.get("log_order")

@@ -1,5 +1,7 @@
 """Federated fits equal central ones, leave out clients that fail, and add noise once."""
 
+import threading
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -99,11 +101,18 @@ def test_clients_that_fail_are_left_out_and_counted(model, at, X, parts):
     for number, how in ((3, "drops out"), (7, "NaN"), (8, "NaN"), (15, "shape")):
         clients[number] = failing(clients[number], at=at, how=how)
     with pytest.warns(
-        UserWarning, match="4 of 20 clients were left out.*1 no answer, 2 not finite, 1 wrong shape"
+        UserWarning,
+        match=r"4 of 20 clients were left out.*1 no answer \(ConnectionError\) \(clients \[3\]\), "
+        r"2 not finite \(clients \[7, 8\]\), 1 wrong shape",
     ):
         result = fit_federated(model, clients, n_items=60)
     assert result.n_clients == 16
-    assert result.left_out == {"no answer": 1, "not finite": 2, "wrong shape": 1}
+    assert result.left_out == {
+        3: "no answer (ConnectionError)",
+        7: "not finite",
+        8: "not finite",
+        15: "wrong shape",
+    }
     others = sp.vstack([parts[i] for i in range(20) if i not in (3, 7, 8, 15)], format="csr")
     assert_allclose(result.estimator.predict(X), model.fit(others).predict(X), atol=1e-6)
     assert_array_equal(result.estimator.item_popularity_, model.item_popularity_)
@@ -166,6 +175,58 @@ def test_ids_are_those_of_the_catalogue(X, parts):
     other = answers([Interactions(part, item_ids=ids[::-1]) for part in parts])
     with pytest.raises(ValueError, match=r"0 of 20 clients gave sound answers.*no answer"):
         fit_federated(EASE(), other, n_items=60, item_ids=ids)
+
+
+def test_rows_with_ids_need_a_catalogue_with_ids(parts):
+    """Without ids, columns in another order would be summed in silence."""
+    ids = [f"film {i}" for i in range(60)]
+    clients = answers(
+        [Interactions(parts[3], item_ids=ids), Interactions(parts[4][:, ::-1], item_ids=ids[::-1])]
+    )
+    with pytest.raises(ValueError, match="0 of 2 clients") as caught:
+        fit_federated(EASE(), clients, n_items=60)
+    assert "pass item_ids to fit_federated" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"popularity": lambda value: -value},
+        {"popularity": lambda value: value * 1e6},
+        {"popularity": lambda value: value + 0.5},
+        {"n_users": lambda value: -value},
+        {"n_active_users": lambda value: value + 10**9},
+        {"n_entries": lambda value: value + 1},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_impossible_counts_are_left_out(change, X, parts):
+    def lies(request):
+        answer = FederatedClient(parts[4]).answer(request)
+        return {name: change.get(name, lambda v: v)(value) for name, value in answer.items()}
+
+    clients = answers(parts)
+    clients[4] = lies
+    with pytest.warns(UserWarning, match=r"impossible counts \(clients \[4\]\)"):
+        result = fit_federated(EASE(), clients, n_items=60)
+    assert result.left_out == {4: "impossible counts"}
+    others = sp.vstack([part for i, part in enumerate(parts) if i != 4], format="csr")
+    assert_allclose(result.estimator.coef_, EASE().fit(others).coef_, atol=1e-6)
+
+
+def test_a_client_that_hangs_is_late(X, parts):
+    released = threading.Event()
+
+    def hangs(request):
+        released.wait(60)
+        raise ConnectionError
+
+    clients = [*answers(parts), hangs]
+    with pytest.warns(UserWarning, match=r"1 late \(clients \[20\]\)"):
+        result = fit_federated(EASE(), clients, n_items=60, timeout=2)
+    released.set()
+    assert result.left_out == {20: "late"}
+    assert_allclose(result.estimator.coef_, EASE().fit(X).coef_, atol=1e-6)
 
 
 def test_what_cannot_be_fitted_is_refused(parts):

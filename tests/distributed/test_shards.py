@@ -30,6 +30,10 @@ def log(n=2000, seed=0, texts=True):
     )
 
 
+def table_of(frame):
+    return pa.Table.from_pandas(frame, preserve_index=False)
+
+
 def joined(shards):
     """The rows of all shards in the order of their user ids."""
     rows = [shard for shard in shards if shard.shape[0]]
@@ -167,3 +171,56 @@ def test_refusals(tmp_path):
     path.write_text(json.dumps({**shards.manifest, "format": 99}))
     with pytest.raises(ValueError, match="later version"):
         EventShards(tmp_path / "c")
+
+
+@pytest.mark.parametrize("harm", ["deleted", "shorter", "truncated"])
+def test_damaged_events_are_refused_before_any_work(tmp_path, harm):
+    """Building on what is left would lose users in silence."""
+    shards = partition_events(table_of(log()), tmp_path / "shards", 3, user="who", item="what")
+    path = tmp_path / "shards" / "events-0000" / "shard-00001.parquet"
+    before = shards[1].toarray()
+    if harm == "deleted":
+        path.unlink()
+    elif harm == "shorter":
+        pq.write_table(pq.read_table(path)[:-1], path)
+    else:
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"shard-00001.parquet.*(manifest names|damaged).*Restore"):
+        EventShards(tmp_path / "shards").append(table_of(log(10, 1)))
+    np.testing.assert_array_equal(EventShards(tmp_path / "shards")[1].toarray(), before)
+
+
+@pytest.mark.parametrize("harm", ["deleted", "shorter"])
+def test_a_damaged_matrix_is_named(tmp_path, harm):
+    shards = partition_events(table_of(log()), tmp_path / "shards", 3, user="who", item="what")
+    path = next((tmp_path / "shards").glob("matrices-*/shard-00001/data.npy"))
+    if harm == "deleted":
+        path.unlink()
+    else:
+        np.save(path, np.load(path)[:-1])
+    with pytest.raises(ValueError, match="shard-00001' is damaged"):
+        shards[1]
+
+
+def test_an_append_of_another_kind_of_ids_is_refused(tmp_path):
+    shards = partition_events(table_of(log()), tmp_path / "shards", 3, user="who", item="what")
+    table = table_of(log(10, 1))
+    numbers = table.set_column(table.schema.get_field_index("who"), "who", pa.array(range(10)))
+    with pytest.raises(ValueError, match=r"Column 'who' is int64, and (large_)?string in the earlier"):
+        shards.append(numbers)
+    assert sorted(path.name for path in (tmp_path / "shards").iterdir()) == [
+        "events-0000",
+        "manifest.json",
+        "matrices-0000",
+    ]
+    wide = table.set_column(
+        table.schema.get_field_index("who"), "who", table["who"].cast(pa.large_string())
+    )
+    assert shards.append(wide).manifest["n_events"] == 2010
+
+
+def test_blocks_that_share_a_user_are_refused():
+    X = Interactions(np.eye(3), user_ids=["a", "b", "c"])
+    with pytest.raises(ValueError, match="User 'b' is in several shards"):
+        fit_shards(PopularityRecommender(), [X[:2], X[1:]])
+    assert fit_shards(PopularityRecommender(), [X[:2], X[2:]]).n_users_fit_ == 3
