@@ -11,6 +11,8 @@ from sklearn_llmrec.utils import require
 
 # Events that are in memory at a time, per batch of a file.
 _BATCH_ROWS = 2**17
+# Bytes of a column of a Parquet file that are read at once.
+_BUFFER = 2**20
 
 
 def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]]:
@@ -40,7 +42,10 @@ def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]
         return pa.Table.from_batches([batch])
 
     if isinstance(source, (str, Path, list, tuple)):
-        source = _dataset(source, ds)
+        names, kind = _files(source)
+        if kind == "parquet":
+            return _parquet_batches(names, columns)
+        source = ds.dataset(names, format=kind)
     if isinstance(source, pa.Table):
         source = ds.dataset(source)
     if isinstance(source, ds.Dataset):
@@ -62,8 +67,8 @@ def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]
     return batches
 
 
-def _dataset(source: Any, ds: Any) -> Any:
-    """Return the dataset of files that are named, or that match patterns."""
+def _files(source: Any) -> tuple[list[str], str]:
+    """Return the files that are named, or that match patterns, and their format."""
     names: list[str] = []
     for name in [source] if isinstance(source, (str, Path)) else source:
         found = sorted(glob(str(name))) if has_magic(str(name)) else [str(name)]
@@ -75,7 +80,23 @@ def _dataset(source: Any, ds: Any) -> Any:
         raise ValueError(
             f"Files must all be .parquet or all .csv, got {sorted(kinds)}: pass a pyarrow dataset for other formats."
         )
-    return ds.dataset(names, format=kinds.pop()[1:])
+    return names, kinds.pop()[1:]
+
+
+def _parquet_batches(names: list[str], columns: list[str]) -> Callable[[], Iterator[Any]]:
+    """Return a function that reads Parquet files, whose columns are checked at once."""
+    pa, pq = require("pyarrow", "arrow"), require("pyarrow.parquet", "arrow")
+    for name in names:
+        _check_columns(columns, pq.read_schema(name).names)
+
+    def batches() -> Iterator[Any]:
+        for name in names:
+            # A dataset would read whole groups of rows at once: several times the memory.
+            with pq.ParquetFile(name, pre_buffer=False, buffer_size=_BUFFER) as file:
+                for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
+                    yield pa.Table.from_batches([batch])
+
+    return batches
 
 
 def _check_columns(columns: list[str], names: list[str]) -> None:

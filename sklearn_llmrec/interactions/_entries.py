@@ -158,9 +158,12 @@ def sorted_by_row_and_column(
     Two counting sorts in linear time: by column first, then by row.
     """
     events = np.arange(len(rows), dtype=positions_dtype(len(rows)))
-    by_column = sp.coo_array((events, (columns, rows)), shape=shape[::-1])
-    by_column.has_canonical_format = True  # so that tocsr sums nothing
-    by_row = by_column.tocsr().tocsc()
+    pairs = sp.coo_array((events, (columns, rows)), shape=shape[::-1])
+    pairs.has_canonical_format = True  # so that tocsr sums nothing
+    by_column = pairs.tocsr()
+    # The arrays of the caller are freed too, if it gave them away.
+    del pairs, events, rows, columns
+    by_row = by_column.tocsc()
     return by_row.data, by_row.indices, by_row.indptr
 
 

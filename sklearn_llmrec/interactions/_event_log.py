@@ -16,14 +16,13 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.interactions._entries import as_times, sorted_by_row_and_column
-from sklearn_llmrec.interactions._ids import (
-    factorize,
-    factorize_ids,
-    missing_in,
-    positions_in,
-)
+from sklearn_llmrec.interactions._id_codes import GrowingArray, IdCodes
+from sklearn_llmrec.interactions._ids import factorize, missing_in, positions_in
 from sklearn_llmrec.interactions._tables import aligned_table
-from sklearn_llmrec.utils import as_ids, cast_values, id_keys, id_positions, warn, widened_data
+from sklearn_llmrec.utils import as_ids, cast_values, id_positions, warn, widened_data
+
+# Pairs whose events are summed at a time, in wider numbers than the values.
+_PAIRS_AT_ONCE = 2**20
 
 
 @dataclass
@@ -90,11 +89,8 @@ class _CodedLog:
     def __init__(self, batches: Iterable[_Log], names: list[str]) -> None:
         self.n_events = 0
         self.report: dict[str, Any] = {"missing": 0}
-        self._known: dict[str, dict[Any, int]] = {name: {} for name in names}
-        self._ids: dict[str, list[Any]] = {name: [] for name in names}
-        codes: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-        values: list[NDArray[Any]] = []
-        times: list[NDArray[Any]] = []
+        self._codes = {name: IdCodes(name) for name in names}
+        values, times = GrowingArray(), GrowingArray()
         for log in batches:
             for reason, count in log.report.items():
                 self.report[reason] = self.report.get(reason, 0) + count
@@ -102,50 +98,17 @@ class _CodedLog:
             if not log.n_events:
                 continue
             self.n_events += log.n_events
-            for name in names:
-                codes[name].append(self._coded(log, name))
-            values += [] if log.values is None else [log.values]
-            times += [] if log.times is None else [log.times]
-        self._codes = {name: _joined(parts) for name, parts in codes.items()}
-        self.values = _joined(values) if values else None
-        self.times = _joined(times) if times else None
-
-    def _coded(self, log: _Log, name: str) -> NDArray[np.int32]:
-        """Return the codes of a column of a batch, with new ones for new ids."""
-        codes, ids = log.factorized(name)
-        known, places = self._known[name], np.empty(len(ids), dtype=np.int32)
-        new: list[int] = []
-        for number, key in enumerate(id_keys(ids)):
-            places[number] = known.setdefault(key, len(known))
-            if places[number] == len(self._ids[name]) + len(new):
-                new.append(number)
-        self._ids[name] += list(ids[new])
-        self._dtypes = {**getattr(self, "_dtypes", {}), name: ids.dtype}
-        return places[codes]
+            for name, codes in self._codes.items():
+                codes.append(log.frame[name].to_native())
+            if log.values is not None:
+                values.append(log.values)
+            if log.times is not None:
+                times.append(log.times)
+        self.values, self.times = values.pop(), times.pop()
 
     def factorized(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the position of every id of a column among its sorted ids, and these."""
-        codes = self._codes.pop(name)
-        if not len(codes):
-            return codes, np.empty(0, dtype=object)
-        ids = np.empty(len(self._ids[name]), dtype=self._dtypes[name])
-        ids[:] = self._ids.pop(name)
-        ranks, ordered = factorize_ids(ids, name)
-        return ranks[codes], ordered
-
-
-def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    """Concatenate arrays, and empty the list."""
-    if not parts:
-        return np.empty(0, dtype=np.int32)
-    dtype = np.result_type(*(part.dtype for part in parts))
-    result = np.empty(sum(map(len, parts)), dtype=dtype)
-    stop = len(result)
-    while parts:  # from the end, so that each part is freed when it is copied
-        part = parts.pop()
-        result[stop - len(part) : stop] = part
-        stop -= len(part)
-    return result
+        return self._codes.pop(name).factorized()
 
 
 def build_from_batches(
@@ -250,16 +213,17 @@ def _assembled(
         rows, columns = _known_only(log, rows, columns)
     report, library = log.report, log.library
     entries = None
-    if len(rows):
+    if n_events := len(rows):
         shape = (len(user_ids), len(item_ids))
-        entries = merged_entries(rows, columns, log.values, log.times, shape, repeats)
-        report["repeats_merged"] = len(rows) - len(entries.data)
+        columns_of_log = {"row": rows, "column": columns, "value": log.values, "time": log.times}
+        del log, rows, columns  # so that each column is freed once it is sorted
+        entries = merged_entries(columns_of_log, shape, repeats)
+        report["repeats_merged"] = n_events - len(entries.data)
         minimums = min_user_interactions, min_item_interactions
         _drop_weak(entries, report, nonpositive == "net", *minimums)
         entries.data = cast_values(entries.data, dtype)  # sums, not what is summed
     if entries is None or not len(entries.data):
         raise ValueError(f"No event is left of the {n_read} read; dropped were {report}.")
-    del log, rows, columns
     user_ids = user_ids[_drop_empty_rows(entries)] if users is None else user_ids
     item_ids = item_ids[_drop_empty_columns(entries)] if items is None else item_ids
     counts = {"n_users": len(user_ids), "n_items": len(item_ids), "entries": len(entries.data)}
@@ -471,41 +435,58 @@ class Entries:
         return first
 
 
-def merged_entries(
-    rows: NDArray[Any],
-    columns: NDArray[Any],
-    values: NDArray[Any] | None,
-    times: NDArray[Any] | None,
-    shape: tuple[int, int],
-    repeats: str,
-) -> Entries:
-    """Sort entries by row, column, time and place in the log, and merge them as `repeats` defines."""
-    order, indices, indptr = sorted_by_row_and_column(rows, columns, shape)
+def merged_entries(events: dict[str, Any], shape: tuple[int, int], repeats: str) -> Entries:
+    """Sort entries by row, column, time and place in the log, and merge them as `repeats` defines.
+
+    `events` contains the "row", "column", "value" and "time" of every event, and is emptied: each array is freed when
+    it is sorted.
+    """
+    order, indices, indptr = sorted_by_row_and_column(
+        events.pop("row"), events.pop("column"), shape
+    )
     entries = Entries(np.empty(0), indices, indptr, None, order, shape[1])
     first = entries.first_of_pair()
-    if times is not None:
+    if (times := events.pop("time")) is not None:
         _sort_repeats(order, times, first)
         entries.times = times[order]
-    values = None if repeats == "count" else values
+        del times
+    values = None if repeats == "count" else events["value"]
+    events.clear()
+    valued = values is not None
     entries.data = np.ones(len(order), dtype=np.int32) if values is None else values[order]
+    del values
     if repeats == "keep" or first.all():
         return entries
-    starts = np.flatnonzero(first)
-    last = np.append(starts[1:], len(first)) - 1  # the latest event of each pair
-    if repeats == "last":
-        entries.data = entries.data[last]
-    elif repeats == "mean" and values is not None:
-        # In float64: the mean of float32 ratings must not depend on how many there are.
-        sums = np.add.reduceat(entries.data.astype(np.float64, copy=False), starts)
-        entries.data = sums / (last - starts + 1)
-    elif repeats == "mean":
-        entries.data = entries.data[last]  # without values each event is worth 1
-    else:
-        wide = np.float64 if entries.data.dtype.kind == "f" else None
-        entries.data = np.add.reduceat(widened_data(entries.data), starts, dtype=wide)
+    starts = np.flatnonzero(first).astype(order.dtype)
+    n_pairs, n_events = len(starts), len(first)
+    del first
+    last = np.append(starts[1:], starts.dtype.type(n_events))  # the latest event of each pair
+    last -= 1
+    entries.indptr = np.searchsorted(starts, entries.indptr).astype(entries.indptr.dtype)
     entries.times = None if entries.times is None else entries.times[last]
     entries.order, entries.indices = entries.order[last], entries.indices[starts]
-    entries.indptr = np.searchsorted(starts, entries.indptr).astype(entries.indptr.dtype)
+    if repeats == "last" or (repeats == "mean" and not valued):
+        entries.data = entries.data[last]  # without values each event is worth 1
+        return entries
+    del last
+    mean = repeats == "mean"
+    wide: Any = np.int64
+    if mean or entries.data.dtype.kind == "f":
+        # The mean of float32 ratings must not depend on how many there are.
+        wide = np.float64
+    elif entries.data.dtype.itemsize == 8:
+        entries.data = widened_data(entries.data)
+        wide = entries.data.dtype
+    sums = np.empty(n_pairs, dtype=wide)
+    for start in range(0, n_pairs, _PAIRS_AT_ONCE):
+        pairs = starts[start : start + _PAIRS_AT_ONCE]
+        end = starts[start + len(pairs)] if start + len(pairs) < n_pairs else n_events
+        some = entries.data[pairs[0] : end].astype(wide, copy=False)
+        total = np.add.reduceat(some, pairs - pairs[0], dtype=wide)
+        sums[start : start + len(pairs)] = total
+        if mean:
+            sums[start : start + len(pairs)] /= np.diff(pairs, append=starts.dtype.type(end))
+    entries.data = sums
     return entries
 
 

@@ -6,7 +6,14 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils import as_ids, first_repeated, id_keys, id_positions, ids_of_column
+from sklearn_llmrec.utils import (
+    as_ids,
+    first_repeated,
+    id_keys,
+    id_positions,
+    ids_of_column,
+    require,
+)
 
 # Integer ids are looked up in a table where their range is at most this, or this many times their number.
 _TABLE_RANGE = 2**22
@@ -142,12 +149,32 @@ def _factorize_texts(series: "nw.Series[Any]") -> tuple[NDArray[Any], NDArray[An
             texts = np.asarray(native, dtype=object)
             if not (known[codes] == texts).all():
                 return _factorize_objects(texts, series.name)
+    elif series.implementation.is_pyarrow():
+        return _factorize_arrow(series.to_native())
     else:
         known = np.array(series.unique().to_list(), dtype=object)
         numbers = np.arange(len(known)).tolist()
         codes = series.replace_strict(known.tolist(), numbers, return_dtype=nw.Int32).to_numpy()
     order = np.argsort(known, kind="stable")
     return _ranks(order)[np.asarray(codes)], known[order]
+
+
+def _factorize_arrow(texts: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Factorize a chunked array of texts of Arrow."""
+    pc = require("pyarrow.compute", "arrow")
+    encoded = texts.dictionary_encode()
+    if not encoded.num_chunks:
+        return np.empty(0, dtype=np.int32), np.empty(0, dtype=object)
+    # All chunks have one dictionary. Arrow sorts the bytes of UTF-8, whose order is that of the characters.
+    known = encoded.chunk(encoded.num_chunks - 1).dictionary
+    order = pc.sort_indices(known)
+    ranks = _ranks(order.to_numpy())
+    codes = np.empty(len(texts), dtype=np.int32)
+    start = 0
+    for chunk in encoded.iterchunks():
+        codes[start : start + len(chunk)] = ranks[chunk.indices.to_numpy()]
+        start += len(chunk)
+    return codes, known.take(order).to_numpy(zero_copy_only=False)
 
 
 def _ranks(order: NDArray[Any]) -> NDArray[np.int32]:

@@ -115,15 +115,13 @@ def concatenated(matrices: list[Any], repeats: str) -> tuple[Any, ...]:
     )
     place = np.empty(len(logged), dtype=np.int64)
     place[logged] = np.arange(len(logged))
-    entries = merged_entries(
-        rows[place],
-        columns[place],
-        data[place],
-        None if times is None else times[place],
-        (users.size, items.size),
-        repeats,
-    )
-    return entries, users, items
+    events = {
+        "row": rows[place],
+        "column": columns[place],
+        "value": data[place],
+        "time": None if times is None else times[place],
+    }
+    return merged_entries(events, (users.size, items.size), repeats), users, items
 
 
 def _ranks(order: NDArray[Any]) -> NDArray[np.int64]:

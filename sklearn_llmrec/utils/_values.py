@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 # A column of ratings or of small counts has fewer different numbers than this.
 _MANY_IDS = 15
+# Values that are cast at a time, so that the checks take no memory for all of them.
+_CAST_AT_ONCE = 2**20
 
 _BUILD = "Interactions.from_frame(df, user=..., item=...) builds such a matrix from a table of ids."
 
@@ -134,6 +136,16 @@ def cast_values(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
         return values
     if dtype.kind not in "biuf" or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
         raise ValueError(f"dtype must be float32, float64, an integer type or bool; got {dtype}.")
+    result = np.empty(values.shape, dtype=dtype)
+    flat = values.reshape(-1)
+    for start in range(0, len(flat), _CAST_AT_ONCE):
+        block = slice(start, start + _CAST_AT_ONCE)
+        result.reshape(-1)[block] = _cast_block(flat[block], dtype)
+    return result
+
+
+def _cast_block(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Cast values that are few, and refuse those that change."""
     with np.errstate(all="ignore"):
         result = values.astype(dtype)
         back = result.astype(values.dtype)

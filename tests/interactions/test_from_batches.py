@@ -100,3 +100,37 @@ def test_refusals(tmp_path):
         Interactions.from_batches(str(tmp_path / "absent-*.csv"), **COLUMNS)
     with pytest.raises(TypeError, match="got int"):
         Interactions.from_batches(5, **COLUMNS)
+
+
+@pytest.mark.parametrize("waiting", [1, 7, 10**6])
+def test_ids_of_batches_of_several_types_stay_exact(monkeypatch, waiting):
+    monkeypatch.setattr("sklearn_llmrec.interactions._id_codes._WAITING", waiting)
+    small = pa.array([3, 1, 3, -2], pa.int8())
+    large = pa.array([2**62 + 1, 2**62, 3, 1], pa.int64())
+    batches = [pa.record_batch({"u": ids, "i": pa.array(list("abca"))}) for ids in (small, large)]
+    X = Interactions.from_batches(lambda: iter(batches), user="u", item="i")
+    assert X.user_ids.tolist() == [-2, 1, 3, 2**62, 2**62 + 1]
+    assert X.item_ids.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(
+        X.toarray(), [[1, 0, 0], [1, 1, 0], [1, 0, 2], [0, 1, 0], [1, 0, 0]]
+    )
+    # Halves in one batch, whole numbers in the next: a cast to either would change one of them.
+    floats = [
+        pa.record_batch({"u": pa.array(ids), "i": pa.array(list("ab"))})
+        for ids in ([0.5, 2.5], [2.0, 3.0])
+    ]
+    X = Interactions.from_batches(lambda: iter(floats), user="u", item="i")
+    assert X.user_ids.tolist() == [0.5, 2.0, 2.5, 3.0]
+    mixed = [
+        batches[0],
+        pa.record_batch({"u": pa.array(list("wxyz")), "i": pa.array(list("abca"))}),
+    ]
+    with pytest.raises(TypeError, match="several types"):
+        Interactions.from_batches(lambda: iter(mixed), user="u", item="i")
+
+
+def test_categories_become_the_ids_of_the_table():
+    table = pa.Table.from_pandas(log(300))
+    table = table.set_column(0, "who", table["who"].dictionary_encode())
+    whole = Interactions.from_frame(table, **COLUMNS)
+    assert_same(Interactions.from_batches(lambda: table.to_batches(20), **COLUMNS), whole)
