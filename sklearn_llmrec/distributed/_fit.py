@@ -220,8 +220,8 @@ def _check_users(shards: list[Any]) -> None:
     found, counts = np.unique(np.concatenate(ids), return_counts=True)
     if (counts > 1).any():
         raise ValueError(
-            f"User {found[counts > 1].tolist()[0]!r} is in several shards ({np.count_nonzero(counts > 1)} users are): put all "
-            "rows of a user into one shard, as partition_events does."
+            f"User {found[counts > 1].tolist()[0]!r} is in several shards ({np.count_nonzero(counts > 1)} users are): "
+            "put all rows of a user into one shard, as partition_events does."
         )
 
 

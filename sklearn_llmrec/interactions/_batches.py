@@ -22,7 +22,7 @@ def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]
     ----------
     source : str, Path, list of these, pyarrow.Table, pyarrow.dataset.Dataset or callable
         Parquet or CSV files, which may be patterns (``"log-*.parquet"``); a table; a dataset; or a function that
-        returns a new iterator of record batches at every call.
+        returns a new iterator of record batches at every call. An empty field of a CSV file is missing.
     columns : list of str
 
     Raises
@@ -45,7 +45,10 @@ def event_batches(source: Any, columns: list[str]) -> Callable[[], Iterator[Any]
         names, kind = _files(source)
         if kind == "parquet":
             return _parquet_batches(names, columns)
-        source = ds.dataset(names, format=kind)
+        # An empty field is missing, also in a column of texts, where Arrow would read an empty text.
+        csv = require("pyarrow.csv", "arrow")
+        missing = csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
+        source = ds.dataset(names, format=ds.CsvFileFormat(convert_options=missing))
     if isinstance(source, pa.Table):
         source = ds.dataset(source)
     if isinstance(source, ds.Dataset):

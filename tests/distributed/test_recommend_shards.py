@@ -246,10 +246,10 @@ def test_refusals(X, bundle, tmp_path):
     (tmp_path / "e" / "part-00000.parquet").write_bytes(b"")
     with pytest.raises(ValueError, match="without a manifest"):
         recommend_shards(bundle, parts, tmp_path / "e")
-    with pytest.raises(TypeError, match="path of a bundle, got EASE.*save"):
+    with pytest.raises(TypeError, match=r"path of a bundle, got EASE.*save"):
         recommend_shards(EASE(), parts, tmp_path / "f")
     (tmp_path / "a" / "part-00001.parquet").write_bytes(b"PA")
-    with pytest.raises(ValueError, match="part-00001.parquet' is damaged.*Delete it"):
+    with pytest.raises(ValueError, match=r"part-00001.parquet' is damaged.*Delete it"):
         recommend_shards(bundle, parts, tmp_path / "a", 5)
 
 

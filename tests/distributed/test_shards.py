@@ -206,7 +206,9 @@ def test_an_append_of_another_kind_of_ids_is_refused(tmp_path):
     shards = partition_events(table_of(log()), tmp_path / "shards", 3, user="who", item="what")
     table = table_of(log(10, 1))
     numbers = table.set_column(table.schema.get_field_index("who"), "who", pa.array(range(10)))
-    with pytest.raises(ValueError, match=r"Column 'who' is int64, and (large_)?string in the earlier"):
+    with pytest.raises(
+        ValueError, match=r"Column 'who' is int64, and (large_)?string in the earlier"
+    ):
         shards.append(numbers)
     assert sorted(path.name for path in (tmp_path / "shards").iterdir()) == [
         "events-0000",

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from sklearn_llmrec import Interactions
+from sklearn_llmrec.distributed import partition_events
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
@@ -80,6 +81,21 @@ def test_given_ids_and_missing_values():
     assert X.report_["missing"] > 0
     with pytest.raises(ValueError, match="missing"):
         Interactions.from_batches(table, missing="raise", **COLUMNS)
+
+
+def test_empty_fields_of_csv_files_are_missing(tmp_path):
+    """Not a user and an item of their own without a name; a text such as NA is an id."""
+    path = tmp_path / "log.csv"
+    path.write_text('who,what,when\na,tea,1\n,tea,2\nb,,3\nNA,mug,4\nb,mug,\n"",mug,5\n')
+    X = Interactions.from_batches(path, user="who", item="what")
+    frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    expected = Interactions.from_frame(frame, user="who", item="what")
+    assert X.user_ids.tolist() == expected.user_ids.tolist() == ["NA", "a", "b"]
+    assert X.item_ids.tolist() == expected.item_ids.tolist() == ["mug", "tea"]
+    np.testing.assert_array_equal(X.toarray(), expected.toarray())
+    assert X.report_["missing"] == expected.report_["missing"] == 3
+    shards = partition_events(path, tmp_path / "s", 2, user="who", item="what")
+    assert (shards.manifest["n_users"], shards.manifest["n_dropped"]) == (3, 3)
 
 
 def test_refusals(tmp_path):
