@@ -26,7 +26,7 @@ from scipy.linalg import eigh
 from sklearn_llmrec._kernels import gram, with_data
 from sklearn_llmrec.base._block_sums import Phase, Statistics, Totals
 from sklearn_llmrec.privacy import GaussianMechanism
-from sklearn_llmrec.utils import require_memory
+from sklearn_llmrec.utils import require_memory, warn
 
 # The weight of the coordinate that counts users.
 _USERS_WEIGHT = 0.1
@@ -105,7 +105,13 @@ def released_counts(
 ) -> NoisyCounts:
     """Release sums of `count_vector`, with sensitivity 1."""
     noisy = mechanism.release(count_sums, 1.0, share=share, label="counts of items and users")
-    return NoisyCounts(noisy[:-1] / math.sqrt(1 - _USERS_WEIGHT**2), noisy[-1] / _USERS_WEIGHT)
+    n_users = noisy[-1] / _USERS_WEIGHT
+    if mechanism.delta * n_users >= 1:
+        warn(
+            f"delta={mechanism.delta:g} is not below 1 / n_users (about {n_users:.0f} users): with such a delta a "
+            "release may publish whole users. Choose it well below."
+        )
+    return NoisyCounts(noisy[:-1] / math.sqrt(1 - _USERS_WEIGHT**2), n_users)
 
 
 def denoised(G: NDArray[np.float64], deviation: float) -> tuple[NDArray[np.float64], float]:

@@ -16,7 +16,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_llmrec.graph._knowledge_graph import Direction, KnowledgeGraph
-from sklearn_llmrec.utils import Interval, StrOptions
+from sklearn_llmrec.utils import Interval, StrOptions, warn
 
 
 class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
@@ -162,6 +162,11 @@ class KnowledgeGraphEncoder(TransformerMixin, BaseEstimator):
         self._validate_params()
         ids = column_of_ids(X)
         facts = self._facts(ids)
+        if len(ids) and not facts.matrix.nnz:
+            warn(
+                f"None of the {len(ids)} items has a fact in the graph: compare their ids with the links of the graph, "
+                "whose report_ counts those that are linked."
+            )
         n_with = np.diff(facts.matrix.tocsc().indptr)
         chosen = np.flatnonzero(n_with >= self.min_items)
         self.relations_, self.entities_ = facts.relations[chosen], facts.entities[chosen]

@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_llmrec.interactions._events import as_events, entry_times, first_of_pairs
-from sklearn_llmrec.utils import ages, required_times
+from sklearn_llmrec.utils import ages, required_times, warn
+
+# An hour in a year of events; beyond it the unit of the half-life is probably another than that of the times.
+_MOST_HALF_LIVES = 10_000
 
 
 def decayed_popularity(
@@ -53,6 +56,12 @@ def decayed_popularity(
     times = entry_times(M, order)
     if len(times):
         latest = times.max()
+        n_half_lives = float(latest - times.min()) / half_life
+        if n_half_lives > _MOST_HALF_LIVES:
+            warn(
+                f"{name}: the events span {n_half_lives:.0f} half-lives, so that nearly all have no weight. half_life "
+                "is in the unit of the timestamps, which is seconds for dates."
+            )
         reference = latest if reference is None else max(reference, latest)
     else:
         return np.zeros(M.shape[1]), reference

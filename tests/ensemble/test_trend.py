@@ -80,7 +80,8 @@ def test_an_item_without_interactions_has_the_trend_of_all(X):
 def test_times_are_needed_at_fit_only(X):
     with pytest.raises(ValueError, match="TrendReranker needs to know when"):
         TrendReranker(EASE(), half_life=100).fit(sp.csr_array(X))
-    model = TrendReranker(EASE(), half_life=1e-3).fit(X)  # factors underflow
+    with pytest.warns(UserWarning, match=r"span \d+ half-lives.*seconds for dates"):
+        model = TrendReranker(EASE(), half_life=1e-3).fit(X)  # factors underflow
     assert_array_equal(recommend(model, sp.csr_array(X), 5)[0], model.recommend(X, 5)[0])
 
 

@@ -454,3 +454,11 @@ def test_the_order_of_triples_does_not_matter():
         facts = KnowledgeGraph(order).facts(list("abc"))
         wanted = [facts.names.index(name) for name in expected.names]
         assert_array_equal(facts.matrix[:, wanted].toarray(), expected.matrix.toarray())
+
+
+def test_items_without_any_fact_are_reported():
+    """Links by other ids would give every item the same score in silence."""
+    graph = KnowledgeGraph([("a", "by", "x"), ("b", "by", "x")], links={"S1": "a", "S2": "b"})
+    with pytest.warns(UserWarning, match=r"None of the 2 items has a fact.*links"):
+        features = KnowledgeGraphEncoder(graph).fit_transform(np.array(["s1", "s2"]))
+    assert features.nnz == 0

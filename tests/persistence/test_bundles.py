@@ -84,6 +84,9 @@ def _fitted(model, X):
     return model.fit(X if name.startswith("User") else _contents(model))
 
 
+@pytest.mark.filterwarnings(
+    "ignore:None of the .* items has a fact:UserWarning"
+)  # texts are no items
 @pytest.mark.parametrize("model", instances(), ids=lambda model: type(model).__name__)
 def test_every_estimator_comes_back(model, X, tmp_path, every_array):
     model = _fitted(model, X)

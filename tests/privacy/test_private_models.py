@@ -260,3 +260,11 @@ def test_private_fits_beat_popularity_on_generated_users():
     strong = measured(EASE(privacy=GaussianMechanism(0.3)))
     assert popular < weak
     assert strong < weak < measured(EASE()) + 0.02
+
+
+def test_a_delta_as_large_as_one_user_warns():
+    X = sp.csr_array(np.ones((200, 5)))
+    with pytest.warns(UserWarning, match=r"delta=0.05 is not below 1 / n_users \(about \d+ users"):
+        PopularityRecommender(
+            privacy=GaussianMechanism(5.0, 0.05, sampler="unsafe_seeded", random_state=0)
+        ).fit(X)
