@@ -16,7 +16,7 @@ VENV_MIN ?= .venv-min
 VENV_DOCS ?= .venv-docs
 JOBS ?= 2
 PYTEST_ARGS ?=
-MIN_EXTRAS ?= plot
+MIN_EXTRAS ?= plot,io
 MIN_TOOLS = pytest pytest-timeout pytest-xdist hypothesis pandas polars pyarrow
 
 BIN = $(VENV)/bin

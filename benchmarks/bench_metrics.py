@@ -102,7 +102,7 @@ def large(rng, repeat):
     # Lists hold nothing that their user has had, as a recommender's.
     X = pattern_without(random_matrix(n_users, n_items, 16_000_000, rng), as_matrix(items, n_items))
     y = pattern_without(random_matrix(n_users, n_items, 4_200_000, rng), X)
-    genres = sp.random_array((n_items, 20), density=0.1, rng=rng, format="csr")
+    genres = sp.random_array((n_items, 20), density=0.1, random_state=rng, format="csr")
     names = [name.replace("@k", f"@{k}") for name in get_ranking_scorer_names() if name != "auc"]
     of_all = [name for name in names if not parse(name).metric.per_user]
     per_user = [name for name in names if name not in of_all]

@@ -75,7 +75,7 @@ def measure(folder, n_shards, name, way, sweeps):
     model = MODELS[name](sweeps)
     # A first fit compiles the loops or reads them from the cache.
     tiny = (
-        sp.random_array((200, 50), density=0.1, rng=np.random.default_rng(0))
+        sp.random_array((200, 50), density=0.1, random_state=np.random.default_rng(0))
         .astype(np.float32)
         .tocsr()
     )

@@ -109,7 +109,7 @@ def test_questions_by_id_are_those_by_column(model, kind):
 def test_a_method_and_the_function_agree_and_the_matrix_of_candidates_stays():
     X = matrix(IDS["reversed"])
     model = EASE(5.0).fit(X)
-    allowed = sp.random_array(X.shape, density=0.6, rng=0).astype(bool)
+    allowed = sp.random_array(X.shape, density=0.6, random_state=0).astype(bool)
     columns, _ = model.recommend(X, k=5, candidates=allowed)
     for found, _ in (
         model.recommend(X, k=5, candidates=allowed, ids=True),

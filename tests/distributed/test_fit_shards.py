@@ -27,7 +27,7 @@ from sklearn_llmrec.privacy import GaussianMechanism
 
 def ratings(n_users=300, n_items=60, seed=0, dtype=np.float64):
     rng = np.random.default_rng(seed)
-    X = sp.random_array((n_users, n_items), density=0.15, rng=rng, format="csr")
+    X = sp.random_array((n_users, n_items), density=0.15, random_state=rng, format="csr")
     X.data = rng.integers(1, 6, X.nnz).astype(dtype)
     X = sp.csr_array(X.astype(dtype))
     # Popular items, as logs have them, and users without interactions.
@@ -238,7 +238,7 @@ def test_processes_change_no_bit(estimator):
 
 @pytest.fixture(scope="module")
 def client():
-    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed")
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=":0", processes=True
@@ -305,7 +305,7 @@ def test_refusals():
         fit_shards(EASE(), [a, b])
     with pytest.raises(ValueError, match="regularization"):
         fit_shards(EASE(-1), [X])
-    pytest.importorskip("distributed", reason="Dask is not installed")
+    pytest.importorskip("dask.distributed", reason="Dask is not installed")
     with pytest.raises(TypeError, match=r"distributed.Client, got str"):
         fit_shards(EASE(), [X], client="scheduler:8786")
 

@@ -29,7 +29,7 @@ pytest.importorskip("skops", reason="skops is not installed")
 @pytest.fixture(scope="module")
 def X():
     rng = np.random.default_rng(0)
-    M = sp.random_array((400, 50), density=0.1, rng=rng, format="csr")
+    M = sp.random_array((400, 50), density=0.1, random_state=rng, format="csr")
     M.data[:] = 1
     ids = {"user_ids": [f"u{i}" for i in range(400)], "item_ids": [f"i{j}" for j in range(50)]}
     return Interactions(M, **ids)
@@ -145,7 +145,7 @@ def test_a_killed_worker_of_joblib_is_replaced(X, bundle, tmp_path):
 
 
 def test_a_killed_worker_of_a_cluster_is_replaced(X, bundle, tmp_path):
-    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed")
     parts = cut(X, 4)
     shards = Loaded(parts, [*parts[:1], DiesOnce(parts[1], tmp_path / "died"), *parts[2:]])
     with (

@@ -478,7 +478,7 @@ def test_members_know_nothing_from_the_cut_on(kind):
             seen.append(np.sort(X.timestamps))
             super()._fit(X)
 
-    X = Interactions(sp.random_array((40, 30), density=0.4, rng=0, format="csr"))
+    X = Interactions(sp.random_array((40, 30), density=0.4, random_state=0, format="csr"))
     X.timestamps = np.random.default_rng(0).permutation(X.nnz)
     parameters = {"weights": "learn"} if kind is VotingRecommender else {}
     kind(
@@ -542,7 +542,7 @@ def test_rows_that_teach_nothing_stay_whole(kind, holdout):
             seen.append(X)
             super()._fit(X)
 
-    X = Interactions(sp.random_array((60, 30), density=0.5, rng=0, format="csr"))
+    X = Interactions(sp.random_array((60, 30), density=0.5, random_state=0, format="csr"))
     X.timestamps = np.random.default_rng(0).permutation(X.nnz)
     parameters = {"weights": "learn"} if kind is VotingRecommender else {}
     kind(

@@ -52,7 +52,7 @@ class Given(InnerProductMixin):
 @pytest.fixture(scope="module")
 def histories():
     rng = np.random.default_rng(1)
-    X = sp.random_array((200, N_ITEMS), density=20 / N_ITEMS, rng=rng, format="lil")
+    X = sp.random_array((200, N_ITEMS), density=20 / N_ITEMS, random_state=rng, format="lil")
     X[7] = 0
     X[7, :3000] = 1  # more than the index is ever asked for
     return sp.csr_array(X)
