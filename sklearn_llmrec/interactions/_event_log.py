@@ -21,8 +21,8 @@ from sklearn_llmrec.interactions._ids import factorize, missing_in, positions_in
 from sklearn_llmrec.interactions._tables import aligned_table
 from sklearn_llmrec.utils import as_ids, cast_values, id_positions, warn, widened_data
 
-# Pairs whose events are summed at a time, in wider numbers than the values.
-_PAIRS_AT_ONCE = 2**20
+# Events that are gathered, and pairs whose events are summed, at a time.
+_AT_ONCE = 2**20
 
 
 @dataclass
@@ -448,27 +448,28 @@ def merged_entries(events: dict[str, Any], shape: tuple[int, int], repeats: str)
     first = entries.first_of_pair()
     if (times := events.pop("time")) is not None:
         _sort_repeats(order, times, first)
-        entries.times = times[order]
+        entries.times = _taken(times, order)
         del times
     values = None if repeats == "count" else events["value"]
     events.clear()
     valued = values is not None
-    entries.data = np.ones(len(order), dtype=np.int32) if values is None else values[order]
+    entries.data = np.ones(len(order), dtype=np.int32) if values is None else _taken(values, order)
     del values
     if repeats == "keep" or first.all():
         return entries
-    starts = np.flatnonzero(first).astype(order.dtype)
-    n_pairs, n_events = len(starts), len(first)
-    del first
-    last = np.append(starts[1:], starts.dtype.type(n_events))  # the latest event of each pair
-    last -= 1
-    entries.indptr = np.searchsorted(starts, entries.indptr).astype(entries.indptr.dtype)
+    n_events = len(first)
+    last = np.append(first[1:], True)  # the latest event of each pair
+    # Masks, since positions would take more memory than the arrays.
     entries.times = None if entries.times is None else entries.times[last]
-    entries.order, entries.indices = entries.order[last], entries.indices[starts]
+    entries.order, entries.indices = order[last], indices[first]
+    del order, indices
+    starts = np.flatnonzero(first).astype(entries.order.dtype)
+    n_pairs = len(starts)
+    entries.indptr = np.searchsorted(starts, entries.indptr).astype(entries.indptr.dtype)
     if repeats == "last" or (repeats == "mean" and not valued):
         entries.data = entries.data[last]  # without values each event is worth 1
         return entries
-    del last
+    del first, last
     mean = repeats == "mean"
     wide: Any = np.int64
     if mean or entries.data.dtype.kind == "f":
@@ -478,8 +479,8 @@ def merged_entries(events: dict[str, Any], shape: tuple[int, int], repeats: str)
         entries.data = widened_data(entries.data)
         wide = entries.data.dtype
     sums = np.empty(n_pairs, dtype=wide)
-    for start in range(0, n_pairs, _PAIRS_AT_ONCE):
-        pairs = starts[start : start + _PAIRS_AT_ONCE]
+    for start in range(0, n_pairs, _AT_ONCE):
+        pairs = starts[start : start + _AT_ONCE]
         end = starts[start + len(pairs)] if start + len(pairs) < n_pairs else n_events
         some = entries.data[pairs[0] : end].astype(wide, copy=False)
         total = np.add.reduceat(some, pairs - pairs[0], dtype=wide)
@@ -488,6 +489,15 @@ def merged_entries(events: dict[str, Any], shape: tuple[int, int], repeats: str)
             sums[start : start + len(pairs)] /= np.diff(pairs, append=starts.dtype.type(end))
     entries.data = sums
     return entries
+
+
+def _taken(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
+    """Return values in an order; numpy would widen all of the order at once."""
+    result = np.empty(len(order), dtype=values.dtype)
+    for start in range(0, len(order), _AT_ONCE):
+        block = slice(start, start + _AT_ONCE)
+        result[block] = values[order[block]]
+    return result
 
 
 def _sort_repeats(order: NDArray[Any], times: NDArray[Any], first: NDArray[np.bool_]) -> None:

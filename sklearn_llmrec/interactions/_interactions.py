@@ -18,6 +18,7 @@ from sklearn_llmrec.interactions._entries import (
     order_in_rows,
     sorted_entries,
 )
+from sklearn_llmrec.interactions._sql import query_batches
 from sklearn_llmrec.interactions._tables import (
     known_positions,
     long_table,
@@ -390,6 +391,77 @@ class Interactions(BuiltById):
             dtype=dtype,
         )
         return cls._of_parts(parts, user, item)
+
+    @classmethod
+    def from_sql(
+        cls,
+        query: str,
+        connection: Any,
+        *,
+        user: str,
+        item: str,
+        value: str | None = None,
+        timestamp: str | None = None,
+        parameters: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Build the matrix from the result of a query, which is read batch by batch.
+
+        Parameters
+        ----------
+        query : str
+            What the database runs, once. It need not be ordered; events of one time keep the order of the result.
+        connection : object
+            A connection of Python's database interface (PEP 249), such as of sqlite3 or psycopg. Those of psycopg use
+            a cursor of the server; other drivers may fetch the whole result at once. It stays open.
+        user, item : str
+            Columns of user and item ids in the result.
+        value, timestamp : str, default=None
+            Columns of values and of times, as in `from_frame`.
+        parameters : sequence or dict, default=None
+            Values of the placeholders of the query, which the driver inserts.
+        **options : dict
+            Further parameters of `from_batches`: `repeats`, `nonpositive`, `missing`, `users`, `items`,
+            `min_user_interactions`, `min_item_interactions` and `dtype`.
+
+        Returns
+        -------
+        X : Interactions of shape (n_users, n_items)
+
+        Raises
+        ------
+        ImportError
+            If the extra ``arrow`` is not installed.
+        TypeError
+            If the connection has no cursors, or a column contains ids of several types.
+        ValueError
+            If the result lacks a column, or no event is left.
+
+        See Also
+        --------
+        from_batches : Reads files, datasets, and functions that return Arrow batches.
+
+        Examples
+        --------
+        >>> import sqlite3
+        >>> from sklearn_llmrec import Interactions
+        >>> connection = sqlite3.connect(":memory:")
+        >>> _ = connection.execute("create table log (who text, what text)")
+        >>> _ = connection.executemany(
+        ...     "insert into log values (?, ?)", [("bob", "tea"), ("ann", "mug")]
+        ... )
+        >>> X = Interactions.from_sql(
+        ...     "select who, what from log", connection, user="who", item="what"
+        ... )
+        >>> X.user_ids.tolist(), X.item_ids.tolist()
+        (['ann', 'bob'], ['mug', 'tea'])
+        """
+        names = {"user": user, "item": item, "value": value, "timestamp": timestamp}
+        columns = list(dict.fromkeys(name for name in names.values() if name is not None))
+        source = query_batches(query, connection, parameters, columns)
+        return cls.from_batches(
+            source, user=user, item=item, value=value, timestamp=timestamp, **options
+        )
 
     @classmethod
     def _of_parts(cls, parts: _event_log.Parts, user: str, item: str) -> Self:
