@@ -7,6 +7,7 @@ The log is Parquet with values in float32 and times in int64: users are uniform,
 
 import argparse
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -42,9 +43,11 @@ def write(path, n_events, n_users, n_items, texts):
 
 
 def used():
-    """CPU seconds and peak MiB of this process."""
+    """CPU seconds and peak MiB of this process, on Linux."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    # Not ru_maxrss, which a process inherits from the one that starts it.
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return usage.ru_utime + usage.ru_stime, int(peak[1]) / 1024
 
 
 def measure(path):
