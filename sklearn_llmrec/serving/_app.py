@@ -25,7 +25,7 @@ from sklearn_llmrec.serving._answers import (
 )
 from sklearn_llmrec.serving._batching import Batcher
 from sklearn_llmrec.serving._errors import Refused
-from sklearn_llmrec.serving._feedback import Feedback
+from sklearn_llmrec.serving._feedback import Feedback, check_events
 from sklearn_llmrec.serving._http import Answer, Door, Endpoint, Endpoints
 from sklearn_llmrec.serving._keys import Keys
 from sklearn_llmrec.serving._logs import log
@@ -179,9 +179,10 @@ class Server:
         if self._feedback is None:
             raise Refused(404, "not_offered", "The server keeps no feedback.")
         _at_most(len(asked.events), self._settings.max_requests, "events")
+        served = self.current.served
+        check_events(asked.events, served)
         accepted, duplicates = await self._feedback.record(asked.events)
-        version = self.current.served.version
-        return {"version": version, "accepted": accepted, "duplicates": duplicates}
+        return {"version": served.version, "accepted": accepted, "duplicates": duplicates}
 
     def model(self) -> dict[str, Any]:
         """Return information about the current model."""
@@ -247,6 +248,12 @@ def _at_most(found: int, limit: int, name: str) -> None:
 
 def _check_columns(columns: Sequence[str] | None, served: ServedModel) -> None:
     unknown = [name for name in columns or () if name not in served.feature_columns]
+    if unknown and not served.feature_columns:
+        message = (
+            "The bundle was saved without item features, so `columns` has nothing to return. "
+            "Give the table of items to `sklearn-llmrec fit --items`."
+        )
+        raise Refused(422, "invalid", message, where="columns")
     if unknown:
         raise Refused(422, "invalid", f"The item table has the columns {served.feature_columns}.")
 

@@ -28,13 +28,21 @@ class Refused(Exception):
         One sentence for people.
     headers : tuple of (bytes, bytes), default=()
         Further headers of the answer.
+    where : str or None, default=None
+        The field of the body that is refused.
     """
 
     def __init__(
-        self, status: int, code: str, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        where: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, headers
+        self.where = where
 
 
 def busy(message: str, seconds: int = 1) -> Refused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,19 +14,19 @@ from sklearn_llmrec.serving._settings import event_worth
 from sklearn_llmrec.utils import as_ids
 
 
-def is_text(ids: NDArray[Any]) -> bool:
-    """Return whether ids are texts."""
-    return ids.dtype.kind in "UT" or (ids.dtype.kind == "O" and isinstance(ids[0], str))
+def id_kind(value: int | str) -> str:
+    """Return the kind of an id of feedback, in the words of `kind_of_ids`."""
+    return "texts" if isinstance(value, str) else "numbers"
 
 
 def events_matrix(
     events: Iterable[Any],
     *,
     event_weights: Mapping[str, float] | None,
-    users_are_text: bool,
-    items_are_text: bool,
-) -> tuple[Interactions | None, int, int]:
-    """Return events as a matrix of users and items, how many there were, and how many were left out.
+    user_kind: str | None,
+    item_kind: str | None,
+) -> tuple[Interactions | None, int, dict[str, int]]:
+    """Return events as a matrix of users and items, how many there were, and how many were left out, by cause.
 
     Worths of one user and item are summed, as `Interactions.from_frame` does, and have the latest time. Left out are
     events that are worth nothing, and those whose ids are of another kind than the bundle's: a client that sends the
@@ -35,34 +36,44 @@ def events_matrix(
     ----------
     events : iterable of Event
     event_weights : mapping of str to float or None
-    users_are_text, items_are_text : bool
-        Which kind the ids of the bundle are.
+    user_kind, item_kind : str or None
+        Kinds of the ids of the bundle, of `kind_of_ids`; None takes that of the first event.
 
     Returns
     -------
     X : Interactions or None
         None where no event is left.
-    n_events, n_left_out : int
+    n_events : int
+    left_out : dict of str to int
+        Causes, and the number of events for each. An event counts for its first cause.
     """
     rows: dict[Any, int] = {}
     columns: dict[Any, int] = {}
     places: list[tuple[int, int]] = []
     values: list[float] = []
     times: list[float] = []
-    n_events = n_left_out = 0
+    n_events = 0
+    left_out: Counter[str] = Counter()
     for event in events:
         n_events += 1
         worth = event_worth(event_weights, event.type, event.value)
-        kinds = isinstance(event.user, str), isinstance(event.item, str)
-        if worth <= 0 or kinds != (users_are_text, items_are_text):
-            n_left_out += 1
+        if worth <= 0:
+            left_out["worth nothing"] += 1
+            continue
+        kinds = id_kind(event.user), id_kind(event.item)
+        user_kind, item_kind = user_kind or kinds[0], item_kind or kinds[1]
+        if kinds[0] != user_kind:
+            left_out[f"user ids are {kinds[0]}, those of the bundle {user_kind}"] += 1
+            continue
+        if kinds[1] != item_kind:
+            left_out[f"item ids are {kinds[1]}, those of the bundle {item_kind}"] += 1
             continue
         row = rows.setdefault(event.user, len(rows))
         places.append((row, columns.setdefault(event.item, len(columns))))
         values.append(worth)
         times.append(event.time)
     if not places:
-        return None, n_events, n_left_out
+        return None, n_events, dict(left_out)
     entries = tuple(np.array(places, dtype=np.int64).T)
     when = np.array(times)
     whole = when.astype(np.int64)
@@ -73,7 +84,7 @@ def events_matrix(
         user_ids=as_ids(list(rows), "users"),
         item_ids=as_ids(list(columns), "items"),
     )
-    return X, n_events, n_left_out
+    return X, n_events, dict(left_out)
 
 
 def logged_choices(

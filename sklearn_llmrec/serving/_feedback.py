@@ -9,7 +9,8 @@ from typing import Any
 
 from sklearn_llmrec.serving._answers import ListJob
 from sklearn_llmrec.serving._batching import Batcher, QueueFull
-from sklearn_llmrec.serving._errors import StoreUnavailable
+from sklearn_llmrec.serving._errors import Refused, StoreUnavailable
+from sklearn_llmrec.serving._events import id_kind
 from sklearn_llmrec.serving._live import LiveEvents
 from sklearn_llmrec.serving._logs import log
 from sklearn_llmrec.serving._metrics import Metrics
@@ -20,6 +21,31 @@ from sklearn_llmrec.serving._store import Event, FeedbackStore, Shown, now
 
 # Events of one commit: enough that the flush to disk is shared, few enough that nobody waits long.
 _EVENT_JOBS = 512
+# Seconds by which the clock of a client may be ahead.
+_AHEAD = 86_400.0
+
+
+def check_events(events: Sequence[FeedbackEvent], served: ServedModel) -> None:
+    """Refuse events that no update could add to the histories of a model.
+
+    Raises
+    ------
+    Refused
+        If an id is of another kind than those of the model, or a time is far in the future, as milliseconds are.
+    """
+    latest = now() + _AHEAD
+    for number, event in enumerate(events):
+        for name, kind in (("user", served.user_kind), ("item", served.item_kind)):
+            found = id_kind(getattr(event, name))
+            if kind is not None and found != kind:
+                message = f"{name.capitalize()} ids of this model are {kind}, got a {found[:-1]}."
+                raise Refused(422, "invalid", message, where=f"events.{number}.{name}")
+        if served.takes_unix_seconds and event.time is not None and event.time > latest:
+            message = (
+                "The time is more than a day after the clock of the server: times are unix seconds. "
+                "Divide milliseconds by 1000."
+            )
+            raise Refused(422, "invalid", message, where=f"events.{number}.time")
 
 
 class Feedback:

@@ -117,11 +117,11 @@ class Door:
         log(logging.ERROR, "request failed", error=where(error))
         return Refused(500, "failed", "The server failed; its log says where.")
 
-    def refusal_body(self, refused: Refused, place: str | None = None) -> bytes:
+    def refusal_body(self, refused: Refused) -> bytes:
         """Return the body of a refusal."""
         detail = {"code": refused.code, "message": refused.message}
-        if place is not None:
-            detail["where"] = place
+        if refused.where is not None:
+            detail["where"] = refused.where
         return to_json({"error": detail, "version": self._version()})
 
 
@@ -190,15 +190,15 @@ class Endpoint:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request of ASGI."""
         start = perf_counter()
-        status, place = 200, None
+        status = 200
         headers: tuple[tuple[bytes, bytes], ...] = ()
         try:
             self._door.check_key(scope, self._right)
             raw = await self._door.body(scope, receive)
             body = to_json(await self._answer(self._validate(raw)), inf_nan_mode="null")
         except ValidationError as error:
-            refused, place = _invalid(error)
-            status, body = refused.status, self._door.refusal_body(refused, place)
+            refused = _invalid(error)
+            status, body = refused.status, self._door.refusal_body(refused)
         except Exception as error:
             refused = self._door.refusal(error)
             status, headers = refused.status, refused.headers
@@ -227,13 +227,13 @@ async def _send(
     await send({"type": "http.response.body", "body": body})
 
 
-def _invalid(error: ValidationError) -> tuple[Refused, str | None]:
+def _invalid(error: ValidationError) -> Refused:
     """Return the refusal of a body: 400 for what is no JSON, 422 for JSON of another form."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if first["type"] == "json_invalid":
-        return Refused(400, "no_json", first["msg"]), None
+        return Refused(400, "no_json", first["msg"])
     place = ".".join(map(str, first["loc"])) or None
-    return Refused(422, "invalid", first["msg"]), place
+    return Refused(422, "invalid", first["msg"], where=place)
 
 
 class Endpoints:

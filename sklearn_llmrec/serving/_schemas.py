@@ -5,19 +5,58 @@ Answers are described here too, but built as plain dicts: validating them again 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+)
+from pydantic_core import CoreSchema
 
 _LONGEST_ID = 256
 
+
+class _Message(NamedTuple):
+    """Set the message of a union: pydantic would name the first alternative only."""
+
+    text: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the schema of the union with one error for all alternatives; valid input costs nothing more."""
+        return {
+            **handler(source),
+            "custom_error_type": "union",
+            "custom_error_message": self.text,
+        }  # type: ignore[typeddict-unknown-key]
+
+
+_Number = Annotated[StrictInt, Field(ge=-(2**63), le=2**64 - 1)]
+
 #: Ids are compared as JSON gives them: the number 7 and the text "7" are two ids.
 Id = Annotated[
-    Annotated[StrictInt, Field(ge=-(2**63), le=2**64 - 1)]
-    | Annotated[StrictStr, Field(max_length=_LONGEST_ID)],
+    _Number | Annotated[StrictStr, Field(max_length=_LONGEST_ID)],
+    _Message(f"An id is a whole number of 64 bits or a text of at most {_LONGEST_ID} characters."),
     Field(description="An id as it was in the log: a whole number or a text."),
 ]
-Time = Annotated[StrictInt | StrictFloat, Field(ge=-(2**63), le=2**63, allow_inf_nan=False)]
+#: Ids that may become rows and columns of the next bundle.
+RecordedId = Annotated[
+    _Number | Annotated[StrictStr, Field(min_length=1, max_length=_LONGEST_ID)],
+    _Message(f"An id is a whole number of 64 bits or a text of 1 to {_LONGEST_ID} characters."),
+    Field(description="An id as it was in the log: a whole number or a text, not an empty one."),
+]
+Time = Annotated[
+    StrictInt | StrictFloat,
+    _Message("A time is a number: unix seconds, or the unit of the log if it has another one."),
+    Field(ge=-(2**63), le=2**63, allow_inf_nan=False),
+]
 ShortText = Annotated[StrictStr, Field(min_length=1, max_length=_LONGEST_ID)]
 
 
@@ -33,7 +72,8 @@ class Recommendation(_Request):
     )
     history: list[Id] | None = Field(None, description="Item ids, in the order of the events.")
     times: list[Time] | None = Field(
-        None, description="One time per id of `history`, in the unit of the log."
+        None,
+        description="One time per id of `history`: unix seconds, or the unit of the log if it has another one.",
     )
     k: int = Field(10, ge=1, strict=True, description="Length of the list, at most.")
     exclude_seen: StrictBool = Field(True, description="Leave out the items of the history.")
@@ -92,14 +132,15 @@ class FeedbackEvent(_Request):
     """Something that a user did with an item."""
 
     event_id: ShortText = Field(description="Unique; sending an event twice records it once.")
-    user: Id
-    item: Id
+    user: RecordedId
+    item: RecordedId
     type: ShortText = Field("interaction", description="Kind of event, such as view or purchase.")
     value: Annotated[StrictInt | StrictFloat, Field(ge=-1e12, le=1e12)] = Field(
         1.0, description="What it is worth: a rating, a quantity."
     )
     time: Time | None = Field(
-        None, description="In the unit of the log; by default now, in unix seconds."
+        None,
+        description="Unix seconds, or the unit of the log if it has another one; by default now, in unix seconds.",
     )
     request_id: ShortText | None = Field(
         None, description="`request_id` of the answer that showed the item."

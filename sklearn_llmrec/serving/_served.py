@@ -15,6 +15,10 @@ from sklearn_llmrec.base import last_step, recommend
 from sklearn_llmrec.ensemble import BanditReranker
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.serving._live import LiveEvents
+from sklearn_llmrec.utils import kind_of_ids
+
+# The largest time of a log in unix seconds is between these: 1973 and the year 5138. Milliseconds are above.
+_UNIX_SECONDS = (1e8, 1e11)
 
 
 class Row:
@@ -70,6 +74,10 @@ class ServedModel:
     version : str
     position : tuple of (str or None, int)
         The feedback database whose events the bundle contains, and the number of the last one.
+    user_kind, item_kind : str or None
+        The kind of the ids, such as "texts" or "numbers"; None where the bundle has none.
+    takes_unix_seconds : bool
+        Whether times are unix seconds, as far as the bundle shows: its latest time is one, or it has no times.
     """
 
     def __init__(self, bundle: Any, *, max_history: int) -> None:
@@ -88,6 +96,9 @@ class ServedModel:
         # Rows of the type that the model was fitted on need no cast.
         self._dtype = np.dtype(np.float64) if bundle.histories is None else bundle.histories.dtype
         users = [] if bundle.histories is None else json_ids(bundle.histories.user_ids)
+        self.user_kind = None if not users else kind_of_ids(bundle.histories.user_ids)
+        self.item_kind = kind_of_ids(bundle.item_ids)
+        self.takes_unix_seconds = _are_unix_seconds(bundle.histories)
         self._row_of = {user: row for row, user in enumerate(users)}
         self._features = _feature_table(bundle.item_features)
         self._feature_lists: dict[str, list[Any]] = {}
@@ -276,6 +287,14 @@ def _json_values(series: nw.Series[Any]) -> list[Any]:
 def _feature_table(table: Any) -> nw.DataFrame[Any] | None:
     frame = nw.from_native(table, eager_only=True, pass_through=True)
     return frame if isinstance(frame, nw.DataFrame) else None
+
+
+def _are_unix_seconds(histories: Interactions | None) -> bool:
+    """Return whether the latest time is one of unix seconds, or no time is known."""
+    times = None if histories is None else histories.timestamps
+    if times is None or not len(times):
+        return True
+    return bool(_UNIX_SECONDS[0] <= times.max() <= _UNIX_SECONDS[1])
 
 
 def _feedback_position(manifest: dict[str, Any]) -> tuple[str | None, int]:

@@ -20,11 +20,13 @@ from sklearn_llmrec.ensemble import BanditReranker
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.metrics import ranking_metrics
 from sklearn_llmrec.persistence import Bundle, load, save
-from sklearn_llmrec.serving._events import events_matrix, is_text, logged_choices
+from sklearn_llmrec.serving._events import events_matrix, logged_choices
 from sklearn_llmrec.serving._files import signature
-from sklearn_llmrec.utils import id_positions, require
+from sklearn_llmrec.utils import id_positions, kind_of_ids, require, warn
 
 _METRICS = ("ndcg@10", "recall@10")
+# Below this many users the difference of two models is mostly chance.
+_FEW_USERS = 30
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,17 @@ class Update:
     version, version_before : str
         Versions of the bundle now and before.
     n_events, n_left_out : int
-        Events since the last update, and how many of them were left out: worth nothing, or ids of another kind.
+        Events since the last update, and how many of them were left out.
+    left_out : dict of str to int
+        Causes of events that were left out, and the number of events for each: worth nothing, or ids of another kind.
     n_new_users, n_new_items : int
         Users and items that the old bundle did not know.
     method : {"refit", "partial_fit", "none"}
         How the new model was made; "none" if there was no event.
     metrics : dict
         For the names "new" and "old" the figures of both models on held-out new interactions; empty if not measured.
+    n_measured_users : int
+        Number of users of the metrics; 0 if not measured.
     reason : str or None
         Why nothing was published.
     """
@@ -54,10 +60,12 @@ class Update:
     version_before: str
     n_events: int
     n_left_out: int
+    left_out: dict[str, int]
     n_new_users: int
     n_new_items: int
     method: str
     metrics: dict[str, dict[str, float]]
+    n_measured_users: int
     reason: str | None
 
 
@@ -118,6 +126,11 @@ def update(
     StoreUnavailable
         If the database does not answer.
 
+    Warns
+    -----
+    UserWarning
+        If the metrics are those of fewer than 30 users.
+
     Notes
     -----
     Held out is the latest fifth of every user's new items, at least one, of users with two items or more. Both models
@@ -140,33 +153,41 @@ def update(
         recorded = (old.manifest.get("metrics") or {}).get("feedback") or {}
         before = int(recorded["position"]) if recorded.get("store") == store.store_id else 0
         upto = store.last_seq()
-        X_new, n_events, n_left_out = events_matrix(
+        X_new, n_events, left_out = events_matrix(
             (event for _, event in store.events_after(before, upto)),
             event_weights=event_weights,
-            users_are_text=is_text(ids_of(X_old, 0)),
-            items_are_text=is_text(ids_of(X_old, 1)),
+            user_kind=kind_of_ids(ids_of(X_old, 0)),
+            item_kind=kind_of_ids(ids_of(X_old, 1)),
         )
         state = {"store": store.store_id, "position": upto}
     finally:
         store.close()
+    n_left_out = sum(left_out.values())
     if X_new is None:
-        counts = (n_events, n_left_out, 0, 0)
-        return Update(None, old.version, old.version, *counts, "none", {}, "No new events.")
+        counts = (n_events, n_left_out, left_out, 0, 0)
+        reason = "All new events were left out." if n_events else "No new events."
+        return Update(None, old.version, old.version, *counts, "none", {}, 0, reason)
     X = joined_histories(X_old, X_new, item_features)
     n_new = (X.shape[0] - X_old.shape[0], X.shape[1] - X_old.shape[1])
     chosen = _method(old.estimator, method, n_new == (X_new.shape[0], 0))
     metrics = _measured(old, X_old, X, X_new, chosen) if measure else {}
-    counts = (n_events, n_left_out, *n_new)
+    n_users = int(metrics["new"]["n_users"]) if metrics else 0
+    if measure and n_users < _FEW_USERS:
+        warn(
+            f"The metrics of this update are those of {n_users} users, too few to compare two models. "
+            "Update after more events, or compare by `sklearn-llmrec evaluate` on a log."
+        )
+    counts = (n_events, n_left_out, left_out, *n_new)
     gain = metrics["new"]["ndcg@10"] - metrics["old"]["ndcg@10"] if metrics else 0.0
     if tolerance is not None and gain < -tolerance:
         reason = f"nDCG@10 of the new model is {-gain:.4f} lower than that of the old one."
-        return Update(None, old.version, old.version, *counts, chosen, metrics, reason)
+        return Update(None, old.version, old.version, *counts, chosen, metrics, n_users, reason)
     model = fitted_on(old.estimator, X, X_new, chosen)
     _replay(model, X, feedback, event_weights)
     figures = {**metrics, "method": chosen, "feedback": state}
     path = publish(model, X, Path(out or bundle), figures, expected=found if out is None else None)
     version = load(path, trusted=trusted).version
-    return Update(path, version, old.version, *counts, chosen, metrics, None)
+    return Update(path, version, old.version, *counts, chosen, metrics, n_users, None)
 
 
 def ids_of(X: Interactions, axis: int) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """Answers equal those of the library, and requests that are wrong are refused and have no effect."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import scipy.sparse as sp
 from _server import save_bundle, small_data
 from starlette.testclient import TestClient
 
-from sklearn_llmrec import Interactions, ItemKNN, load, recommend
+from sklearn_llmrec import Interactions, ItemKNN, load, recommend, save
 from sklearn_llmrec.dummy import PopularityRecommender
 from sklearn_llmrec.serving import create_app, new_key
+from sklearn_llmrec.serving._store import FeedbackStore
 
 LIMITS = {"max_body": 20_000, "max_history": 50, "max_k": 30, "max_requests": 8, "max_items": 60}
 
@@ -329,6 +331,122 @@ def test_a_call_with_one_wrong_event_records_none(client):
     assert post(client, "/v1/feedback", {"events": [good]})["duplicates"] == 0
 
 
+# -- feedback that no update could use ---------------------------------------------------------------
+
+
+@pytest.fixture
+def feedback_client(tmp_path):
+    """Return a function that posts one event to a server of a bundle and returns the error, or None."""
+
+    def send(X, event, **options):
+        save(tmp_path / "model.zip", ItemKNN(n_neighbors=20).fit(X), X, **options)
+        app = create_app(tmp_path / "model.zip", feedback=str(tmp_path / "f.db"), keys=[])
+        with TestClient(app) as client:
+            events = [
+                {"event_id": "good", "user": X.user_ids[0].item(), "item": X.item_ids[0].item()},
+                {"event_id": "e", "user": X.user_ids[0].item(), "item": X.item_ids[0].item()},
+            ]
+            events[1].update(event)
+            answer = client.post("/v1/feedback", json={"events": events})
+        stored = FeedbackStore(str(tmp_path / "f.db"))
+        n_stored = stored.last_seq()
+        stored.close()
+        assert n_stored == (2 if answer.status_code == 200 else 0)
+        if answer.status_code == 200:
+            return None
+        assert answer.status_code == 422
+        return answer.json()["error"]
+
+    return send
+
+
+def with_number_ids():
+    return Interactions(
+        sp.csr_array(small_data()), user_ids=np.arange(120), item_ids=np.arange(100, 140)
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "event", "field", "message"),
+    [
+        (small_data, {"user": 7}, "user", "User ids of this model are texts, got a number."),
+        (small_data, {"item": 7}, "item", "Item ids of this model are texts, got a number."),
+        (with_number_ids, {"user": "7"}, "user", "User ids of this model are numbers, got a text."),
+        (with_number_ids, {"item": "x"}, "item", "Item ids of this model are numbers, got a text."),
+    ],
+)
+def test_feedback_ids_are_of_the_kind_of_the_log(feedback_client, make, event, field, message):
+    error = feedback_client(make(), event, histories=True)
+    assert error == {"code": "invalid", "message": message, "where": f"events.1.{field}"}
+
+
+def test_new_ids_of_the_kind_of_the_log_are_recorded(feedback_client):
+    assert feedback_client(small_data(), {"user": "new", "item": "also"}, histories=True) is None
+
+
+def test_without_histories_users_are_of_any_kind(feedback_client):
+    assert feedback_client(small_data(), {"user": 7}) is None
+    assert feedback_client(with_number_ids(), {"item": "7"})["where"] == "events.1.item"
+
+
+@pytest.mark.parametrize("field", ["user", "item"])
+def test_empty_feedback_ids_are_refused(feedback_client, field):
+    error = feedback_client(small_data(), {field: ""}, histories=True)
+    assert error["where"] == f"events.1.{field}"
+    assert "text of 1 to 256 characters" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("latest", "ahead", "accepted"),
+    [
+        (1.7e9, 0.9, True),
+        (1.7e9, 1.1, False),
+        (None, 0.9, True),
+        (None, 1.1, False),
+        (1.7e12, 1.1, True),  # a log in milliseconds
+        (5000, 1.1, True),  # a log of counts
+    ],
+)
+@pytest.mark.parametrize("histories", [True, False])
+def test_feedback_times_are_not_in_the_future(feedback_client, latest, ahead, accepted, histories):
+    X = small_data()
+    X.timestamps = None if latest is None else np.linspace(0, latest, X.nnz).astype(np.int64)
+    error = feedback_client(X, {"time": time.time() + ahead * 86_400}, histories=histories)
+    if accepted and (histories or ahead < 1):
+        assert error is None
+    else:
+        assert error["where"] == "events.1.time"
+        assert "unix seconds" in error["message"]
+
+
+def test_a_time_as_text_is_refused_with_the_unit(client):
+    event = {"event_id": "e", "user": "u001", "item": "i01", "time": "2024-05-01"}
+    error = client.post("/v1/feedback", json={"events": [event]}).json()["error"]
+    assert error["where"] == "events.0.time"
+    assert "unix seconds" in error["message"]
+    error = client.post("/v1/recommend", json={"history": ["i01"], "times": ["now"]}).json()
+    assert "unix seconds" in error["error"]["message"]
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert "nix seconds" in schemas["FeedbackEvent"]["properties"]["time"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/recommend", {"history": ["i01"]}), ("/v1/similar", {"items": ["i01"]})],
+)
+def test_columns_without_an_item_table_are_refused_with_the_remedy(tmp_path, path, body):
+    X = small_data()
+    X.item_features = None
+    save_bundle(tmp_path / "model.zip", X)
+    with TestClient(create_app(tmp_path / "model.zip", keys=[])) as client:
+        answer = client.post(path, json={**body, "columns": ["title"]})
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert error["where"] == "columns"
+    assert "without item features" in error["message"]
+    assert "sklearn-llmrec fit --items" in error["message"]
+
+
 def test_other_methods_and_paths(client):
     answer = client.get("/v1/recommend")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
@@ -418,8 +536,6 @@ def test_examples_of_openapi_are_valid(client):
 
 
 def test_a_bundle_without_ids_is_refused(tmp_path):
-    from sklearn_llmrec import save
-
     save(tmp_path / "model.zip", ItemKNN().fit(sp.csr_array(small_data())))
     with pytest.raises(ValueError, match="no item ids"):
         create_app(tmp_path / "model.zip", keys=[])

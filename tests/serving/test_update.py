@@ -16,6 +16,9 @@ from sklearn_llmrec.serving import create_app, logged_choices, main, update
 from sklearn_llmrec.serving._store import Event, FeedbackStore
 from sklearn_llmrec.serving._update import held_out
 
+# The data of these tests are small.
+pytestmark = pytest.mark.filterwarnings("ignore:The metrics of this update:UserWarning")
+
 
 def entries(X):
     """Return (user, item) -> (value, time)."""
@@ -116,7 +119,49 @@ def test_ids_of_another_kind_do_not_stop_an_update(tmp_path):
     write(url, [good, good._replace(event_id="a", item=1), good._replace(event_id="b", user=1)])
     done = update(path, url)
     assert (done.n_events, done.n_left_out) == (3, 2)
+    assert done.left_out == {
+        "user ids are numbers, those of the bundle texts": 1,
+        "item ids are numbers, those of the bundle texts": 1,
+    }
     assert load(path).histories.shape == X.shape
+
+
+def test_causes_of_left_out_events_are_counted(tmp_path):
+    path, url = tmp_path / "model.zip", str(tmp_path / "f.db")
+    version = save_bundle(path) and load(path).version
+    hidden = Event("0", "u001", "i01", "hide", 1.0, 99_999.0)
+    write(
+        url,
+        [hidden, hidden._replace(event_id="1"), hidden._replace(event_id="2", type="buy", user=1)],
+    )
+    done = update(path, url, event_weights=WEIGHTS)
+    assert done.left_out == {
+        "worth nothing": 2,
+        "user ids are numbers, those of the bundle texts": 1,
+    }
+    assert (done.n_events, done.n_left_out, done.version) == (3, 3, version)
+    assert done.reason == "All new events were left out."
+
+
+@pytest.mark.filterwarnings("default:The metrics of this update")
+@pytest.mark.parametrize("n_users", [1, 29, 30])
+def test_metrics_of_few_users_are_warned_about(tmp_path, recwarn, n_users):
+    path, url = tmp_path / "model.zip", str(tmp_path / "f.db")
+    save_bundle(path)
+    events = [Event(f"e{n}", f"u{n:03}", "new", "buy", 1.0, 99_999.0) for n in range(n_users)]
+    write(url, events)
+    done = update(path, url)
+    assert done.n_measured_users == n_users == done.metrics["new"]["n_users"]
+    messages = [str(each.message) for each in recwarn]
+    assert [f"those of {n_users} users" in each for each in messages] == [True] * (n_users < 30)
+
+
+def test_without_measuring_no_users_are_counted(tmp_path):
+    path, url = tmp_path / "model.zip", str(tmp_path / "f.db")
+    save_bundle(path)
+    write(url, [Event("e", "u001", "new", "buy", 1.0, 99_999.0)])
+    done = update(path, url, measure=False)
+    assert (done.n_measured_users, done.metrics) == (0, {})
 
 
 def test_targets_are_new_and_hidden_from_both(tmp_path):
