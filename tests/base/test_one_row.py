@@ -40,7 +40,9 @@ def test_a_request_builds_no_tags(model, X, monkeypatch):
 def test_a_request_allocates_less_than_a_row_of_the_model(model, dtype):
     """The sums of a sparse product take `n_items` numbers; nothing takes the size of the model."""
     rng = np.random.default_rng(0)
-    X = sp.random_array((2_000, N_ITEMS), density=2e-3, format="csr", random_state=rng, dtype=np.float64)
+    X = sp.random_array(
+        (2_000, N_ITEMS), density=2e-3, format="csr", random_state=rng, dtype=np.float64
+    )
     model.fit(X)
     row = X[[5]].astype(dtype)
     model.recommend(row, k=5)
