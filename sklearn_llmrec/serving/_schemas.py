@@ -35,7 +35,7 @@ class _Message(NamedTuple):
             **handler(source),
             "custom_error_type": "union",
             "custom_error_message": self.text,
-        }  # type: ignore[typeddict-unknown-key]
+        }
 
 
 _Number = Annotated[StrictInt, Field(ge=-(2**63), le=2**64 - 1)]
