@@ -386,6 +386,9 @@ def test_new_ids_of_the_kind_of_the_log_are_recorded(feedback_client):
 
 def test_without_histories_users_are_of_any_kind(feedback_client):
     assert feedback_client(small_data(), {"user": 7}) is None
+
+
+def test_without_histories_items_are_of_the_kind_of_the_catalogue(feedback_client):
     assert feedback_client(with_number_ids(), {"item": "7"})["where"] == "events.1.item"
 
 

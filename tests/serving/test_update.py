@@ -128,7 +128,8 @@ def test_ids_of_another_kind_do_not_stop_an_update(tmp_path):
 
 def test_causes_of_left_out_events_are_counted(tmp_path):
     path, url = tmp_path / "model.zip", str(tmp_path / "f.db")
-    version = save_bundle(path) and load(path).version
+    save_bundle(path)
+    version = load(path).version
     hidden = Event("0", "u001", "i01", "hide", 1.0, 99_999.0)
     write(
         url,
