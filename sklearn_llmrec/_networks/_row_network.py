@@ -35,7 +35,10 @@ class RowNetworkRecommender(BaseRecommender):
     verbose: bool | int
 
     def _split(self, X: sp.csr_array) -> tuple[int, sp.csr_array, RowHoldout | None]:
-        """Return the seed of a training, the rows that it learns from, and the rows that decide when it stops."""
+        """Return the seed of a training, the rows that it learns from, and the rows that decide when it stops.
+
+        The last is None without early stopping, or where too few rows have two items.
+        """
         require("torch", extra="deep")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         fraction = self.validation_fraction if self.early_stopping else 0.0
@@ -55,7 +58,17 @@ class RowNetworkRecommender(BaseRecommender):
         go_on: bool = False,
         **options: Any,
     ) -> dict[str, Any]:
-        """Train the network and return its weights and training curves as fitted attributes."""
+        """Train the network, set its training curves on self, and return its weights.
+
+        Parameters
+        ----------
+        kind : callable
+            The class of the training, whose `run` trains the network.
+        batches : callable
+            Returns the batches of an epoch, drawn by a random generator.
+        go_on : bool, default=False
+            Whether the curves are appended to those of the training before.
+        """
         from sklearn_llmrec._networks import _loop
 
         progress = kind(

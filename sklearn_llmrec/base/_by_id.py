@@ -62,7 +62,7 @@ def columns_among(
     TypeError
         If they are a mask.
     """
-    # An array of numpy's choice would turn the ids of a mixed list into texts.
+    # Without dtype=object, numpy would convert the ids of a mixed list to strings.
     given = np.array(ids, dtype=object) if isinstance(ids, (list, tuple)) else np.asarray(ids)
     if given.dtype.kind == "b" and known.dtype.kind != "b":
         raise TypeError(

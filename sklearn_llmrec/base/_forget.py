@@ -84,11 +84,11 @@ def forget(estimator: _E, rows: Any) -> _E:
         n_users = changed.n_users_fit_ - X.shape[0]
         if popularity.min() < 0 or n_users < 0:
             raise ValueError(
-                f"rows were not all part of the fit of this {name}: it knows fewer users"
+                f"rows were not all part of the fit of this {name}: the fit had fewer users"
                 + (
-                    f" of item {int(np.argmin(popularity))} than they have."
+                    f" of item {int(np.argmin(popularity))} than these rows have."
                     if n_users >= 0
-                    else " than they are."
+                    else " than there are rows."
                 )
             )
         if not popularity.any():
@@ -99,7 +99,7 @@ def forget(estimator: _E, rows: Any) -> _E:
 
 
 def without_rows(rows: sp.csr_array, removed: sp.csr_array) -> sp.csr_array:
-    """Return rows without those equal to one of `removed`, each taken away once.
+    """Remove one equal row for each row of `removed`, and return the others.
 
     Raises
     ------

@@ -16,9 +16,9 @@ __all__ = ["refit_on"]
 def refit_on(model: Any, X_old: Any, X_new: Any, *, repeats: str = "sum") -> Any:
     """Refit a model on old and new interactions, joined by user and item id.
 
-    A `Pipeline` and a search have no `partial_fit`, since a transformer learns from all rows and a search measures on
-    them. This is a whole fit: of a clone of the estimator, of a search a clone of its `best_estimator_`. Parameters are
-    not searched again.
+    A `Pipeline` and a search have no `partial_fit`, since a transformer learns from all rows and a search scores
+    parameters on them. This function makes a clone and fits it on all rows. For a search, it clones `best_estimator_`,
+    and does not search parameters again.
 
     Parameters
     ----------

@@ -107,8 +107,8 @@ def _blocks(estimator: Any, X: Any, k: int, width: int, options: dict[str, Any])
 class RecommendTask:
     """Ranking lists of a block of users as an Arrow table, by a saved model: a function to run on any engine.
 
-    Pickled it is the path and the options, less than 2 kB. A process loads the model at its first block, with its
-    arrays mapped from the file, and keeps it.
+    A pickled task contains only the path and the options, less than 2 kB. A process loads the model at its first block
+    and keeps it. The arrays of the model are memory-mapped from the file.
 
     Parameters
     ----------
@@ -117,7 +117,9 @@ class RecommendTask:
     version : str
         The version of the bundle that must be there.
     k : int, default=10
+        Length of the lists.
     exclude_seen : bool, default=True
+        Whether items of the history are left out.
     trusted : bool or tuple of str, default=False
         As in `sklearn_llmrec.load`.
     """
@@ -151,7 +153,7 @@ class RecommendTask:
         pa = require("pyarrow", "arrow")
         if getattr(X, "user_ids", None) is None:
             raise ValueError(
-                "X has no user_ids, which lists are written by: pass Interactions with them."
+                "X has no user_ids, and the lists need them: pass Interactions with user_ids."
             )
         bundle = _bundle(self.path, self.version, self.trusted)
         known, ids = bundle.item_ids, X.item_ids
@@ -179,8 +181,8 @@ def _bundle(path: str, version: str, trusted: bool | tuple[str, ...]) -> Bundle:
     bundle = load(path, mmap=True, trusted=list(trusted) if isinstance(trusted, tuple) else trusted)
     if bundle.version != version:
         raise ValueError(
-            f"The bundle at {path!r} is version {bundle.version[:12]}, and lists are made by {version[:12]}: it was "
-            "replaced meanwhile. Start again with a new folder for the lists."
+            f"The bundle at {path!r} is version {bundle.version[:12]}, and this task needs version {version[:12]}: the "
+            "bundle was replaced meanwhile. Start again with a new folder for the lists."
         )
     return bundle
 
@@ -363,20 +365,20 @@ def _peak_memory() -> int | None:
 
 
 def _source(shards: Any) -> str:
-    """Return a text that names the histories: other shards have another one.
+    """Return a SHA-256 digest of the histories, which differs for other shards.
 
     Raises
     ------
     ValueError
         If a user is in two shards, or a shard has no user ids.
     """
-    if isinstance(shards, EventShards):  # a user is in the shard that the id names
+    if isinstance(shards, EventShards):  # the id decides the shard, so no user is in two
         return sha256(json.dumps(shards.manifest, sort_keys=True).encode()).hexdigest()
     digest = sha256()
     for number, X in enumerate(shards):
         if getattr(X, "user_ids", None) is None:
             raise ValueError(
-                f"Shard {number} has no user_ids, which lists are written by: pass Interactions with them."
+                f"Shard {number} has no user_ids, and the lists need them: pass Interactions with user_ids."
             )
         for part in (X.data, X.indices, X.indptr):
             digest.update(np.ascontiguousarray(part).data)
@@ -393,7 +395,13 @@ def _source(shards: Any) -> str:
 
 
 def _check_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    """Write what lists are made from beside them; refuse a folder with lists of something else."""
+    """Write ``manifest.json``, which describes what the lists are made from.
+
+    Raises
+    ------
+    ValueError
+        If the folder has lists that were made from something else.
+    """
     path = out / "manifest.json"
     if path.exists():
         known = json.loads(path.read_text())

@@ -40,20 +40,22 @@ _PARAMS: dict[str, dict[str, tuple[float, float]]] = {
     "asymmetric_cosine": {"alpha": (0.5, 1.0)},
 }
 WEIGHTINGS = ("auto", "tfidf", "bm25")
-# Entries of a product that is in memory as a whole, in a block.
+# Most entries of a block of similarities. A block is in memory as a whole.
 _BLOCK_ENTRIES = 2**21
 
 
 def weighting_of(
     totals: Totals, weighting: str | None, metric: str, center: str | None
 ) -> TFIDFTransformer | BM25Transformer | None:
-    """Return the fitted transformer that `weighting` names, or None.
+    """Return the fitted transformer that `weighting` names, or None for no weighting.
+
+    "auto" is TF-IDF, or no weighting where the metric or `center` does not allow one.
 
     Raises
     ------
     ValueError
-        If the values are negative where the weighting needs counts, or the metric compares values
-        that a weighting would make incomparable, or no values at all.
+        If values are negative and the weighting is "bm25", which needs counts. Also if the metric does not allow a
+        weighting: it compares the values themselves, or sets.
     """
     takes_none = metric in ("pearson", "pearson_baseline", "adjusted_cosine", "tversky")
     if weighting == "auto":
@@ -104,12 +106,23 @@ def metric_params_of(metric: str, params: dict[str, float] | None) -> dict[str, 
 
 
 def compared_values(X: sp.csr_array, metric: str, weighting: Any) -> sp.csr_array:
-    """Return X with the values that a metric without means compares: weighted, or ones for metrics of sets."""
+    """Return X with the values that the metric compares: ones for "tversky", else weighted values.
+
+    Where the metric needs means or a baseline subtracted, the caller does it.
+    """
     return with_data(X, np.ones_like(X.data)) if metric == "tversky" else weighted(X, weighting)
 
 
 def less_means(X: sp.csr_array, means: NDArray[Any]) -> sp.csr_array:
-    """Subtract one number per stored entry; entries that become zero, but for rounding, are dropped."""
+    """Subtract one number from each stored entry, and drop entries that become zero up to rounding.
+
+    Parameters
+    ----------
+    X : csr_array
+        A new matrix is returned.
+    means : ndarray of shape (nnz,)
+        The number for each entry, in the order of ``X.data``.
+    """
     differences = X.data - means
     # The mean of equal numbers may differ from them in its last digits.
     differences[np.abs(differences) <= max(_rounding(X.dtype), 1e-12) * np.abs(means)] = 0
@@ -148,7 +161,7 @@ class RowIndex:
     Parameters
     ----------
     B : csr_array of shape (m, p)
-        The rows; "adjusted_cosine" expects them less the means it adjusts for, "pearson_baseline" less the baseline.
+        The rows. For "adjusted_cosine" the means are already subtracted, for "pearson_baseline" the baseline.
     metric : str
         One of `METRICS`, as :class:`~sklearn_llmrec.ItemKNN` defines them; x is a query row and y a row of B. "tversky"
         expects ones.
@@ -158,7 +171,7 @@ class RowIndex:
     params : dict or None
         Parameters of the metric.
     transposed : csr_array of shape (p, m) or None
-        B transposed, with sorted columns, where it is at hand.
+        B transposed, with sorted columns, if the caller has it already. None computes it.
     """
 
     def __init__(
@@ -184,7 +197,20 @@ class RowIndex:
         self._right = norms.astype(columns.dtype)
 
     def nearest(self, A: sp.csr_array, k: int, *, n_threads: int = 1) -> sp.csr_array:
-        """Return the k most similar rows of B for every row of A, best first; a similarity of zero is no neighbour."""
+        """Return the k most similar rows of B for every row of A, best first.
+
+        Rows of B with similarity zero are left out, so that a row can have fewer than k neighbours.
+
+        Parameters
+        ----------
+        A : csr_array of shape (n, p)
+            The query rows, prepared like B.
+
+        Returns
+        -------
+        similarities : csr_array of shape (n, m)
+            At most k entries per row, sorted by value and not by column.
+        """
         signed = self.signed or bool(A.nnz and A.data.min() < 0)
         if self.cosine:
             A = normalize_rows(A, self.power)
@@ -201,19 +227,21 @@ class RowIndex:
     def shares(
         self, row_values: NDArray[Any], columns: NDArray[Any], rows: NDArray[Any]
     ) -> NDArray[np.float64]:
-        """Return the share of each entry of a row in its similarity to each of `rows`.
+        """Return how much of the similarity of a query row to each of `rows` comes from each of its entries.
 
         Parameters
         ----------
         row_values, columns : ndarray of shape (n,)
-            The entries of the row, as `nearest` takes them; 0 where what it adjusts for leaves nothing.
+            Values and columns of the query row, prepared as for `nearest`. A value is 0 if it equals the mean that was
+            subtracted.
         rows : ndarray of shape (r,)
-            Rows of B that are similar to it.
+            Row numbers of B, of rows that are similar to the query row.
 
         Returns
         -------
         shares : ndarray of shape (n, r)
-            Columns sum to 1: every metric is a sum of products over the shared entries, scaled.
+            Columns sum to 1, or to 0 where the products cancel. Every metric is a scaled sum of products over the
+            shared entries.
         """
         theirs = self.columns[columns][:, rows].toarray().astype(np.float64)
         shared = theirs != 0
@@ -241,7 +269,7 @@ class RowIndex:
         return as_rows(topk_sparse(S, k), S.shape[1])
 
     def _left(self, A: sp.csr_array) -> NDArray[np.float64]:
-        """Return the addition of the rows of A to the denominators of their similarities."""
+        """Return what each row of A adds to the denominators of its similarities."""
         return np.ones(A.shape[0]) if self.cosine else self.scales.alpha * squared_norms(A)
 
     def _product(self, A: sp.csr_array) -> sp.csr_array:
@@ -289,9 +317,14 @@ class Scales:
         dtype: Any,
         factors: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> sp.csr_array:
-        """Return the similarities of sums of `product_sums`, which may contain zeros.
+        """Return similarities from the sums of `product_sums`; the result may store zeros.
 
-        `left` and `right` belong to rows and columns, and so do `factors`, with which products are multiplied first.
+        Parameters
+        ----------
+        left, right : ndarray of shape (n,) and (m,)
+            What rows and columns add to the denominators.
+        factors : pair of ndarray of shape (n,) and (m,), or None
+            Numbers of rows and columns, by which products are multiplied first.
         """
         products = sums["products"]
         rows, columns = entry_rows(products), products.indices
@@ -309,7 +342,9 @@ class Scales:
 
 
 def product_sums(A: sp.csr_array, B: sp.csr_array, *, signed: bool) -> Statistics:
-    """Return what `Scales.similarities` needs of ``A @ B``; sums over blocks of the inner axis add up.
+    """Return the parts of ``A @ B`` that `Scales.similarities` needs.
+
+    With the inner axis divided into blocks, the results of the blocks can be added.
 
     Returns
     -------
@@ -324,7 +359,11 @@ def product_sums(A: sp.csr_array, B: sp.csr_array, *, signed: bool) -> Statistic
 
 
 def below_all(values: NDArray[Any]) -> float:
-    """Return a number below all values, which is zero or below it, at a distance of their size."""
+    """Return a negative number below all values.
+
+    Its distance to the least value (or to zero) is the smallest size of a value other than zero, but at least 1e-12 of
+    the largest size. So every value minus this number is positive.
+    """
     sizes = np.abs(values.astype(np.float64))
     largest = sizes.max(initial=0)
     smallest = sizes.min(where=sizes > 0, initial=largest)
@@ -332,15 +371,21 @@ def below_all(values: NDArray[Any]) -> float:
 
 
 def lowest(least: float, smallest_size: float, largest_size: float) -> float:
-    """Return `below_all` of values with this least value and these sizes other than zero."""
+    """Return what `below_all` returns, from the least value and the smallest and largest size other than zero."""
     return min(least, 0.0) - (max(smallest_size, 1e-12 * largest_size) or 1.0)
 
 
 def moment_sums(A: sp.csr_array, B: sp.csr_array, low: float) -> Statistics:
     """Return sums over the terms of every entry of ``A @ B``: their number, and moments of both factors.
 
-    With all values above `low` no sum is zero, so that all products have one pattern (scipy drops zeros) and need no
-    alignment.
+    `low` is subtracted from all values first, and all values are above it. So no sum is zero: scipy drops no entry, and
+    all matrices have entries in the same places.
+
+    Returns
+    -------
+    sums : dict of csr_array of shape (n, m)
+        "n", the number of terms; "x", "y", "xx" and "yy", the sums of the factors of A and of B, and of their squares;
+        "xy", the sum of the products.
     """
     a = with_data(A, A.data.astype(np.float64) - low)
     b = with_data(B, B.data.astype(np.float64) - low)
@@ -361,7 +406,7 @@ def correlations(
     """Return correlations from `moment_sums`, about the means of the shared entries or about zero."""
     result = sums["n"].copy()
     n, x, y, xy, xx, yy = (sums[name].data for name in ("n", "x", "y", "xy", "xx", "yy"))
-    # Sums of products of what is left of both, less their middles p and q.
+    # Sums of products and squares after the centres p and q are subtracted; -low is where zero was.
     p, q = (x / n, y / n) if centred else (-low, -low)
     xx, scales = xx - p * (2 * x - n * p), (xx, yy)
     sizes = xy + np.abs(p) * y + np.abs(q) * x + n * np.abs(p * q)
@@ -379,7 +424,10 @@ def correlations(
 
 
 def without_diagonal(S: sp.csr_array, k: int, *, first: int = 0) -> sp.csr_array:
-    """Return rows sorted by value, without the diagonal (of row i in column ``first + i``), cut to k."""
+    """Remove the diagonal of S, and keep the first k other entries of every row.
+
+    Rows must be sorted by value already. Row i has its diagonal in column ``first + i``.
+    """
     keep = S.indices != entry_rows(S) + first
     counts = np.bincount(entry_rows(S)[keep], minlength=S.shape[0])
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])

@@ -78,7 +78,7 @@ class TFIDFTransformer(InteractionTransformer):
         self._fit_sums(np.bincount(X.indices, minlength=X.shape[1]), X.shape[0], 0.0)
 
     def _fit_sums(self, frequency: NDArray[Any], n_users: int, total: float) -> None:
-        """Learn from the number of users of every item, of all users, and the sum of all values."""
+        """Learn from sums: the users of each item (an array), the number of users, and the sum of all values."""
         self.idf_ = np.log((1 + n_users) / (1 + frequency)) + 1
 
     def _values(self, X: Any) -> NDArray[Any]:
@@ -89,7 +89,7 @@ class TFIDFTransformer(InteractionTransformer):
         if self.norm is None:
             return values
         norms = row_sums(X, values) if self.norm == "l1" else np.sqrt(row_sums(X, values**2))
-        norms[norms == 0] = 1  # squares that underflow
+        norms[norms == 0] = 1  # tiny values, whose squares underflow to 0
         return values / norms[entry_rows(X)]
 
 
@@ -164,10 +164,9 @@ class BM25Transformer(InteractionTransformer):
         self._fit_sums(frequency, X.shape[0], X.data.sum(dtype=np.float64))
 
     def _fit_sums(self, frequency: NDArray[Any], n_users: int, total: float) -> None:
-        """Learn from the number of users of every item, of all users, and the sum of all values."""
+        """Learn from sums: the users of each item (an array), the number of users, and the sum of all values."""
         self.idf_ = np.log1p((n_users - frequency + 0.5) / (frequency + 0.5))
-        # A matrix without events has no mean length; any positive number serves rows that come
-        # later.
+        # A matrix without events has no mean length: 1 is used for later rows.
         self.average_length_ = float(total / n_users) or 1.0
 
     def _values(self, X: Any) -> NDArray[Any]:

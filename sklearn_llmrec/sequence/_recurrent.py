@@ -106,8 +106,8 @@ class SequenceLSTMRecommender(RecurrentRecommender):
         Vectors to start the items from (of texts, of another model), brought to `n_components` by PCA, their scale
         kept.
     embedding_training : {"tuned", "delta", "frozen"}, default="tuned"
-        Whether the given vectors are only a start, are kept with a learned difference added, or are kept. Kept ones
-        also rank items that never occurred.
+        What training does with the given vectors: "tuned" changes them, "delta" keeps them and adds a learned
+        difference, "frozen" keeps them. With "delta" and "frozen", items that never occurred are ranked too.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit.
     checkpoint : str or path, default=None
@@ -223,8 +223,8 @@ class SequenceGRURecommender(RecurrentRecommender):
         Vectors to start the items from (of texts, of another model), brought to `n_components` by PCA, their scale
         kept.
     embedding_training : {"tuned", "delta", "frozen"}, default="tuned"
-        Whether the given vectors are only a start, are kept with a learned difference added, or are kept. Kept ones
-        also rank items that never occurred.
+        What training does with the given vectors: "tuned" changes them, "delta" keeps them and adds a learned
+        difference, "frozen" keeps them. With "delta" and "frozen", items that never occurred are ranked too.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit.
     checkpoint : str or path, default=None
@@ -338,8 +338,8 @@ class SequenceRNNRecommender(RecurrentRecommender):
         Vectors to start the items from (of texts, of another model), brought to `n_components` by PCA, their scale
         kept.
     embedding_training : {"tuned", "delta", "frozen"}, default="tuned"
-        Whether the given vectors are only a start, are kept with a learned difference added, or are kept. Kept ones
-        also rank items that never occurred.
+        What training does with the given vectors: "tuned" changes them, "delta" keeps them and adds a learned
+        difference, "frozen" keeps them. With "delta" and "frozen", items that never occurred are ranked too.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit.
     checkpoint : str or path, default=None

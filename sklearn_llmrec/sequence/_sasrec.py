@@ -44,19 +44,19 @@ class TransformerRecommender(SequenceNetworkRecommender):
 class SASRec(TransformerRecommender):
     """Self-attentive sequential recommendation: a Transformer that predicts the next event.
 
-    Every event attends to those before it; the output after the last one is the user, and items score by its product
-    with their vectors. So a history never seen is scored like any other.
+    Every event attends to the events before it. The output at the last event is the vector of the user. The score of an
+    item is the product of this vector and the vector of the item. So new histories are scored without training.
 
     Parameters
     ----------
     n_components : int, default=128
         Width of item vectors and layers.
     n_layers : int, default=2
-        Blocks of attention and a pointwise network.
+        Number of blocks; each one is an attention layer and a pointwise network.
     n_heads : int, default=1
-        Heads of the attention; `n_components` must be a multiple.
+        Heads of the attention; `n_components` must be a multiple of it.
     dropout : float, default=0.2
-        Share of the entries that is dropped in training, of item vectors and of what a block adds.
+        Share of the values that training sets to zero, in item vectors and in what a block adds.
     max_length : int, default=200
         How many of the latest events are read, and the longest piece of a history in training.
     loss : {"auto", "softmax", "sampled_softmax", "bce", "gbce"}, default="auto"
@@ -83,8 +83,8 @@ class SASRec(TransformerRecommender):
         Vectors to start the items from (of texts, of another model), brought to `n_components` by PCA, their scale
         kept.
     embedding_training : {"tuned", "delta", "frozen"}, default="tuned"
-        Whether the given vectors are only a start, are kept with a learned difference added, or are kept. Kept ones
-        also rank items that never occurred.
+        What training does with the given vectors: "tuned" changes them, "delta" keeps them and adds a learned
+        difference, "frozen" keeps them. With "delta" and "frozen", items that never occurred are ranked too.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last fit.
     checkpoint : str or path, default=None
@@ -126,13 +126,13 @@ class SASRec(TransformerRecommender):
     --------
     SequenceGRURecommender : Recurrence instead of attention.
     BERT4Rec : Attention in both directions.
-    SequenceKNN : No training at all: the floor to clear.
+    SequenceKNN : A baseline without training.
 
     Notes
     -----
-    Differs from the paper in the norm, which is before each layer and not after it, in GELU for ReLU, in the loss
-    ("bce" is the paper's), in cutting long histories into windows that together cover them, and in that no attention
-    weights are dropped, so that torch's fused attention runs on a CPU. An epoch costs O(n_events * (n_components^2 *
+    Differs from the paper in five ways. The norm is before each layer, GELU replaces ReLU, and the default loss is not
+    "bce", the paper's. Long histories are divided into windows that together cover them. Dropout leaves attention
+    weights alone, so that torch's fused attention runs on a CPU. An epoch costs O(n_events * (n_components^2 *
     n_layers + max_length * n_components * n_layers + n_negatives * n_components)).
 
     References

@@ -27,7 +27,7 @@ class Space:
         self.center, self.n_components, self.whiten = center, n_components, whiten
 
     def fit(self, V: NDArray[Any]) -> Self:
-        """Learn from the rows that are not zero."""
+        """Learn from the rows of V, of shape (n_items, n_values), that are not all zeros."""
         known = V[V.any(axis=1)]
         if self.n_components is not None and self.n_components > min(known.shape):
             raise ValueError(
@@ -57,12 +57,22 @@ class Space:
         return unit_rows(moved)
 
 
-# Items that the same users chose, whose vectors an item's vector is drawn to.
+# How many items an item's vector is moved towards: those whose users are most similar.
 _N_COMPANIONS = 50
 
 
 def smoothed(V: NDArray[Any], X: sp.csr_array, share: float) -> NDArray[Any]:
-    """Move unit vectors towards those of the items that the same users chose; items without any keep theirs."""
+    """Move the vector of each item towards the vectors of items that the same users chose.
+
+    Parameters
+    ----------
+    V : ndarray of shape (n_items, n_values)
+        Unit vectors. Items whose vector is zero, and items without such others, keep theirs.
+    X : csr_array of shape (n_users, n_items)
+        Which items users chose.
+    share : float
+        The weight of the others' vectors, from 0 to 1.
+    """
     columns = normalize_columns(abs(X)).T.tocsr()
     companions = product_rows(columns, columns.T.tocsr(), _N_COMPANIONS + 1)
     companions = without_diagonal(companions, _N_COMPANIONS)

@@ -14,13 +14,13 @@ _KEPT: dict[tuple[int, Callable[..., Any]], tuple[weakref.ref[Any], Any]] = {}
 def remembered(array: NDArray[Any], make: Callable[[NDArray[Any]], _T]) -> _T:
     """Return ``make(array)``, computed once for a read-only array.
 
-    Looking up one id in a catalogue of 100,000 would otherwise sort the catalogue at every request. The result is not
-    part of the array's owner: it is neither pickled nor copied.
+    Looking up one id in a catalogue of 100,000 would otherwise sort the catalogue at every request. The result is in a
+    global cache, and not in the object that has the array. So it is neither pickled nor copied with that object.
 
     Parameters
     ----------
     array : ndarray
-        A writeable array, or a view of another array, is computed from at every call.
+        Results are cached for a read-only array that is no view. For others, `make` runs at every call.
     make : callable
         A function of the array.
     """
