@@ -310,7 +310,7 @@ class _Server:
         if "failure" in found:
             raise found["failure"]
         if "answer" not in found:
-            raise TimeoutError
+            raise TimeoutError(f"The client did not answer within {self._timeout} seconds.")
         result: Statistics = found["answer"]
         return result
 
