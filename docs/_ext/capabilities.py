@@ -10,6 +10,7 @@ import sys
 
 from sklearn_llmrec.base import PartialFitMixin
 from sklearn_llmrec.base._discovery import all_recommenders
+from sklearn_llmrec.ensemble import BaseReranker
 
 # Each column with what a "yes" means.
 COLUMNS = {
@@ -41,9 +42,9 @@ def _method(kind, name):
 
 
 def _partial_fit(kind):
-    """Return "yes" where further users are learned, and "feedback" where `partial_fit` takes something else."""
+    """Return "yes" where further users are learned, and "feedback" where a reranker learns what was chosen."""
     cell = _method(kind, "partial_fit")
-    return "feedback" if cell == "yes" and not issubclass(kind, PartialFitMixin) else cell
+    return "feedback" if cell == "yes" and issubclass(kind, BaseReranker) else cell
 
 
 def _takes_new_columns(kind):
