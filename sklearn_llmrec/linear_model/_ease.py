@@ -89,6 +89,14 @@ def weighted_gram(X: sp.csr_array, exponent: float, *, n_threads: int = 1) -> ND
     return gram(X, X.dtype, n_threads=n_threads)
 
 
+def drop_cancelled(G: NDArray[Any]) -> None:
+    """Set entries of a Gram matrix of signed values to zero where products cancel and leave rounding only, in place."""
+    sizes = np.sqrt(np.maximum(G.diagonal(), 0))
+    bound = 64 * np.finfo(G.dtype).eps
+    for column, size in zip(G.T, sizes, strict=True):
+        column[np.abs(column) <= bound * size * sizes] = 0
+
+
 def noise_level(sum_of_squares: float, n_users: Any, n_items: Any) -> float:
     """Return the largest eigenvalue that the Gram matrix of independent entries would have, at this size and energy."""
     return float(sum_of_squares * (n_users**-0.5 + n_items**-0.5) ** 2)
@@ -310,6 +318,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, BlockSumsMixin, PartialFitMixin):
             "gram": weighted_gram(X, self.user_exponent, n_threads=effective_n_jobs(self.n_jobs)),
             "squares": float(np.square(X.data, dtype=np.float64).sum()),
             "users": int(np.count_nonzero(np.diff(X.indptr))),
+            "negative": int(np.count_nonzero(X.data < 0)),
         }
 
     def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
@@ -321,6 +330,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, BlockSumsMixin, PartialFitMixin):
             self.privacy_spent_ = self.privacy.spent()
             return None
         self._sum_of_squares_, self._n_active_users_ = total["squares"], total["users"]
+        self._n_negative_ = total["negative"]
         # partial_fit would need the Gram matrix, which is as large as the weights: recovered if ever needed.
         self._gram_ = None
         self._solve(np.asfortranarray(total["gram"]))
@@ -347,7 +357,7 @@ class EASE(SimilarItemsMixin, ExplainMixin, BlockSumsMixin, PartialFitMixin):
         self.coef_[np.ix_(items, items)] = weights.coef
 
     def _fit_first_part(self, X: sp.csr_array) -> None:
-        self._sum_of_squares_, self._n_active_users_ = 0.0, 0
+        self._sum_of_squares_, self._n_active_users_, self._n_negative_ = 0.0, 0, 0
         self._solve_and_keep(self._added_gram(X))
 
     def _extend_items(self, X: sp.csr_array) -> None:
@@ -365,10 +375,11 @@ class EASE(SimilarItemsMixin, ExplainMixin, BlockSumsMixin, PartialFitMixin):
         self._solve_and_keep(G)
 
     def _forget(self, X: sp.csr_array) -> None:
-        sums = self._sum_of_squares_, self._n_active_users_
+        sums = self._sum_of_squares_, self._n_active_users_, self._n_negative_
         removed = self._added_gram(X)
         self._sum_of_squares_ = 2 * sums[0] - self._sum_of_squares_
         self._n_active_users_ = 2 * sums[1] - self._n_active_users_
+        self._n_negative_ = 2 * sums[2] - self._n_negative_
         self._solve_and_keep(
             (self._gram_of_weights() if self._gram_ is None else self._gram_) - removed
         )
@@ -393,11 +404,14 @@ class EASE(SimilarItemsMixin, ExplainMixin, BlockSumsMixin, PartialFitMixin):
         added = self._statistics(X, Phase("gram"), BlockPlace())
         self._sum_of_squares_ += added["squares"]
         self._n_active_users_ += added["users"]
+        self._n_negative_ += added["negative"]
         G: NDArray[Any] = added["gram"]
         return G
 
     def _solve(self, G: NDArray[Any]) -> None:
         """Set the weights from the Gram matrix, which is overwritten."""
+        if self._n_negative_:
+            drop_cancelled(G)
         n_items = np.count_nonzero(self.item_popularity_)
         self.regularization_ = (
             noise_level(self._sum_of_squares_, self._n_active_users_, n_items)

@@ -126,6 +126,17 @@ def test_parts_equal_one_fit_with_the_penalty_of_auto(X, first):
     assert_allclose(parts.predict(X), whole.predict(X), atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_that_cancel_give_no_weights(dtype):
+    # -3 * 1 + -1 * -3 = 0 for the two items, whatever the damping; both users then get the popularity.
+    X = np.array([[0, -3, 0, 1], [0, -1, 0, -3]], dtype=dtype)
+    model = EASE(user_exponent=0.3, value_exponent=1).fit(X)
+    assert_array_equal(model.coef_, 0)
+    assert_array_equal(EASE().fit(X[:1]).partial_fit(X[1:]).coef_, 0)
+    assert np.count_nonzero(EASE().fit(X * [1, 1, 1, -1]).coef_) == 0
+    assert np.count_nonzero(EASE().fit(np.abs(X)).coef_) == 2
+
+
 def test_regularization_of_auto_scales_with_the_values(X):
     """Any unit of the values gives the same weights: the penalty has the unit of their squares."""
     one, large = EASE().fit(X), EASE().fit(1e6 * X)
