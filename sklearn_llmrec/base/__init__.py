@@ -23,6 +23,17 @@ from sklearn_llmrec.base._explain import (
 )
 from sklearn_llmrec.base._forget import forget
 from sklearn_llmrec.base._inner_product import InnerProductMixin
+from sklearn_llmrec.base._item_blocks import (
+    ItemBlocksMixin as ItemBlocksMixin,
+    columns_of_factors as columns_of_factors,
+    first_block as first_block,
+    item_blocks as item_blocks,
+    items_of as items_of,
+    join_rows as join_rows,
+    read_factor as read_factor,
+    work_of_items as work_of_items,
+    write_factors as write_factors,
+)
 from sklearn_llmrec.base._item_to_item import (
     ItemToItemRecommender,
 )

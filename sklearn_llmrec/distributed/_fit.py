@@ -20,11 +20,17 @@ from sklearn_llmrec._kernels import blas_threads
 from sklearn_llmrec.base import (
     BlockPlace,
     BlockSumsMixin,
+    ItemBlocksMixin,
     Phase,
     Statistics,
     Totals,
     added_in_a_tree,
     all_recommenders,
+    columns_of_factors,
+    item_blocks,
+    join_rows,
+    read_factor,
+    write_factors,
 )
 from sklearn_llmrec.distributed._engines import check_client, run_tasks
 from sklearn_llmrec.utils import as_csr
@@ -68,6 +74,34 @@ def _statistics(task: _Task) -> Statistics:
     # One thread of BLAS: how a sum is rounded must not depend on the cores of a worker.
     with blas_threads(1):
         return task.model._statistics(task.rows(), task.phase, task.place)
+
+
+def _folder_of(task: _Task) -> Path:
+    assert task.place is not None
+    assert task.place.folder is not None
+    return task.place.folder
+
+
+def _write_factors(task: _Task) -> None:
+    assert task.phase is not None
+    write_factors(_folder_of(task), task.model._factors(task.rows(), task.phase))
+
+
+@dataclass(frozen=True)
+class _ItemsTask:
+    """What a process needs for a block of items: where the factors of all users are."""
+
+    model: ItemBlocksMixin
+    phase: Phase
+    folders: list[Path]
+    rows: Path
+    items: slice
+
+
+def _best_of_items(task: _ItemsTask) -> sp.csr_array:
+    A = columns_of_factors(task.folders, task.items)
+    with blas_threads(1):
+        return task.model._best_of_items(A, read_factor(task.rows), task.phase, task.items)
 
 
 def fit_shards(
@@ -121,11 +155,11 @@ def fit_shards(
     Notes
     -----
     `EASE`, `ItemKNN`, `NaiveBayesRecommender`, `P3alpha`, `PopularityRecommender`, `RP3beta`, `SLIM` and `SparseEASE`
-    are sums over users. `ItemKNN` and the random walks sum the products of one block of items per phase, and keep the
-    best before the next, so that the products of all pairs of items are never in memory; `SLIM` and `SparseEASE` solve
-    from the Gram matrix of all items. `ALSRecommender` solves for the users of each shard, and takes every step of the
-    items' regressions from a sum over shards: three passes per sweep. It does not know the users afterwards, but folds
-    in any row.
+    are sums over users. For `ItemKNN` and the random walks, every shard writes the factors of its products into
+    `scratch`; then a task per block of items multiplies those of all users, memory-mapped, and keeps only the best.
+    `SLIM` and `SparseEASE` solve from the Gram matrix of all items. `ALSRecommender` solves for the users of each
+    shard, and takes every step of the items' regressions from a sum over shards: three passes per sweep. It does not
+    know the users afterwards, but folds in any row.
 
     A worker has one shard in memory at a time, and the sums of it; this process has about ``log2(n_shards)`` sums.
 
@@ -171,9 +205,25 @@ def fit_shards(
                 _Task(worker, task.shard, task.number, phase, place)
                 for task, place in zip(tasks, places, strict=True)
             ]
+            if isinstance(model, ItemBlocksMixin) and phase.name == "products":
+                model._set_best(_best_of_all_items(worker, work, folder, run), phase)
+                break
             sums = added_in_a_tree(run_tasks(_statistics, work, **run), model._add)
             phase = model._advance(phase, sums)
     return model
+
+
+def _best_of_all_items(
+    worker: ItemBlocksMixin, work: list[_Task], folder: Path, run: dict[str, Any]
+) -> sp.csr_array:
+    """Return the best products of all items: every shard writes its factors, and blocks of items read those of all."""
+    for _ in run_tasks(_write_factors, work, **run):
+        pass
+    folders, rows, phase = [_folder_of(task) for task in work], folder / "rows", work[0].phase
+    assert phase is not None
+    join_rows(folders, rows)
+    blocks = [_ItemsTask(worker, phase, folders, rows, items) for items in item_blocks(phase)]
+    return sp.csr_array(sp.vstack(list(run_tasks(_best_of_items, blocks, **run)), format="csr"))
 
 
 def _is_sum(kind: type) -> bool:

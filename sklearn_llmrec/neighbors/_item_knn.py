@@ -18,8 +18,8 @@ from sklearn_llmrec._kernels import (
 from sklearn_llmrec.base import (
     Biases,
     BlockPlace,
-    BlockSumsMixin,
     Center,
+    ItemBlocksMixin,
     ItemToItemRecommender,
     KeepsRowsMixin,
     NoisyGram,
@@ -30,16 +30,12 @@ from sklearn_llmrec.base import (
     Totals,
     check_public_settings,
     columns_of,
+    first_block,
+    items_of,
     next_private_phase,
     presence,
     private_phase,
     private_statistics,
-)
-from sklearn_llmrec.neighbors._item_blocks import (
-    first_block,
-    items_of,
-    kept_factors,
-    next_block,
     work_of_items,
 )
 from sklearn_llmrec.neighbors._parameters import (
@@ -68,7 +64,7 @@ from sklearn_llmrec.utils import rows_between
 _NOISE_FLOOR = 0.1
 
 
-class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
+class ItemKNN(RatingMixin, ItemBlocksMixin, KeepsRowsMixin, ItemToItemRecommender):
     r"""Item-based nearest neighbours: an item scores by how similar its neighbours in the history are.
 
     With :math:`s_{ij}` the similarity of the columns i and j of X, the score of item j for a row x is
@@ -287,13 +283,9 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
                 "limits": np.array(limits, dtype=np.float64),
             }
 
-        def factors() -> tuple[sp.csr_array, sp.csr_array]:
-            V = self._compared(X, known["weighting"], baseline)
-            V = with_data(V, V.data.astype(np.float64))
-            return V.T.tocsr(), V
-
-        columns, V = kept_factors(place, factors)
-        A = rows_between(columns, items_of(phase))
+        V = self._compared(X, known["weighting"], baseline)
+        V = with_data(V, V.data.astype(np.float64))
+        A = rows_between(V.T.tocsr(), items_of(phase))
         if "low" in known:
             return moment_sums(A, V, known["low"])
         return product_sums(A, V, signed=known["signed"])
@@ -316,19 +308,43 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
             return Phase("norms" if done else "biases", {**known, "biases": biases, "sweep": sweep})
         if phase.name == "norms":
             self._biases_ = None if self.center is None else known["biases"][self.center]
-            self._nearest_blocks_: list[sp.csr_array] = []
             least, smallest, largest = total["limits"] * [-1, -1, 1]
-            added: dict[str, Any] = {"signed": least < 0}
+            added: dict[str, Any] = {
+                "signed": least < 0,
+                "squares": total["squares"],
+                "entries": total["entries"],
+            }
             if self.metric.startswith("pearson"):
                 added["low"] = lowest(least, min(smallest, largest), largest)
-            self._norms_ = total["squares"], total["entries"]
             return first_block(total["work"], {**known, **added})
-        self._nearest_blocks_.append(self._nearest_of(phase, total))
-        following = next_block(phase)
-        if following is None:
-            self._set_nearest(sp.csr_array(sp.vstack(self._nearest_blocks_, format="csr")))
-            del self._nearest_blocks_, self._norms_
-        return following
+        return self._next_items(phase, self._nearest_of(phase, total))
+
+    def _scales(self) -> Scales:
+        return Scales(self.metric, metric_params_of(self.metric, self.metric_params))
+
+    def _factors(self, X: sp.csr_array, phase: Phase) -> tuple[sp.csr_array, sp.csr_array]:
+        known = phase.known
+        baseline = known["biases"]["baseline"] if self.metric == "pearson_baseline" else None
+        V = self._compared(X, known["weighting"], baseline)
+        return V.T.tocsr(), self._scales().columns(V, known["squares"])
+
+    def _best_of_items(
+        self, A: sp.csr_array, B: sp.csr_array, phase: Phase, items: slice
+    ) -> sp.csr_array:
+        index = RowIndex.of_columns(
+            B,
+            phase.known["squares"],
+            self.metric,
+            self.shrinkage,
+            self.metric_params,
+            signed=phase.known["signed"],
+        )
+        n_threads = effective_n_jobs(self.n_jobs)
+        nearest = index.nearest(A, self.n_neighbors + 1, n_threads=n_threads)
+        return without_diagonal(nearest, self.n_neighbors, first=items.start)
+
+    def _set_best(self, best: sp.csr_array, phase: Phase) -> None:
+        self._set_nearest(best)
 
     def _nearest_of(self, phase: Phase, total: Statistics) -> sp.csr_array:
         """Return the nearest items of a block of items from the sums of their products with all items."""
@@ -342,8 +358,11 @@ class ItemKNN(RatingMixin, BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender
                 dtype=dtype,
             )
         else:
-            squares, entries = self._norms_
-            scales = Scales(self.metric, metric_params_of(self.metric, self.metric_params))
+            squares, entries, scales = (
+                phase.known["squares"],
+                phase.known["entries"],
+                self._scales(),
+            )
             left, right = scales.alpha * squares[items], scales.beta * squares
             factors = None
             if scales.cosine:

@@ -1,5 +1,7 @@
 """Exact nearest neighbours among sparse rows, by several similarities."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from itertools import pairwise
 from numbers import Real
@@ -182,18 +184,59 @@ class RowIndex:
         params: dict[str, float] | None = None,
         transposed: sp.csr_array | None = None,
     ) -> None:
+        self._set_metric(metric, shrinkage, params, signed=bool(B.nnz and B.data.min() < 0))
+        columns = B.T.tocsr() if transposed is None else transposed
+        squares = None
+        if self.cosine:
+            columns = normalize_columns(columns, 2 - self.power)
+        else:
+            squares = squared_norms(B)
+        self._set_columns(model_csr(columns), squares)
+
+    @classmethod
+    def of_columns(
+        cls,
+        columns: sp.csr_array,
+        squares: NDArray[np.float64],
+        metric: str,
+        shrinkage: float = 0.0,
+        params: dict[str, float] | None = None,
+        *,
+        signed: bool,
+    ) -> RowIndex:
+        """Return an index of rows that are given transposed, as `Scales.columns` makes them, and not copied.
+
+        Parameters
+        ----------
+        columns : csr_array of shape (p, m)
+        squares : ndarray of shape (m,)
+            Squared norms of the rows, before they were divided by any.
+        signed : bool
+            Whether a value is negative.
+        """
+        index = cls.__new__(cls)
+        index._set_metric(metric, shrinkage, params, signed=signed)
+        index._set_columns(columns, squares)
+        return index
+
+    def _set_metric(
+        self, metric: str, shrinkage: float, params: dict[str, float] | None, *, signed: bool
+    ) -> None:
         self.metric = metric
         self.shrinkage = shrinkage
         self.params = metric_params_of(metric, params)
         self.correlation = metric.startswith("pearson")
-        self.signed = bool(B.nnz and B.data.min() < 0) or self.correlation
+        self.signed = signed or self.correlation
         self.scales = Scales(metric, self.params)
         self.cosine, self.power = self.scales.cosine, self.scales.power
-        columns = B.T.tocsr() if transposed is None else transposed
-        self.columns = model_csr(
-            normalize_columns(columns, 2 - self.power) if self.cosine else columns
+
+    def _set_columns(self, columns: sp.csr_array, squares: NDArray[np.float64] | None) -> None:
+        self.columns = columns
+        norms = (
+            np.zeros(columns.shape[1])
+            if self.cosine or squares is None
+            else self.scales.beta * squares
         )
-        norms = np.zeros(B.shape[0]) if self.cosine else self.scales.beta * squared_norms(B)
         self._right = norms.astype(columns.dtype)
 
     def nearest(self, A: sp.csr_array, k: int, *, n_threads: int = 1) -> sp.csr_array:
@@ -305,6 +348,14 @@ class Scales:
         both = 1.0 if metric == "jaccard" else 0.5
         self.alpha, self.beta = params.get("alpha", both), params.get("beta", both)
         self.rest = 0.0 if self.cosine else 1.0 - self.alpha - self.beta
+
+    def columns(self, B: sp.csr_array, squares: NDArray[np.float64]) -> sp.csr_array:
+        """Return rows of B transposed as products take them: divided by norms where the metric is a cosine."""
+        if not self.cosine:
+            return B
+        norms = np.where(squares == 0, 1, np.sqrt(squares))
+        values = B.data / norms[B.indices] ** (2 - self.power)
+        return with_data(B, values.astype(B.dtype, copy=False))
 
     def similarities(
         self,

@@ -18,19 +18,15 @@ from sklearn_llmrec._kernels import (
 )
 from sklearn_llmrec.base import (
     BlockPlace,
-    BlockSumsMixin,
+    ItemBlocksMixin,
     ItemToItemRecommender,
     KeepsRowsMixin,
     Phase,
     Statistics,
     Tags,
     Totals,
-)
-from sklearn_llmrec.neighbors._item_blocks import (
     first_block,
     items_of,
-    kept_factors,
-    next_block,
     work_of_items,
 )
 from sklearn_llmrec.neighbors._similarity import without_diagonal
@@ -63,7 +59,7 @@ def discounted_weights(
     return sp.csr_array(with_data(into, data).T.tocsr())
 
 
-class P3alpha(BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
+class P3alpha(ItemBlocksMixin, KeepsRowsMixin, ItemToItemRecommender):
     r"""Random walk of three steps: from the user to an item, to another user, to the candidate.
 
     With :math:`P_{ui} = (x_{ui} / \sum_j x_{uj})^\alpha` and
@@ -153,28 +149,31 @@ class P3alpha(BlockSumsMixin, KeepsRowsMixin, ItemToItemRecommender):
         if phase.name == "work":
             return {"work": work_of_items(X)}
 
-        def factors() -> tuple[sp.csr_array, sp.csr_array]:
-            to_item, to_user = steps(X, phase.known["items"], self.alpha)
-            return to_item.T.tocsr(), to_user
-
-        to_item, to_user = kept_factors(place, factors)
+        to_item, to_user = self._factors(X, phase)
         walks = product_with_terms(rows_between(to_item, items_of(phase)), to_user)
         return {"walks": with_data(walks, walks.data.real.copy())}
 
     def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
         if phase.name == "work":
-            self._blocks_: list[sp.csr_array] = []
             return first_block(total["work"], dict(phase.known))
         S = sp.csr_array(total["walks"].astype(phase.known["dtype"], copy=False))
         best = as_rows(topk_sparse(S, min(self.n_neighbors + 1, S.shape[1])), S.shape[1])
         start = items_of(phase).start
-        self._blocks_.append(without_diagonal(best, self.n_neighbors, first=start))
-        following = next_block(phase)
-        if following is None:
-            into = sp.csr_array(sp.vstack(self._blocks_, format="csr"))
-            self._set_walks(into, phase.known["items"])
-            del self._blocks_
-        return following
+        return self._next_items(phase, without_diagonal(best, self.n_neighbors, first=start))
+
+    def _factors(self, X: sp.csr_array, phase: Phase) -> tuple[sp.csr_array, sp.csr_array]:
+        to_item, to_user = steps(X, phase.known["items"], self.alpha)
+        return to_item.T.tocsr(), to_user
+
+    def _best_of_items(
+        self, A: sp.csr_array, B: sp.csr_array, phase: Phase, items: slice
+    ) -> sp.csr_array:
+        n_threads = effective_n_jobs(self.n_jobs)
+        into = product_rows(A, B, self.n_neighbors + 1, n_threads=n_threads)
+        return without_diagonal(into, self.n_neighbors, first=items.start)
+
+    def _set_best(self, best: sp.csr_array, phase: Phase) -> None:
+        self._set_walks(best, phase.known["items"])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -20,8 +20,8 @@ from sklearn_llmrec import (
     RP3beta,
     SparseEASE,
 )
+from sklearn_llmrec.base import BlockSumsMixin, Totals, _item_blocks
 from sklearn_llmrec.distributed import fit_shards
-from sklearn_llmrec.neighbors import _item_blocks
 from sklearn_llmrec.privacy import GaussianMechanism
 
 
@@ -270,6 +270,29 @@ def test_empty_shards_change_nothing():
     model = fit_shards(EASE(), [empty, X[:100], empty, X[100:]])
     assert model.n_users_fit_ == 308
     np.testing.assert_allclose(model.coef_, EASE().fit(X).coef_, atol=1e-12)
+
+
+@pytest.mark.parametrize("estimator", [ItemKNN(15), ItemKNN(15, metric="pearson"), RP3beta(10)])
+def test_empty_shards_and_empty_factors_of_neighbours(estimator):
+    X = ratings()
+    empty = sp.csr_array((4, 60))
+    model = fit_shards(estimator, [empty, X[:100], empty, X[100:]])
+    whole = clone(estimator).fit(sp.csr_array(sp.vstack([empty, X[:100], empty, X[100:]])))
+    same_neighbours(model, whole)
+    # Rows of equal values have no deviation from their means, so no entry is left to multiply.
+    ones = sp.csr_array((X != 0).astype(float))
+    assert fit_shards(ItemKNN(metric="adjusted_cosine"), cut(ones, 2)).weights_.nnz == 0
+
+
+def test_sums_of_products_learn_what_factors_on_a_disk_do(monkeypatch):
+    monkeypatch.setattr(_item_blocks, "_BLOCK_ENTRIES", 700)
+    X = ratings()
+    for estimator in (ItemKNN(15), ItemKNN(15, metric="jaccard"), RP3beta(10)):
+        summed = clone(estimator)
+        summed._check_X(X, reset=True)
+        summed.item_popularity_ = Totals.of(X).popularity
+        BlockSumsMixin._fit(summed, X)
+        same_neighbours(summed, fit_shards(estimator, cut(X, 3)))
 
 
 def test_scratch_is_left_empty(tmp_path):
