@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.utils import is_missing
 
+# Events that are sorted at a time.
+_AT_ONCE = 2**20
+
 
 def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
     """Return times as int64 or float64; datetimes become unix seconds.
@@ -155,15 +158,42 @@ def sorted_by_row_and_column(
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Sort events by row and column; return the stable order, the column of each and the bounds of the rows.
 
-    Two counting sorts in linear time: by column first, then by row.
+    Counting sorts in linear time, of the events of some rows at a time, so that little memory is needed beside the
+    result.
     """
+    n_events = len(rows)
+    if n_events <= _AT_ONCE:
+        return _sorted_at_once(rows, columns, shape)
+    index = positions_dtype(n_events)
+    counts = np.zeros(shape[0], dtype=np.int64)
+    for start in range(0, n_events, _AT_ONCE):
+        counts += np.bincount(rows[start : start + _AT_ONCE], minlength=shape[0])
+    indptr = np.append(0, np.cumsum(counts))
+    order, indices = np.empty(n_events, dtype=index), np.empty(n_events, dtype=index)
+    low = 0
+    while low < shape[0]:
+        # Rows with as many events as fit, but at least one row.
+        high = int(np.searchsorted(indptr, indptr[low] + _AT_ONCE, side="right")) - 1
+        high = max(high, low + 1)
+        here = rows >= low
+        here &= rows < high
+        events = np.flatnonzero(here).astype(index)
+        some = rows[events] - rows.dtype.type(low), columns[events]
+        sorted_events, sorted_columns, _ = _sorted_at_once(*some, (high - low, shape[1]))
+        span = slice(indptr[low], indptr[high])
+        order[span], indices[span] = events[sorted_events], sorted_columns
+        low = high
+    return order, indices, indptr.astype(index)
+
+
+def _sorted_at_once(
+    rows: NDArray[Any], columns: NDArray[Any], shape: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Sort as `sorted_by_row_and_column`, by two counting sorts of all events: by column first, then by row."""
     events = np.arange(len(rows), dtype=positions_dtype(len(rows)))
     pairs = sp.coo_array((events, (columns, rows)), shape=shape[::-1])
     pairs.has_canonical_format = True  # so that tocsr sums nothing
-    by_column = pairs.tocsr()
-    # The arrays of the caller are freed too, if it gave them away.
-    del pairs, events, rows, columns
-    by_row = by_column.tocsc()
+    by_row = pairs.tocsr().tocsc()
     return by_row.data, by_row.indices, by_row.indptr
 
 

@@ -7,6 +7,7 @@ number the ids, sort events by row, column and time, merge repeated ones. O(n lo
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import pairwise
 from os import PathLike
 from typing import Any
 
@@ -106,8 +107,8 @@ class _CodedLog:
                 times.append(log.times)
         self.values, self.times = values.pop(), times.pop()
 
-    def factorized(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the position of every id of a column among its sorted ids, and these."""
+    def factorized(self, name: str) -> tuple[NDArray[Any], Any]:
+        """Return the position of every id of a column among its sorted ids, and these; texts are an Arrow array."""
         return self._codes.pop(name).factorized()
 
 
@@ -217,13 +218,14 @@ def _assembled(
         shape = (len(user_ids), len(item_ids))
         columns_of_log = {"row": rows, "column": columns, "value": log.values, "time": log.times}
         del log, rows, columns  # so that each column is freed once it is sorted
-        entries = merged_entries(columns_of_log, shape, repeats)
+        entries = merged_entries(columns_of_log, shape, repeats, dtype)
         report["repeats_merged"] = n_events - len(entries.data)
         minimums = min_user_interactions, min_item_interactions
         _drop_weak(entries, report, nonpositive == "net", *minimums)
         entries.data = cast_values(entries.data, dtype)  # sums, not what is summed
     if entries is None or not len(entries.data):
         raise ValueError(f"No event is left of the {n_read} read; dropped were {report}.")
+    user_ids, item_ids = _as_objects(user_ids), _as_objects(item_ids)
     user_ids = user_ids[_drop_empty_rows(entries)] if users is None else user_ids
     item_ids = item_ids[_drop_empty_columns(entries)] if items is None else item_ids
     counts = {"n_users": len(user_ids), "n_items": len(item_ids), "entries": len(entries.data)}
@@ -274,11 +276,12 @@ def _events(
 
 def _axis(
     log: _Log | _CodedLog, name: str, given: ArrayLike | None, reason: str
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the row or column of every event, -1 where the given ids lack its id, and the ids."""
+) -> tuple[NDArray[Any], Any]:
+    """Return the row or column of every event, -1 where the given ids lack its id, and the ids, see `_as_objects`."""
     codes, ids = log.factorized(name)
     if given is None:
         return codes, ids
+    ids = _as_objects(ids)
     fixed = as_ids(given, f"The ids given for column {name!r}").copy()
     found = positions_in(fixed, codes, ids, name)
     log.report[reason] = int(np.count_nonzero(found < 0))
@@ -288,6 +291,11 @@ def _axis(
             f"contains {ids[:3].tolist()}. Ids are equal only if their types are: convert one of them if they differ."
         )
     return found, fixed
+
+
+def _as_objects(ids: Any) -> NDArray[Any]:
+    """Return ids as an array of numpy; texts of batches are in Arrow until no large array is left beside them."""
+    return ids if isinstance(ids, np.ndarray) else np.asarray(ids.to_numpy(zero_copy_only=False))
 
 
 def _known_only(
@@ -435,16 +443,19 @@ class Entries:
         return first
 
 
-def merged_entries(events: dict[str, Any], shape: tuple[int, int], repeats: str) -> Entries:
+def merged_entries(
+    events: dict[str, Any], shape: tuple[int, int], repeats: str, dtype: Any = None
+) -> Entries:
     """Sort entries by row, column, time and place in the log, and merge them as `repeats` defines.
 
     `events` contains the "row", "column", "value" and "time" of every event, and is emptied: each array is freed when
-    it is sorted.
+    it is sorted. Values that have `dtype` already keep it; others are summed in a wider one.
     """
     order, indices, indptr = sorted_by_row_and_column(
         events.pop("row"), events.pop("column"), shape
     )
     entries = Entries(np.empty(0), indices, indptr, None, order, shape[1])
+    del indices, indptr
     first = entries.first_of_pair()
     if (times := events.pop("time")) is not None:
         _sort_repeats(order, times, first)
@@ -454,41 +465,84 @@ def merged_entries(events: dict[str, Any], shape: tuple[int, int], repeats: str)
     events.clear()
     valued = values is not None
     entries.data = np.ones(len(order), dtype=np.int32) if values is None else _taken(values, order)
-    del values
+    del values, order
     if repeats == "keep" or first.all():
         return entries
-    n_events = len(first)
     last = np.append(first[1:], True)  # the latest event of each pair
-    # Masks, since positions would take more memory than the arrays.
-    entries.times = None if entries.times is None else entries.times[last]
-    entries.order, entries.indices = order[last], indices[first]
-    del order, indices
-    starts = np.flatnonzero(first).astype(entries.order.dtype)
-    n_pairs = len(starts)
-    entries.indptr = np.searchsorted(starts, entries.indptr).astype(entries.indptr.dtype)
+    # Every array is shortened in place: a second one would be the most memory that is used.
+    if entries.times is not None:
+        entries.times = _kept(entries.times, last)
+    entries.order, entries.indices = _kept(entries.order, last), _kept(entries.indices, first)
     if repeats == "last" or (repeats == "mean" and not valued):
-        entries.data = entries.data[last]  # without values each event is worth 1
-        return entries
-    del first, last
-    mean = repeats == "mean"
+        entries.data = _kept(entries.data, last)  # without values each event is worth 1
+    else:
+        entries.data = _sums_of_pairs(entries.data, first, dtype, mean=repeats == "mean")
+    entries.indptr = _numbers_before(first, entries.indptr)
+    return entries
+
+
+def _kept(array: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Keep only the entries of a mask in an array, in place where it owns its memory."""
+    n_kept = 0
+    for start in range(0, len(array), _AT_ONCE):
+        block = slice(start, start + _AT_ONCE)
+        some = array[block][mask[block]]
+        array[n_kept : n_kept + len(some)] = some
+        n_kept += len(some)
+    return _shortened(array, n_kept)
+
+
+def _shortened(array: NDArray[Any], length: int) -> NDArray[Any]:
+    """Return the first entries of an array that is not needed any more."""
+    if not array.flags.owndata:
+        return array[:length].copy()
+    array.resize(length, refcheck=False)
+    return array
+
+
+def _numbers_before(mask: NDArray[np.bool_], bounds: NDArray[Any]) -> NDArray[Any]:
+    """Return how many entries of a mask are set before each of some sorted positions."""
+    result, n_before = np.empty_like(bounds), 0
+    for start in range(0, len(mask) + 1, _AT_ONCE):
+        counts = np.append(0, np.cumsum(mask[start : start + _AT_ONCE]))
+        here = slice(*np.searchsorted(bounds, [start, start + _AT_ONCE]))
+        result[here] = n_before + counts[bounds[here] - start]
+        n_before += int(counts[-1])
+    return result
+
+
+def _sums_of_pairs(
+    data: NDArray[Any], first: NDArray[np.bool_], dtype: Any, *, mean: bool
+) -> NDArray[Any]:
+    """Return the sum or the mean of the values of every pair, in `dtype` at once if the values have it already."""
     wide: Any = np.int64
-    if mean or entries.data.dtype.kind == "f":
+    if mean or data.dtype.kind == "f":
         # The mean of float32 ratings must not depend on how many there are.
         wide = np.float64
-    elif entries.data.dtype.itemsize == 8:
-        entries.data = widened_data(entries.data)
-        wide = entries.data.dtype
-    sums = np.empty(n_pairs, dtype=wide)
-    for start in range(0, n_pairs, _AT_ONCE):
-        pairs = starts[start : start + _AT_ONCE]
-        end = starts[start + len(pairs)] if start + len(pairs) < n_pairs else n_events
-        some = entries.data[pairs[0] : end].astype(wide, copy=False)
-        total = np.add.reduceat(some, pairs - pairs[0], dtype=wide)
-        sums[start : start + len(pairs)] = total
+    elif data.dtype.itemsize == 8:
+        data = widened_data(data)
+        wide = data.dtype
+    n_pairs, n_done = int(np.count_nonzero(first)), 0
+    in_place = data.dtype == (wide if dtype is None or data.dtype != dtype else dtype)
+    sums = data if in_place else np.empty(n_pairs, dtype=wide)
+    for start, stop in pairwise(_edges_between_pairs(first)):
+        pairs = np.flatnonzero(first[start:stop])
+        some = data[start:stop].astype(wide, copy=False)
+        total = np.add.reduceat(some, pairs, dtype=wide)
         if mean:
-            sums[start : start + len(pairs)] /= np.diff(pairs, append=starts.dtype.type(end))
-    entries.data = sums
-    return entries
+            total = total / np.diff(pairs, append=len(some))
+        sums[n_done : n_done + len(pairs)] = cast_values(total, sums.dtype)
+        n_done += len(pairs)
+    return _shortened(sums, n_pairs)
+
+
+def _edges_between_pairs(first: NDArray[np.bool_]) -> list[int]:
+    """Return bounds of blocks of entries that divide no pair, of about equal length."""
+    edges = {0, len(first)}
+    for start in range(_AT_ONCE, len(first), _AT_ONCE):
+        place = start + int(first[start:].argmax())
+        edges.add(place if first[place] else len(first))
+    return sorted(edges)
 
 
 def _taken(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:

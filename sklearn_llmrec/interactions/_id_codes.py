@@ -1,7 +1,7 @@
 """Codes of ids that come in batches, by hash tables of Arrow.
 
-Each batch is encoded alone; its distinct ids wait until they are as many as half of those known. Then both are encoded
-together, so that a table of all ids is built a number of times that grows with the logarithm of their number.
+Each batch is encoded alone; its distinct ids wait until they are as many as a quarter of those known. Then both are
+encoded together, so that a table of all ids is built a number of times that grows with the logarithm of their number.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.interactions._ids import factorize
+from sklearn_llmrec.interactions._ids import arrow_texts, factorize
 from sklearn_llmrec.utils import require
 
 # Distinct ids of batches that wait at least.
@@ -80,7 +80,7 @@ class IdCodes:
         encoded = column.dictionary_encode()
         self._waiting.append((encoded.indices.to_numpy(), encoded.dictionary))
         self._n_waiting += len(encoded.dictionary)
-        if self._n_waiting >= max(_WAITING, 0 if self._known is None else len(self._known) // 2):
+        if self._n_waiting >= max(_WAITING, 0 if self._known is None else len(self._known) // 4):
             self._merge()
 
     def _merge(self) -> None:
@@ -113,8 +113,11 @@ class IdCodes:
                 f"Batches have ids of several types in column {self._name!r}, {types}: convert them to one."
             ) from error
 
-    def factorized(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the position of every id among the sorted ids, and these; forget both."""
+    def factorized(self) -> tuple[NDArray[Any], Any]:
+        """Return the position of every id among the sorted ids, and these; forget both.
+
+        Texts are an Arrow array, which takes a fraction of the memory of objects.
+        """
         pa = require("pyarrow", "arrow")
         if self._waiting:
             self._merge()
@@ -125,10 +128,14 @@ class IdCodes:
         pa.default_memory_pool().release_unused()
         if pa.types.is_dictionary(self._type):
             known = known.dictionary_encode()
-        ranks, ids = factorize(
-            nw.from_native(pa.chunked_array([known]), series_only=True), self._name
-        )
+        column = pa.chunked_array([known])
+        if pa.types.is_string(known.type) or pa.types.is_large_string(known.type):
+            ranks, ids = arrow_texts(column)
+        else:
+            ranks, ids = factorize(nw.from_native(column, series_only=True), self._name)
         for start in range(0, len(codes), _BLOCK):
             block = slice(start, start + _BLOCK)
             codes[block] = ranks[codes[block]]
+        del known, column
+        pa.default_memory_pool().release_unused()
         return codes, ids

@@ -150,7 +150,8 @@ def _factorize_texts(series: "nw.Series[Any]") -> tuple[NDArray[Any], NDArray[An
             if not (known[codes] == texts).all():
                 return _factorize_objects(texts, series.name)
     elif series.implementation.is_pyarrow():
-        return _factorize_arrow(series.to_native())
+        codes, texts = arrow_texts(series.to_native())
+        return codes, texts.to_numpy(zero_copy_only=False)
     else:
         known = np.array(series.unique().to_list(), dtype=object)
         numbers = np.arange(len(known)).tolist()
@@ -159,12 +160,12 @@ def _factorize_texts(series: "nw.Series[Any]") -> tuple[NDArray[Any], NDArray[An
     return _ranks(order)[np.asarray(codes)], known[order]
 
 
-def _factorize_arrow(texts: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Factorize a chunked array of texts of Arrow."""
+def arrow_texts(texts: Any) -> tuple[NDArray[Any], Any]:
+    """Return what `factorize` returns, of a chunked array of texts of Arrow; the ids are an Arrow array."""
     pc = require("pyarrow.compute", "arrow")
     encoded = texts.dictionary_encode()
     if not encoded.num_chunks:
-        return np.empty(0, dtype=np.int32), np.empty(0, dtype=object)
+        return np.empty(0, dtype=np.int32), require("pyarrow", "arrow").array([], texts.type)
     # All chunks have one dictionary. Arrow sorts the bytes of UTF-8, whose order is that of the characters.
     known = encoded.chunk(encoded.num_chunks - 1).dictionary
     order = pc.sort_indices(known)
@@ -174,7 +175,7 @@ def _factorize_arrow(texts: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     for chunk in encoded.iterchunks():
         codes[start : start + len(chunk)] = ranks[chunk.indices.to_numpy()]
         start += len(chunk)
-    return codes, known.take(order).to_numpy(zero_copy_only=False)
+    return codes, known.take(order)
 
 
 def _ranks(order: NDArray[Any]) -> NDArray[np.int32]:

@@ -6,6 +6,7 @@ import pytest
 
 from sklearn_llmrec import Interactions
 from sklearn_llmrec.distributed import partition_events
+from sklearn_llmrec.interactions import _entries, _event_log
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
@@ -59,6 +60,16 @@ def test_any_batches_give_the_matrix_of_the_table(size, ids, options):
     assert_same(
         Interactions.from_batches(lambda: table.to_batches(size), **COLUMNS, **options), whole
     )
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("at_once", [1, 7, 200])
+def test_blocks_of_any_length_give_the_same_matrix(at_once, options, monkeypatch):
+    table = pa.Table.from_pandas(log())
+    whole = Interactions.from_frame(table, **COLUMNS, **options)
+    monkeypatch.setattr(_entries, "_AT_ONCE", at_once)
+    monkeypatch.setattr(_event_log, "_AT_ONCE", at_once)
+    assert_same(Interactions.from_frame(table, **COLUMNS, **options), whole)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
