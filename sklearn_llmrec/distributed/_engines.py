@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from sklearn.utils.parallel import delayed
 
-from sklearn_llmrec.utils import require, warn
+from sklearn_llmrec.utils import require, results_in_order, warn
 
 _Result = TypeVar("_Result")
 # How often tasks are started again after a process of joblib ended early, without one result in between.
@@ -70,9 +70,8 @@ def run_tasks(
     n_done = n_restarts = 0
     while n_done < len(tasks):
         try:
-            for result in Parallel(n_jobs=n_jobs, return_as="generator")(
-                delayed(function)(task) for task in tasks[n_done:]
-            ):
+            left = (delayed(function)(task) for task in tasks[n_done:])
+            for result in results_in_order(left, n_jobs):
                 n_done, n_restarts = n_done + 1, 0
                 yield result
         except TerminatedWorkerError as error:

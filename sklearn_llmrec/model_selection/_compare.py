@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
-from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.parallel import delayed
 
 from sklearn_llmrec.metrics import checked_csr, common_holdout, ranking_scorer
 from sklearn_llmrec.model_selection._comparison import Comparison, Run, gathered
@@ -19,7 +19,13 @@ from sklearn_llmrec.model_selection._measure import (
     named,
     warn_if_fitted_on_targets,
 )
-from sklearn_llmrec.utils import Interval, StrOptions, check_targets, validate_parameter_constraints
+from sklearn_llmrec.utils import (
+    Interval,
+    StrOptions,
+    check_targets,
+    results_in_order,
+    validate_parameter_constraints,
+)
 
 __all__ = ["compare"]
 
@@ -245,7 +251,7 @@ def _all_runs(
         for model in models.values()
         for train, rows in folds
     )
-    done: Iterator[Run] = Parallel(n_jobs=settings["n_jobs"], return_as="generator")(tasks)
+    done: Iterator[Run] = results_in_order(tasks, settings["n_jobs"])
     runs: dict[str, list[Run]] = {}
     for number, name in enumerate(models, start=1):
         runs[name] = [next(done) for _ in folds]

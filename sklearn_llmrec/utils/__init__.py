@@ -61,6 +61,7 @@ from sklearn_llmrec.utils._sklearn import (
 from sklearn_llmrec.utils._stacks import mark_stack as mark_stack, warn_of_stack as warn_of_stack
 from sklearn_llmrec.utils._threads import (
     in_threads as in_threads,
+    results_in_order as results_in_order,
     slices_for_threads as slices_for_threads,
     threads_for as threads_for,
 )

@@ -5,13 +5,15 @@ multiprocessing or Dask backend the tasks run in other processes and their write
 depend on the number of threads.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 from joblib import effective_n_jobs
+from joblib.parallel import get_active_backend
+from sklearn.utils.parallel import Parallel
 
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
@@ -28,6 +30,16 @@ def in_threads(
         return [function(task) for task in tasks]
     with ThreadPoolExecutor(min(n_threads, len(tasks))) as pool:
         return list(pool.map(function, tasks))
+
+
+def results_in_order(tasks: Iterable[Any], n_jobs: int | None) -> Iterator[Any]:
+    """Return the results of delayed calls of scikit-learn in their order, each as soon as it is there.
+
+    A backend that returns no results one by one, as "multiprocessing" and that of Ray, returns all at the end.
+    """
+    one_by_one = get_active_backend()[0].supports_return_generator
+    results = Parallel(n_jobs=n_jobs, return_as="generator" if one_by_one else "list")(tasks)
+    return iter(results)
 
 
 def threads_for(n_jobs: int | None, n_tasks: int) -> int:

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from joblib import parallel_config
 from sklearn.base import clone
 
 from sklearn_llmrec import (
@@ -234,6 +235,14 @@ SUMS = [
 def test_processes_change_no_bit(estimator):
     shards = cut(ratings(), 5)
     assert_bit_equal(fit_shards(estimator, shards), fit_shards(estimator, shards, n_jobs=2))
+
+
+@pytest.mark.parametrize("backend", ["multiprocessing", "threading"])
+def test_other_backends_change_no_bit(backend):
+    # The first returns no results one by one.
+    shards = cut(ratings(), 5)
+    with parallel_config(backend=backend, n_jobs=2):
+        assert_bit_equal(fit_shards(ItemKNN(15), shards), fit_shards(ItemKNN(15), shards, n_jobs=1))
 
 
 @pytest.fixture(scope="module")
