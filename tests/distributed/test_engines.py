@@ -36,7 +36,8 @@ def ray_home(tmp_path_factory):
     from ray.util.joblib import register_ray
 
     home, before = tmp_path_factory.mktemp("home"), os.environ.get("HOME")
-    os.environ["HOME"] = str(home)
+    # Its workers wait for all other programs, if they are as polite as by default.
+    os.environ |= {"HOME": str(home), "RAY_worker_niceness": "0"}
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     register_ray()
     yield "ray"
