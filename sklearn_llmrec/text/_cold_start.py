@@ -70,7 +70,7 @@ class ContentColdStart(ContentMixin, BaseRecommender):
     -----
     On top of the estimator, fit is O(n_items d^2 + d^3) and scoring O(n_items d) a row, with d
     dimensions of content. Where d is larger than the number n of known items, the same regression is solved by a system
-    of n equations instead, in O(n^3), and sparse features stay sparse.
+    of n equations instead, in O(n^3), and sparse features stay sparse; scoring is then O(n n_new) a row.
 
     References
     ----------
