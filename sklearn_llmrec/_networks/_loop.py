@@ -283,11 +283,11 @@ def print_epoch(estimator: Any, progress: Progress) -> None:
     tell(estimator, f"epoch {progress.epoch}: loss {progress.losses[-1]:.4f}{score}")
 
 
-def keep_curves(estimator: Any, progress: Progress, go_on: bool) -> None:
+def keep_curves(estimator: Any, progress: Progress, continued: bool) -> None:
     """Set the curves of a training, appended to those of the training that it resumed."""
-    estimator.loss_curve_ = [*(estimator.loss_curve_ if go_on else []), *progress.losses]
+    estimator.loss_curve_ = [*(estimator.loss_curve_ if continued else []), *progress.losses]
     estimator.validation_scores_ = [
-        *(estimator.validation_scores_ if go_on else []),
+        *(estimator.validation_scores_ if continued else []),
         *progress.scores,
     ]
     estimator.n_iter_ = len(estimator.loss_curve_)

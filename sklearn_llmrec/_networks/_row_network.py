@@ -55,7 +55,7 @@ class RowNetworkRecommender(BaseRecommender):
         batches: Callable[[np.random.Generator], Iterator[Any]],
         *,
         seed: int,
-        go_on: bool = False,
+        continued: bool = False,
         **options: Any,
     ) -> dict[str, Any]:
         """Train the network, set its training curves on self, and return its weights.
@@ -66,7 +66,7 @@ class RowNetworkRecommender(BaseRecommender):
             The class of the training, whose `run` trains the network.
         batches : callable
             Returns the batches of an epoch, drawn by a random generator.
-        go_on : bool, default=False
+        continued : bool, default=False
             Whether the curves are appended to those of the training before.
         """
         from sklearn_llmrec._networks import _loop
@@ -80,7 +80,7 @@ class RowNetworkRecommender(BaseRecommender):
             epochs=partial(iterations, self, X=X),
             **options,
         ).run(_loop.Progress(seed=seed), self.max_iter)
-        _loop.keep_curves(self, progress, go_on)
+        _loop.keep_curves(self, progress, continued)
         return _loop.to_numpy(network)
 
     def __sklearn_tags__(self) -> Tags:

@@ -134,7 +134,7 @@ class TrainedOnSequences(BaseRecommender):
         max_iter: int,
         mask: bool = False,
         holdout: Any = None,
-        go_on: bool = False,
+        continued: bool = False,
     ) -> None:
         """Train with a loss (its name, counts of items, negatives of a batch); set `weights_` and the curves."""
         from sklearn_llmrec._networks import _loop
@@ -158,7 +158,7 @@ class TrainedOnSequences(BaseRecommender):
         )
         done = trainer.run(progress[1], max_iter)
         self.weights_ = _loop.to_numpy(network)
-        _loop.keep_curves(self, done, go_on)
+        _loop.keep_curves(self, done, continued)
 
     def _report(self, progress: Any) -> None:
         from sklearn_llmrec._networks._loop import print_epoch

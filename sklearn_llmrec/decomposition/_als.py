@@ -299,7 +299,7 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
         return systems, right.astype(X.dtype)
 
     def _sweep(
-        self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
+        self, X: sp.csr_array, continued: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
         self._known_rows_ = self._by_norm_ = None  # of an earlier fit
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -308,7 +308,7 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
         if kept is None or not isinstance(self.regularization, str):
             self.regularization_ = self._regularization(X)
         users, self._mean_frequency_ = self._systems(X, None)
-        if go_on:
+        if continued:
             Q = np.ascontiguousarray(self.components_.T.astype(X.dtype))
             P = users.solve_fully(Q, self._gram(Q))
         if kept is None:

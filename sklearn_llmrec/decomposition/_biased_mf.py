@@ -107,11 +107,11 @@ class BiasedMF(ContinuedFitMixin, RatingMixin, ExplainMixin, SimilarItemsMixin):
         self.warm_start = warm_start
         self.random_state = random_state
 
-    def _sweep(self, X: sp.csr_array, go_on: bool, kept: NDArray[np.int64] | None) -> None:
+    def _sweep(self, X: sp.csr_array, continued: bool, kept: NDArray[np.int64] | None) -> None:
         if kept is None:
             # In a partial_fit it stays: the biases of items that X lacks are distances from it.
             self.mean_ = float(X.data.mean(dtype=np.float64))
-        if not go_on:
+        if not continued:
             self._start(X)
         T = X.T.tocsr()
         for _ in range(self.max_iter):

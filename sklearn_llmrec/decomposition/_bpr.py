@@ -136,13 +136,13 @@ class BPRRecommender(ContinuedFitMixin, FactorRecommender):
         self.verbose = verbose
 
     def _sweep(
-        self, X: sp.csr_array, go_on: bool = False, kept: NDArray[np.int64] | None = None
+        self, X: sp.csr_array, continued: bool = False, kept: NDArray[np.int64] | None = None
     ) -> None:
         self._known_rows_ = self._by_norm_ = None  # of an earlier fit
         # The kernel respects `kept` without being given it: it draws no item that nobody in X has.
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         P: NDArray[np.float32]
-        if go_on:
+        if continued:
             P = self._fold_in(X).astype(np.float32, order="C")
             Q = np.array(self.components_.T, dtype=np.float32, order="C")
             bias = np.array(self.item_bias_, dtype=np.float32)

@@ -15,7 +15,7 @@ _NEW_FACTORS = 0.01
 
 
 class ContinuedFitMixin(PartialFitMixin):
-    """Adds `warm_start` and `partial_fit` to a factor model that implements `_sweep(X, go_on, kept)`.
+    """Adds `warm_start` and `partial_fit` to a factor model that implements `_sweep(X, continued, kept)`.
 
     It learns from X, from a new start or from what there is. `kept` are the items whose factors stay as they are, in a
     `partial_fit`; None in a `fit`.
@@ -29,10 +29,10 @@ class ContinuedFitMixin(PartialFitMixin):
     _sweep: Callable[..., None]
 
     def _fit(self, X: sp.csr_array) -> None:
-        go_on = self.warm_start and hasattr(self, "components_")
-        if go_on:
+        continued = self.warm_start and hasattr(self, "components_")
+        if continued:
             self._check_continuable(X)
-        self._sweep(X, go_on, None)
+        self._sweep(X, continued, None)
 
     def _extend_items(self, X: sp.csr_array) -> None:
         """Start new items of X with small random factors, or with zeros if X has no interaction of them."""

@@ -157,8 +157,8 @@ class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
         self.verbose = verbose
 
     def _fit(self, X: sp.csr_array) -> None:
-        go_on = self.warm_start and hasattr(self, "weights_")
-        if go_on and len(self.weights_["item_vectors"]) != X.shape[1]:
+        continued = self.warm_start and hasattr(self, "weights_")
+        if continued and len(self.weights_["item_vectors"]) != X.shape[1]:
             raise ValueError(
                 f"warm_start continues with {len(self.weights_['item_vectors'])} items and X has {X.shape[1]} columns: "
                 "fit a new estimator for another catalogue."
@@ -170,7 +170,7 @@ class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
         network = autoencoder.new_network(
             X.shape[1], self.n_hidden, self.n_components, self.dropout, seed
         )
-        if go_on:
+        if continued:
             from_numpy(network, self.weights_, copy=True)
         self.weights_ = self._trained(
             X,
@@ -178,11 +178,11 @@ class MultVAERecommender(InnerProductMixin, RowNetworkRecommender):
             autoencoder.BoundTraining,
             partial(autoencoder.row_batches, learned, self.batch_size),
             seed=seed,
-            go_on=go_on,
+            continued=continued,
             holdout=holdout,
             regularization=self.regularization,
             kl_weight=self.kl_weight,
-            n_annealing=0 if go_on else self.annealing * -(-X.shape[0] // self.batch_size),
+            n_annealing=0 if continued else self.annealing * -(-X.shape[0] // self.batch_size),
         )
 
     def _retrieval_vectors(

@@ -13,7 +13,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
-from operator import add
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple
@@ -21,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
-from sklearn.base import clone
 
 from sklearn_llmrec._kernels import blas_threads
 from sklearn_llmrec.base import (
@@ -30,9 +28,8 @@ from sklearn_llmrec.base import (
     Phase,
     Statistics,
     Totals,
-    added_in_a_tree,
 )
-from sklearn_llmrec.distributed._fit import check_estimator, for_workers
+from sklearn_llmrec.distributed._fit import check_estimator, fit_phases, start_fit
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.utils import warn
 
@@ -198,11 +195,8 @@ def fit_federated(
     catalogue = Interactions((one, ([0], [0])), shape=(1, n_items), item_ids=item_ids)
     remaining, left_out = dict(enumerate(clients)), dict[int, str]()
     while True:
-        model = clone(estimator)
-        model._validate_params()
-        model._check_X(catalogue, reset=True)
-        model._dtype_ = np.dtype(dtype)
-        server = _Server(model, remaining, left_out, catalogue, min_clients, timeout)
+        model, worker = start_fit(estimator, catalogue, dtype)
+        server = _Server(model, worker, remaining, left_out, catalogue, min_clients, timeout)
         if server.fit(restart=not private):
             break
     if left_out:
@@ -226,36 +220,32 @@ class _Server:
     def __init__(
         self,
         model: BlockSumsMixin,
+        worker: BlockSumsMixin,
         clients: dict[int, Callable[[FederatedRequest], Statistics]],
         left_out: dict[int, str],
         catalogue: Interactions,
         min_clients: int,
         timeout: float | None,
     ) -> None:
-        self._model, self._clients, self._left_out = model, clients, left_out
-        self._worker = for_workers(model)
+        self._model, self._worker = model, worker
+        self._clients, self._left_out = clients, left_out
         # A client of one made-up user: answers must have the shapes of its answers, which are in no sum.
         self._example = FederatedClient(catalogue)
         self._min_clients, self._timeout = min_clients, timeout
 
     def fit(self, *, restart: bool) -> bool:
         """Run all phases; return False if a client failed after the totals and all has to start again."""
-        model = self._model
         totals = [
             Totals(**answer) for answer in self._answers(None, dict.fromkeys(self._clients, 0))
         ]
-        total = added_in_a_tree(totals, add)
-        if getattr(model, "privacy", None) is None:
-            model.n_users_fit_, model.item_popularity_ = total.n_users, total.popularity
         before = dict(zip(self._clients, accumulate((part.n_users for part in totals), initial=0)))
-        phase = model._plan(total)
-        while phase is not None:
+
+        def sums_of(phase: Phase) -> list[Statistics] | None:
             n_clients = len(self._clients)
-            sums = added_in_a_tree(self._answers(phase, before), model._add)
-            if restart and len(self._clients) < n_clients:
-                return False
-            phase = model._advance(phase, sums)
-        return True
+            answers = self._answers(phase, before)
+            return None if restart and len(self._clients) < n_clients else answers
+
+        return fit_phases(self._model, totals, sums_of)
 
     def _answers(self, phase: Phase | None, before: dict[int, int]) -> list[Statistics]:
         """Return the sound answers, and forget the clients of all others."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import add
 from pathlib import Path
@@ -130,8 +130,8 @@ def fit_shards(
     n_jobs : int, default=None
         Processes of joblib where `client` is None. None means 1 unless in a joblib context, -1 all cores.
     scratch : str or Path, default=None
-        A folder for what shards keep between phases, on a disk that all workers see; emptied of it at the end. None
-        takes a temporary folder, which suits workers on this machine.
+        A folder for what shards keep between phases, on a disk that all workers see; created where it is missing, and
+        emptied of it at the end. None takes a temporary folder, which suits workers on this machine.
 
     Returns
     -------
@@ -180,37 +180,95 @@ def fit_shards(
             "processes without noise. Use fit."
         )
     check_client(client)
-    model = clone(estimator)
-    model._validate_params()
-    tasks = _tasks(model, shards)
+    blocks = _blocks(shards)
+    model, worker = start_fit(estimator, _first_with_interactions(blocks))
+    tasks = [_Task(worker, block, number) for number, block in enumerate(blocks)]
     run: dict[str, Any] = {"client": client, "n_jobs": n_jobs}
     totals = list(run_tasks(_totals, tasks, **run))
-    total = added_in_a_tree(totals, add)
     before = [0, *accumulate(part.n_users for part in totals)]
-    model.n_users_fit_, model.item_popularity_ = total.n_users, total.popularity
-    worker = for_workers(model)
     with ExitStack() as stack:
         if scratch is None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="sklearn-llmrec-")))
         else:
-            folder = Path(mkdtemp(prefix="fit-", dir=scratch))
+            # Absolute: a worker may run in another folder.
+            parent = Path(scratch).absolute()
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(mkdtemp(prefix="fit-", dir=parent))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         places = []
         for number in range(len(tasks)):
             places.append(BlockPlace(before[number], folder / f"shard-{number}"))
             (folder / f"shard-{number}").mkdir()
-        phase = model._plan(total)
-        while phase is not None:
-            work = [
-                _Task(worker, task.shard, task.number, phase, place)
+
+        def work(phase: Phase) -> list[_Task]:
+            return [
+                replace(task, phase=phase, place=place)
                 for task, place in zip(tasks, places, strict=True)
             ]
-            if isinstance(model, ItemBlocksMixin) and phase.name == "products":
-                model._set_best(_best_of_all_items(worker, work, folder, run), phase)
-                break
-            sums = added_in_a_tree(run_tasks(_statistics, work, **run), model._add)
-            phase = model._advance(phase, sums)
-    return model
+
+        def sums_of(phase: Phase) -> Iterable[Statistics]:
+            return run_tasks(_statistics, work(phase), **run)
+
+        def finish(phase: Phase) -> bool:
+            if not isinstance(model, ItemBlocksMixin) or phase.name != "products":
+                return False
+            model._set_best(_best_of_all_items(worker, work(phase), folder, run), phase)
+            return True
+
+        fit_phases(model, totals, sums_of, finish)
+    fitted: _E = model
+    return fitted
+
+
+def start_fit(estimator: Any, X: Any, dtype: Any = None) -> tuple[Any, Any]:
+    """Return an unfitted clone that knows the columns and the dtype of X, and a copy of it for workers.
+
+    Values have the `dtype` given, or by default that of X as the model reads it.
+    """
+    model = clone(estimator)
+    model._validate_params()
+    model._check_X(X, reset=True)
+    known = getattr(model, "_dtype_", None) if dtype is None else np.dtype(dtype)
+    model._dtype_ = model._check_X(X, reset=False).dtype if known is None else known
+    worker = clone(model)
+    # What a fit reads from X before its sums; nothing of any user.
+    for name in (
+        "n_features_in_",
+        "feature_names_in_",
+        "item_ids_",
+        "_tags_",
+        "_positive_only_",
+        "_dtype_",
+    ):
+        if name in vars(model):
+            setattr(worker, name, vars(model)[name])
+    return model, worker
+
+
+def fit_phases(
+    model: Any,
+    totals: Sequence[Totals],
+    sums_of: Callable[[Phase], Iterable[Statistics] | None],
+    finish: Callable[[Phase], bool] | None = None,
+) -> bool:
+    """Fit a model phase by phase on sums over blocks of users.
+
+    `finish` may finish the fit at a phase by another way than sums, and returns whether it did. Returns False where
+    `sums_of` returned None for a phase, which ends the fit before its end.
+    """
+    total = added_in_a_tree(totals, add)
+    # A private fit publishes counts with its noise, or not at all.
+    if getattr(model, "privacy", None) is None:
+        model.n_users_fit_, model.item_popularity_ = total.n_users, total.popularity
+    phase = model._plan(total)
+    while phase is not None:
+        if finish is not None and finish(phase):
+            return True
+        parts = sums_of(phase)
+        if parts is None:
+            return False
+        phase = model._advance(phase, added_in_a_tree(parts, model._add))
+    return True
 
 
 def _best_of_all_items(
@@ -242,24 +300,23 @@ def check_estimator(estimator: Any) -> None:
         )
 
 
-def _tasks(model: Any, shards: Sequence[Any]) -> list[_Task]:
-    """Return a task per shard, after the model has read from the first shard with interactions what X looks like."""
-    n_shards = len(shards)
-    if not n_shards:
+def _blocks(shards: Sequence[Any]) -> list[Any]:
+    """Return the blocks of users in memory, or a function for each that loads it."""
+    if not len(shards):
         raise ValueError("shards is empty: give at least one block of users.")
     load = getattr(shards, "loader", None)
-    tasks = []
-    for number in range(n_shards):
-        shard = shards[number] if load is None else load(number)
-        tasks.append(_Task(model, shard, number))
-    _check_users([task.shard for task in tasks])
-    for task in tasks:
-        X = task.shard() if callable(task.shard) else task.shard
-        if as_csr(X).count_nonzero() or task is tasks[-1]:
-            model._check_X(X, reset=True)
-            model._dtype_ = getattr(model, "_dtype_", None) or model._check_X(X, reset=False).dtype
+    blocks = [shards[n] if load is None else load(n) for n in range(len(shards))]
+    _check_users(blocks)
+    return blocks
+
+
+def _first_with_interactions(blocks: list[Any]) -> Any:
+    """Return the first block with interactions, or the last one."""
+    for number, block in enumerate(blocks, 1):
+        X = block() if callable(block) else block
+        if number == len(blocks) or as_csr(X).count_nonzero():
             break
-    return tasks
+    return X
 
 
 def _check_users(shards: list[Any]) -> None:
@@ -273,19 +330,3 @@ def _check_users(shards: list[Any]) -> None:
             f"User {found[counts > 1].tolist()[0]!r} is in several shards ({np.count_nonzero(counts > 1)} users are): "
             "put all rows of a user into one shard, as partition_events does."
         )
-
-
-def for_workers(model: Any) -> Any:
-    """Return a copy without what the fit sets for itself."""
-    worker = clone(model)
-    for name in (
-        "n_features_in_",
-        "feature_names_in_",
-        "item_ids_",
-        "_tags_",
-        "_positive_only_",
-        "_dtype_",
-    ):
-        if name in vars(model):
-            setattr(worker, name, vars(model)[name])
-    return worker

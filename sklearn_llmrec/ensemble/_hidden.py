@@ -14,7 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn_llmrec._kernels import topk_dense
 from sklearn_llmrec.base import needs_order
 from sklearn_llmrec.ensemble._members import member_scores
-from sklearn_llmrec.interactions import hide_by_hash, hide_from_cut, hide_latest, stack
+from sklearn_llmrec.interactions import hidden_in_rows, hide_by_hash, hide_from_cut, hide_latest
 from sklearn_llmrec.utils import Interval, StrOptions, canonical, row_chunks
 
 #: What those accept that learn from hidden interactions.
@@ -71,7 +71,7 @@ def hidden_fits(
     holdout = composed.holdout
     if holdout == "auto":
         holdout = "latest" if needs_order(composed) else "hash"
-    visible = X
+    visible, shown = X, None
     size = {"test_size": composed.test_size, "max_hidden": composed.max_hidden}
     for turn in range(composed.n_hidings):
         if holdout == "time":
@@ -79,9 +79,13 @@ def hidden_fits(
                 visible, test_size=composed.test_size, exclude_seen=composed.exclude_seen
             )
         elif holdout == "latest":
-            visible, hidden = hide_latest(visible, exclude_seen=composed.exclude_seen, **size)
+            visible, hidden, mask = hide_latest(
+                visible, exclude_seen=composed.exclude_seen, return_mask=True, **size
+            )
+            # From the second turn on, the mask is of the events that the turn before left visible.
+            shown = mask if shown is None else _narrowed(shown, mask)
         else:
-            visible, hidden = hide_by_hash(X, salt=turn, **size)
+            visible, hidden, shown = hide_by_hash(X, salt=turn, return_mask=True, **size)
         hidden = canonical(hidden)
         if not hidden.nnz:
             if turn:  # short histories are used up
@@ -94,7 +98,7 @@ def hidden_fits(
                 f"Nothing can be hidden to learn from: {why}. Give weights, or {remedy}."
             )
         rows = _sampled_rows(hidden, composed.learn_users, seed + turn)
-        known = visible if holdout == "time" else _with_whole_rows(visible, X, rows)
+        known = visible if shown is None else hidden_in_rows(X, shown, rows)
         fitted = Parallel(n_jobs=composed.n_jobs)(
             delayed(_fit_hidden)(member, known, composed._params_for(name, X))
             for name, member in zip(names, members)
@@ -102,14 +106,11 @@ def hidden_fits(
         yield fitted, known, visible[rows], hidden[rows]
 
 
-def _with_whole_rows(visible: Any, X: Any, rows: NDArray[np.int64]) -> Any:
-    """Return X with the given rows replaced by what is visible of them."""
-    n = X.shape[0]
-    if len(rows) == n:
-        return visible
-    source = np.arange(n, 2 * n)
-    source[rows] = rows
-    return stack([visible, X])[source]
+def _narrowed(mask: NDArray[np.bool_], of_chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a mask of which only those chosen places remain that a mask of the chosen ones names."""
+    result = mask.copy()
+    result[mask] = of_chosen
+    return result
 
 
 def _sampled_rows(hidden: sp.csr_array, n_rows: int | None, seed: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from sklearn_llmrec.interactions._events import (
     as_events as as_events,
     baskets_in_time as baskets_in_time,
     entry_times as entry_times,
+    hidden_in_rows as hidden_in_rows,
     like as like,
     part as part,
     random_baskets as random_baskets,

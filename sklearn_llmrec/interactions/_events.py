@@ -57,6 +57,17 @@ def part(M: sp.csr_array, mask: NDArray[np.bool_]) -> sp.csr_array:
     return sp.csr_array((M.data[kept], M.indices[kept], indptr), shape=M.shape)
 
 
+def hidden_in_rows(X: Any, visible: NDArray[np.bool_], rows: NDArray[np.int64]) -> Any:
+    """Return X, in its type, with only the visible events of the given rows; all other rows stay whole.
+
+    `visible` is a mask of the entries of ``as_events(X)``.
+    """
+    M = as_events(X)
+    is_whole = np.ones(M.shape[0], dtype=bool)
+    is_whole[rows] = False
+    return like(part(M, visible | is_whole[entry_rows(M)]), X)
+
+
 def visible_and_targets(
     M: sp.csr_array,
     X: Any,

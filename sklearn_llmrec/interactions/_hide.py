@@ -50,8 +50,13 @@ def _n_hidden(
 
 
 def hide_by_hash(
-    X: Any, *, test_size: float = 0.2, salt: int = 0, max_hidden: int | None = None
-) -> tuple[Any, Any]:
+    X: Any,
+    *,
+    test_size: float = 0.2,
+    salt: int = 0,
+    max_hidden: int | None = None,
+    return_mask: bool = False,
+) -> Any:
     """Hide a share of the items of every row, chosen by a hash of the row's items.
 
     Parameters
@@ -64,12 +69,16 @@ def hide_by_hash(
         Another number is another choice.
     max_hidden : int, default=None
         How many items of a row are hidden at most; None sets no limit.
+    return_mask : bool, default=False
+        Whether the mask of the visible events is returned too.
 
     Returns
     -------
     visible, hidden : same type as X
         ``max(1, round(test_size * n))`` of the n >= 2 items of a row are hidden, never all. The choice depends on the
         row's set of items and the salt, not on values, rows, chunk or dtype.
+    mask : ndarray of shape (n_events,), bool
+        Which entries of ``as_events(X)`` are visible. Only with `return_mask`.
 
     Examples
     --------
@@ -96,12 +105,18 @@ def hide_by_hash(
     n_hidden = np.where(n_items >= 2, _n_hidden(n_items, test_size, max_hidden), 0)
     hidden_item[order] = rank < n_hidden[rows]
     hidden = hidden_item[np.cumsum(first) - 1] if M.nnz else first
-    return like(part(M, ~hidden), X), like(part(M, hidden), X)
+    split = like(part(M, ~hidden), X), like(part(M, hidden), X)
+    return (*split, ~hidden) if return_mask else split
 
 
 def hide_latest(
-    X: Any, *, test_size: float = 0.2, exclude_seen: bool = True, max_hidden: int | None = None
-) -> tuple[Any, Any]:
+    X: Any,
+    *,
+    test_size: float = 0.2,
+    exclude_seen: bool = True,
+    max_hidden: int | None = None,
+    return_mask: bool = False,
+) -> Any:
     """Hide the latest share of the events of every row.
 
     Parameters
@@ -114,12 +129,16 @@ def hide_latest(
         Whether hidden events of items that stay visible leave the second matrix.
     max_hidden : int, default=None
         Largest number of events of a row that are requested; None sets no limit.
+    return_mask : bool, default=False
+        Whether the mask of the visible events is returned too.
 
     Returns
     -------
     visible, hidden : same type as X
         At least ``max(1, round(test_size * n))`` of the n events of a row (or `max_hidden`, if that is less) are
         hidden, as whole baskets (events of one time); the first basket stays.
+    mask : ndarray of shape (n_events,), bool
+        Which entries of ``as_events(X)`` are visible. Only with `return_mask`.
 
     Examples
     --------
@@ -131,7 +150,8 @@ def hide_latest(
     M = as_events(X)
     n_hidden = _n_hidden(np.diff(M.indptr), test_size, max_hidden)
     hidden = baskets_in_time(M, "auto", True).last(n_hidden)
-    return visible_and_targets(M, X, ~hidden, hidden, exclude_seen)
+    split = visible_and_targets(M, X, ~hidden, hidden, exclude_seen)
+    return (*split, ~hidden) if return_mask else split
 
 
 def cut_at(M: sp.csr_array, order: str, share: float) -> Any:

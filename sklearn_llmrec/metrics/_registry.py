@@ -65,7 +65,7 @@ METRICS = {metric.name: metric for metric in _metrics()}
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedMetric:
     """A requested metric with its cut-off."""
 
     label: str
@@ -115,7 +115,7 @@ def unknown_name(given: object, known: list[str], what: str) -> ValueError:
     return ValueError(f"Unknown {what} {given!r}.{hint} Known: {', '.join(known)}.")
 
 
-def parse(label: Any) -> Asked:
+def parse(label: Any) -> RequestedMetric:
     """Parse a metric name such as ``"ndcg@10"``.
 
     Raises
@@ -130,17 +130,17 @@ def parse(label: Any) -> Asked:
     if not metric.cutoff:
         if separator:
             raise ValueError(f"{name!r} takes no cut-off, got {label!r}.")
-        return Asked(label, metric, 0)
+        return RequestedMetric(label, metric, 0)
     if not separator:
         raise ValueError(f"{name!r} needs a cut-off: say {name + '@10'!r}.")
     if not re.fullmatch(r"[1-9][0-9]*", cut):
         raise ValueError(
             f"The cut-off of {label!r} must be a positive integer: say {name + '@10'!r}."
         )
-    return Asked(label, metric, int(cut))
+    return RequestedMetric(label, metric, int(cut))
 
 
-def parse_all(metrics: Any) -> list[Asked]:
+def parse_all(metrics: Any) -> list[RequestedMetric]:
     """Parse one name or several.
 
     Raises

@@ -43,7 +43,7 @@ class _RankingScorer(Scorer):
         users: str,
     ) -> None:
         super().__init__(metrics, holdout, random_state, users)
-        self.asked = parse_all(metrics)
+        self.requested = parse_all(metrics)
         validate_parameter_constraints(
             {"exclude_seen": ["boolean"]},
             {"exclude_seen": exclude_seen},
@@ -59,7 +59,7 @@ class _RankingScorer(Scorer):
     @property
     def greater_is_better(self) -> dict[str, bool]:
         """By name, whether a larger value of the metric is better; where not, the score is negated."""
-        return {request.label: request.metric.greater_is_better for request in self.asked}
+        return {request.label: request.metric.greater_is_better for request in self.requested}
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> Any:
         """Score a fitted estimator: a float for one name, a dict for a list or groups."""
@@ -67,7 +67,7 @@ class _RankingScorer(Scorer):
         ranking, visible, rows = self.rank(estimator, X, y)
         scores: dict[str, float] = {}
         groups = [] if self.groups is None else list(self._groups(X, visible, rows))
-        for request in self.asked:
+        for request in self.requested:
             sign = 1 if request.metric.greater_is_better else -1
             if request.metric.per_user:
                 values = request.values(ranking)
@@ -92,7 +92,7 @@ class _RankingScorer(Scorer):
         ValueError
             If a metric is one number for all users.
         """
-        for request in self.asked:
+        for request in self.requested:
             if not request.metric.per_user:
                 raise ValueError(
                     f"{request.label!r} is one number for all users, without a value per user."
@@ -100,13 +100,13 @@ class _RankingScorer(Scorer):
         X = row_matrix(X)
         ranking, _, rows = self.rank(estimator, X, y)
         result = {}
-        for request in self.asked:
+        for request in self.requested:
             result[request.label] = np.full(X.shape[0], np.nan)
             result[request.label][rows] = request.values(ranking)
         return result
 
     def _needs(self, what: str) -> bool:
-        return any(what in request.metric.needs for request in self.asked)
+        return any(what in request.metric.needs for request in self.requested)
 
     def rank(self, estimator: Any, X: Any, y: Any) -> tuple[Ranking, Any, NDArray[np.intp]]:
         """Return the lists with all that the metrics read, the visible matrix, and the rows that were ranked."""
@@ -122,7 +122,7 @@ class _RankingScorer(Scorer):
             )
         rows = np.arange(visible.shape[0])
         # Lists of rows without targets are needed only by metrics such as coverage.
-        if all("targets" in request.metric.needs for request in self.asked):
+        if all("targets" in request.metric.needs for request in self.requested):
             rows = np.flatnonzero(np.diff(targets.indptr))
         rows = self.chosen(rows, has_history(profile))
         if len(rows) < visible.shape[0]:
@@ -137,12 +137,12 @@ class _RankingScorer(Scorer):
         from sklearn_llmrec.base import recommend
 
         n_items = targets.shape[1]
-        k = max(request.k for request in self.asked)
+        k = max(request.k for request in self.requested)
         # R-precision reads as many places as the row has targets, whatever the cut-offs of the other metrics.
-        if any(request.metric.name == "r_precision" for request in self.asked):
+        if any(request.metric.name == "r_precision" for request in self.requested):
             k = max(k, int(np.diff(targets.indptr).max()))
         if k > n_items:
-            worst = max(self.asked, key=lambda request: request.k)
+            worst = max(self.requested, key=lambda request: request.k)
             raise ValueError(f"{worst.label!r} ranks {worst.k} items, and X has {n_items} columns.")
         items = np.empty((targets.shape[0], 0), dtype=np.int64)
         if k:

@@ -301,12 +301,12 @@ def gathered(
     settings: dict[str, Any],
 ) -> Comparison:
     """Return the runs of all models as a table, sorted by the first metric."""
-    first = scorer.asked[0]
+    first = scorer.requested[0]
     known = [run.has_history for run in next(iter(runs.values()))]  # the same under all models
     user_of_row = user[np.concatenate(tests)]
     found = {
         request.label: _collected(request, runs, known, user_of_row, len(labels))
-        for request in scorer.asked
+        for request in scorer.requested
     }
     sign = -1 if first.metric.greater_is_better else 1
     order = np.argsort(sign * found[first.label].means, kind="stable")
@@ -320,7 +320,7 @@ def gathered(
     if values is not None and apart is not None:
         n_users, n_apart = _n_users(values), [_n_users(part) for part in apart]
     summaries, references, per_user = {}, {}, {}
-    for request in scorer.asked:
+    for request in scorer.requested:
         means, values, apart = vars(found[request.label]).values()
         best = _best(means[order], request.metric.greater_is_better)
         best = best if reference is None else names.index(reference)
@@ -334,7 +334,7 @@ def gathered(
         summaries[request.label] = summary
     return Comparison(
         names=names,
-        metrics=[request.label for request in scorer.asked],
+        metrics=[request.label for request in scorer.requested],
         per_user=per_user,
         users=labels,
         reference=references,

@@ -25,7 +25,7 @@ def measure_and_history(
     ranking, _, rows = scorer.rank(estimator, X, y)
     known = np.zeros(X.shape[0], dtype=bool)
     known[rows] = has_history(ranking.profile)
-    return _values(scorer.asked, ranking, rows, X.shape[0]), known
+    return _values(scorer.requested, ranking, rows, X.shape[0]), known
 
 
 def measure_lists(metrics: Any, y_true: Any, y_pred: Any, seen: Any = None) -> Measured:

@@ -28,7 +28,7 @@ metrics._measures.precision
 metrics._measures.r_precision_of
 metrics._measures.recall
 metrics._rating._RatingScorer
-metrics._registry.Asked
+metrics._registry.RequestedMetric
 metrics._registry.Metric
 metrics._scorer._RankingScorer
 model_selection._split.SameRows

@@ -105,24 +105,24 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
             self.item_popularity_ = counts if first else self.item_popularity_ + counts
             self.n_users_fit_ = X.shape[0] + (0 if first else self.n_users_fit_)
             if first or (event_sequences(X, self.order).lengths > 1).any():
-                self._train(X, 1, go_on=not first, validate=False, later_part=not first)
+                self._train(X, 1, continued=not first, validate=False, later_part=not first)
         return self
 
     def _fit(self, X: sp.csr_array) -> None:
-        go_on = self.warm_start and hasattr(self, "weights_")
-        if go_on and self._n_items() != X.shape[1]:
+        continued = self.warm_start and hasattr(self, "weights_")
+        if continued and self._n_items() != X.shape[1]:
             raise ValueError(
                 f"warm_start continues with {self._n_items()} items and X has {X.shape[1]} columns: fit a new "
                 "estimator for another catalogue."
             )
-        self._train(X, self.max_iter, go_on=go_on, validate=self.early_stopping)
+        self._train(X, self.max_iter, continued=continued, validate=self.early_stopping)
 
     def _train(
         self,
         X: sp.csr_array,
         max_iter: int,
         *,
-        go_on: bool,
+        continued: bool,
         validate: bool,
         later_part: bool = False,
     ) -> None:
@@ -132,12 +132,12 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         sequences = fit_sequences(X, self.order, type(self).__name__, later_part=later_part)
         start = self._start_vectors(X.shape[1])
         given = [] if start is None else [np.asarray(self.item_embeddings)]
-        given += list(self.weights_.values()) if go_on else []
+        given += list(self.weights_.values()) if continued else []
         depends = validate, sequences.items, sequences.bounds, *given
         file, progress = self._progress(X, self._seed(), *depends, max_iter=max_iter)
         with seeded(progress.seed):
             network = self._network(X.shape[1])
-        if go_on:
+        if continued:
             from_numpy(network, self.weights_, copy=True)
         elif start is not None:
             with torch.no_grad():
@@ -157,7 +157,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
             max_iter=max_iter,
             mask=self._masks,
             holdout=holdout,
-            go_on=go_on,
+            continued=continued,
         )
 
     def _start_vectors(self, n_items: int) -> NDArray[np.float32] | None:

@@ -149,7 +149,7 @@ class SequenceLSTMRecommender(RecurrentRecommender):
     --------
     SequenceGRURecommender : A simpler cell, often as good.
     SASRec : Attention instead of recurrence.
-    SequenceKNN : No training at all: the floor to clear.
+    SequenceKNN : Trains nothing: the baseline that a network must exceed.
 
     Notes
     -----
@@ -266,7 +266,7 @@ class SequenceGRURecommender(RecurrentRecommender):
     --------
     SequenceLSTMRecommender : Another cell.
     SASRec : Attention instead of recurrence.
-    SequenceKNN : No training at all: the floor to clear.
+    SequenceKNN : Trains nothing: the baseline that a network must exceed.
 
     Notes
     -----

@@ -70,7 +70,7 @@ class ContentColdStart(ContentMixin, BaseRecommender):
     -----
     On top of the estimator, fit is O(n_items d^2 + d^3) and scoring O(n_items d) a row, with d
     dimensions of content. Where d is larger than the number n of known items, the same regression is solved by a system
-    of n equations instead, in O(n^3), and sparse features stay sparse.
+    of n equations instead, in O(n^3), and sparse features stay sparse; scoring is then O(n n_new) a row.
 
     References
     ----------
@@ -134,8 +134,13 @@ class ContentColdStart(ContentMixin, BaseRecommender):
         maps = ridge_maps_dual if vectors.shape[1] > len(known) else ridge_maps
         from_known, to_new = maps(vectors[known], vectors[new], weights, self.regularization)
         self.new_items_, self._known_items_ = new, known
+        self._to_new_ = None
+        # Two thin matrices, or their product where that is smaller.
+        if from_known.shape[1] * (len(known) + len(new)) < len(known) * len(new):
+            self._to_new_ = to_new.astype(X.dtype, copy=False)
+        else:
+            from_known = from_known @ to_new
         self._from_known_ = from_known.astype(X.dtype, copy=False)
-        self._to_new_ = to_new.astype(X.dtype, copy=False)
 
     def _score_rows(self, X: Any) -> NDArray[Any]:
         model = self.estimator_
@@ -147,9 +152,10 @@ class ContentColdStart(ContentMixin, BaseRecommender):
             # What the model does not know is no target of the regression.
             known = np.where(is_known, scores, 0)
         if len(self.new_items_):
-            targets = known[:, self._known_items_] @ self._from_known_.astype(X.dtype, copy=False)
-        if len(self.new_items_):
-            scores[:, self.new_items_] = targets @ self._to_new_.astype(X.dtype, copy=False)
+            new = known[:, self._known_items_] @ self._from_known_.astype(X.dtype, copy=False)
+            if self._to_new_ is not None:
+                new = new @ self._to_new_.astype(X.dtype, copy=False)
+            scores[:, self.new_items_] = new
         return scores
 
     def _content_terms(
@@ -211,10 +217,24 @@ def unit_features(vectors: Any) -> Any:
 
 def centred_products(F: Any, G: Any, mean: NDArray[Any]) -> NDArray[Any]:
     """Return ``(F - mean) @ (G - mean).T`` as a dense array; F and G may be sparse and stay so."""
-    product = F @ G.T
-    product = product.toarray() if sp.issparse(product) else product
-    result: NDArray[Any] = product - (F @ mean)[:, None] - (G @ mean)[None] + mean @ mean
+    result: NDArray[Any] = _products(F, G) - (F @ mean)[:, None] - (G @ mean)[None] + mean @ mean
     return result
+
+
+def _products(F: Any, G: Any) -> NDArray[Any]:
+    """Return ``F @ G.T`` as a dense array.
+
+    Columns of sparse F that are mostly filled, such as texts beside facts, are multiplied as dense ones: a sparse
+    product works on every pair of entries of a column, which costs far more than BLAS where a column is full.
+    """
+    if not sp.issparse(F):
+        dense: NDArray[Any] = F @ G.T
+        return dense
+    is_filled = np.bincount(F.indices, minlength=F.shape[1]) > 0.25 * F.shape[0]
+    filled, others = np.flatnonzero(is_filled), np.flatnonzero(~is_filled)
+    product: NDArray[Any] = (F[:, others] @ G[:, others].T).toarray()
+    product += F[:, filled].toarray() @ G[:, filled].toarray().T
+    return product
 
 
 def dual_solver(

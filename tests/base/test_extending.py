@@ -1,32 +1,21 @@
 """The estimators of docs/extending.md keep the contract; the page itself runs as a doctest."""
 
-import doctest
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
+from _pages import ROOT, page_module
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_llmrec import ItemKNN
 from sklearn_llmrec.utils import EXPECTED_FAILED_CHECKS, check_recommender
 
-PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+PAGE = ROOT / "docs" / "extending.md"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The code of the page as a module: what it defines can be pickled."""
-    examples = doctest.DocTestParser().get_examples(PAGE.read_text())
-    path = tmp_path_factory.mktemp("page") / "extending_page.py"
-    path.write_text("".join(example.source for example in examples))
-    spec = importlib.util.spec_from_file_location("extending_page", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["extending_page"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["extending_page"]
+    """The examples of the page as a module."""
+    with page_module(PAGE, tmp_path_factory.mktemp("page"), scripts=False) as module:
+        yield module
 
 
 def test_the_recommender_keeps_the_contract(page):

@@ -304,9 +304,25 @@ def test_sums_of_products_learn_what_factors_on_a_disk_do(monkeypatch):
         same_neighbours(summed, fit_shards(estimator, cut(X, 3)))
 
 
-def test_scratch_is_left_empty(tmp_path):
-    fit_shards(ItemKNN(5), cut(ratings(), 3), scratch=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_scratch_is_made_and_left_empty(tmp_path):
+    scratch = tmp_path / "shared" / "scratch"
+    for _ in range(2):
+        fit_shards(ItemKNN(5), cut(ratings(), 3), scratch=scratch)
+        assert list(scratch.iterdir()) == []
+
+
+def test_workers_get_an_absolute_scratch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = set()
+
+    class Shown(ItemKNN):
+        def _statistics(self, X, phase, place):
+            folders.add(place.folder)
+            return super()._statistics(X, phase, place)
+
+    fit_shards(Shown(5), cut(ratings(), 3), scratch="scratch")
+    assert len(folders) == 3
+    assert all(folder.is_absolute() for folder in folders)
 
 
 class OwnFit(EASE):

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -391,6 +392,27 @@ def test_the_dual_ridge_is_the_ridge():
         for form in (np.asarray, sp.csr_array):
             c, e = ridge_maps_dual(form(F), form(new), weights, 2.0)
             assert_allclose(c @ e, a @ b, atol=1e-10)
+        # Some columns are full and others nearly empty, as texts beside facts are.
+        F[:, ::2] *= rng.random(F[:, ::2].shape) < 0.1
+        new[:, 1::2] *= rng.random(new[:, 1::2].shape) < 0.1
+        a, b = ridge_maps(F, new, weights, 2.0)
+        c, e = ridge_maps_dual(sp.csr_array(F), sp.csr_array(new), weights, 2.0)
+        assert_allclose(c @ e, a @ b, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_features", [3, 200])
+def test_scores_of_new_items_are_a_ridge_regression(n_features):
+    """Written out with scikit-learn's ridge, for fewer features than items and for more."""
+    rng = np.random.default_rng(0)
+    X = (rng.random((60, 40)) < 0.2) * 1.0
+    X[:, 30:] = 0
+    features = rng.normal(size=(40, n_features))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    model = ContentColdStart(EASE(10.0), features, encoder="passthrough", popularity_exponent=0)
+    model.fit(X)
+    targets = model.estimator_.predict(X)[:, :30].T
+    expected = Ridge(2.0).fit(features[:30], targets).predict(features[30:]).T
+    assert_allclose(model.predict(X)[:, 30:], expected, atol=1e-10)
 
 
 @pytest.mark.parametrize(
