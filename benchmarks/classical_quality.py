@@ -29,10 +29,10 @@ from sklearn_llmrec.decomposition import (
     PureSVD,
 )
 from sklearn_llmrec.dummy import PopularityRecommender
-from sklearn_llmrec.linear_model import EASE, SLIM, SparseEASE
+from sklearn_llmrec.linear_model import EASE, SLIM, NaiveBayesRecommender, SparseEASE
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
 from sklearn_llmrec.neighbors import P3alpha, RP3beta
-from sklearn_llmrec.sequence import SequenceEASE
+from sklearn_llmrec.sequence import MarkovRecommender, SequenceEASE, SequenceKNN, SessionKNN
 
 DATA = {
     "ml-1m": movielens_1m,
@@ -53,6 +53,10 @@ MODELS = {
     "EASE(plain)": EASE(500, user_exponent=0, value_exponent=1, **PLAIN),
     "SparseEASE()": SparseEASE(),
     "SequenceEASE()": SequenceEASE(),
+    "NaiveBayesRecommender()": NaiveBayesRecommender(),
+    "MarkovRecommender()": MarkovRecommender(),
+    "SequenceKNN()": SequenceKNN(),
+    "SessionKNN()": SessionKNN(),
     "SequenceEASE(plain)": SequenceEASE(40.0, **PLAIN),
     "ALSRecommender(random_state=0)": ALSRecommender(random_state=0),
     "PureSVD(random_state=0)": PureSVD(random_state=0),
