@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import _data
 import psutil
 from _server import ServerProcess
-from one_row import generated
 
 from sklearn_llmrec import EASE, ALSRecommender, Interactions, ItemKNN, save
 
@@ -103,7 +102,7 @@ def main():
     options = parser.parse_args()
     if which("wrk") is None:
         raise SystemExit("wrk is not installed: apt-get install wrk, or brew install wrk")
-    X = with_ids(generated()) if options.generated else ml_1m(options.data)
+    X = with_ids(_data.generated()) if options.generated else ml_1m(options.data)
     models = {"ItemKNN": ItemKNN(), "ALSRecommender": ALSRecommender(random_state=0)}
     if not options.generated:
         models = {"EASE": EASE(), **models}
