@@ -92,6 +92,19 @@ def amazon_games(root=None):
     )
 
 
+def generated(n_users=200_000, n_items=100_000, nnz=4_000_000):
+    """Return pairs drawn by skewed popularity, without repeats."""
+    rng = np.random.default_rng(0)
+    chances = (np.arange(1, n_items + 1) + 50.0) ** -1.1
+    rows = np.sort(rng.integers(n_users, size=nnz))
+    columns = rng.permutation(n_items)[
+        np.searchsorted(np.cumsum(chances / chances.sum()), rng.random(nnz)).clip(max=n_items - 1)
+    ]
+    X = sp.csr_array((np.ones(nnz, np.float32), (rows, columns)), shape=(n_users, n_items))
+    X.data[:] = 1
+    return X
+
+
 def _sequences(users, items, features):
     """Users' items in the order given, as ones whose times are the positions in the user's sequence."""
     user_ids, rows = np.unique(users, return_inverse=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from _data import add_data_option, movielens_1m, random_split
+from _data import add_data_option, generated, movielens_1m, random_split
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import CosineRecommender
 
@@ -35,19 +35,6 @@ from sklearn_llmrec import (
 from sklearn_llmrec.persistence import load, save
 
 N_ROWS = 300
-
-
-def generated(n_users=200_000, n_items=100_000, nnz=4_000_000):
-    """Return pairs drawn by skewed popularity, without repeats."""
-    rng = np.random.default_rng(0)
-    chances = (np.arange(1, n_items + 1) + 50.0) ** -1.1
-    rows = np.sort(rng.integers(n_users, size=nnz))
-    columns = rng.permutation(n_items)[
-        np.searchsorted(np.cumsum(chances / chances.sum()), rng.random(nnz)).clip(max=n_items - 1)
-    ]
-    X = sp.csr_array((np.ones(nnz, np.float32), (rows, columns)), shape=(n_users, n_items))
-    X.data[:] = 1
-    return X
 
 
 def milliseconds(ask, rows):

@@ -4,8 +4,9 @@ python benchmarks/serving_load.py                     ML-1M, EASE, ItemKNN and A
 python benchmarks/serving_load.py --generated         200,000 users x 100,000 items, ItemKNN and ALSRecommender
 python benchmarks/serving_load.py --feedback          feedback events from 8 clients, one event a request
 
-Needs wrk (a compiled load tool, in most distributions). Every line is a run of --seconds; the requests ask for a random
-known user's ten items. The endpoint that does nothing is /health/live of the same server, loaded right before.
+Needs wrk (a compiled load tool, in most distributions). Every line is the median of --repeats runs of --seconds; the
+requests ask for a random known user's ten items. The endpoint that does nothing is /health/live of the same server; its
+runs take turns with the others, so that other work on the machine affects both.
 """
 
 import re
@@ -15,13 +16,13 @@ import tempfile
 from argparse import ArgumentParser
 from pathlib import Path
 from shutil import which
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import _data
 import psutil
 from _server import ServerProcess
-from one_row import generated
 
 from sklearn_llmrec import EASE, ALSRecommender, Interactions, ItemKNN, save
 
@@ -84,6 +85,11 @@ def load(server, path, script, clients, seconds):
     return rate, p50, p99, 1e3 * used / max(n_requests, 1), int(failed[1]) if failed else 0
 
 
+def medians(runs):
+    """Medians of the figures of several runs, and the sum of their failures."""
+    return *(median(column) for column in list(zip(*runs))[:-1]), sum(run[-1] for run in runs)
+
+
 def show(name, clients, what, figures, beside=None):
     rate, p50, p99, cpu, failed = figures
     line = f"| {name} | {clients} | {what} | {rate:.0f} | {p50:.1f} | {p99:.1f} | {cpu:.2f} | {failed} |"
@@ -95,7 +101,8 @@ def show(name, clients, what, figures, beside=None):
 def main():
     parser = ArgumentParser(description=__doc__)
     _data.add_data_option(parser)
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--models", nargs="+", help="names of models, by default all")
     parser.add_argument("--generated", action="store_true")
@@ -103,7 +110,7 @@ def main():
     options = parser.parse_args()
     if which("wrk") is None:
         raise SystemExit("wrk is not installed: apt-get install wrk, or brew install wrk")
-    X = with_ids(generated()) if options.generated else ml_1m(options.data)
+    X = with_ids(_data.generated()) if options.generated else ml_1m(options.data)
     models = {"ItemKNN": ItemKNN(), "ALSRecommender": ALSRecommender(random_state=0)}
     if not options.generated:
         models = {"EASE": EASE(), **models}
@@ -121,20 +128,24 @@ def main():
             script = Path(folder) / "requests.lua"
             with ServerProcess(path, "--feedback", f"{folder}/{name}.db") as server:
                 if options.feedback:
-                    script.write_text(EVENTS % (0, X.shape[0]))
-                    show(
-                        name,
-                        8,
-                        "feedback",
-                        load(server, "/v1/feedback", script, 8, options.seconds),
-                    )
+                    runs = []
+                    for run in range(options.repeats):
+                        script.write_text(EVENTS % (run, X.shape[0]))  # new events in every run
+                        runs.append(load(server, "/v1/feedback", script, 8, options.seconds))
+                    show(name, 8, "feedback", medians(runs))
                     continue
                 for clients in options.clients:
                     script.write_text(LISTS % (clients, X.shape[0]))
                     load(server, "/v1/recommend", script, clients, 2)  # first calls
-                    nothing = load(server, "/health/live", None, clients, options.seconds)
+                    runs = [
+                        [
+                            load(server, "/health/live", None, clients, options.seconds),
+                            load(server, "/v1/recommend", script, clients, options.seconds),
+                        ]
+                        for _ in range(options.repeats)
+                    ]
+                    nothing, found = map(medians, zip(*runs))
                     show(name, clients, "nothing", nothing)
-                    found = load(server, "/v1/recommend", script, clients, options.seconds)
                     show(name, clients, "recommend", found, nothing)
 
 

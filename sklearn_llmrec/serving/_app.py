@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -140,7 +140,7 @@ class Server:
         live, after = self._since(served)
         if asked.requests is None:
             self._check(asked, served)
-            job = ListJob(served, asked, asked.request_id or uuid.uuid4().hex, live, after)
+            job = ListJob(served, asked, asked.request_id or token_hex(16), live, after)
             [future] = self._batcher.submit([job])
             return {"version": served.version, **await future}
         if asked.model_fields_set != {"requests"}:
@@ -150,7 +150,7 @@ class Server:
             self._check(request, served)
         futures = self._batcher.submit(
             [
-                ListJob(served, request, request.request_id or uuid.uuid4().hex, live, after)
+                ListJob(served, request, request.request_id or token_hex(16), live, after)
                 for request in asked.requests
             ]
         )

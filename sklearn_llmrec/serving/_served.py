@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import narwhals as nw
@@ -15,7 +16,7 @@ from sklearn_llmrec.base import last_step, recommend
 from sklearn_llmrec.ensemble import BanditReranker
 from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.serving._live import LiveEvents
-from sklearn_llmrec.utils import kind_of_ids
+from sklearn_llmrec.utils import csr_of, kind_of_ids
 
 # The largest time of a log in unix seconds is between these: 1973 and the year 5138. Milliseconds are above.
 _UNIX_SECONDS = (1e8, 1e11)
@@ -168,13 +169,16 @@ class ServedModel:
 
     def matrix(self, rows: list[Row]) -> Any:
         """Return rows in the form that the estimator takes."""
-        indptr = np.zeros(len(rows) + 1, dtype=np.int32)
-        np.cumsum([len(row.columns) for row in rows], out=indptr[1:])
-        columns = np.concatenate([row.columns for row in rows])
-        values = np.concatenate([row.values for row in rows]).astype(self._dtype, copy=False)
+        if len(rows) == 1:
+            columns, values = rows[0].columns, rows[0].values
+        else:
+            columns = np.concatenate([row.columns for row in rows])
+            values = np.concatenate([row.values for row in rows])
+        values = values.astype(self._dtype, copy=False)
+        indptr = np.array([0, *accumulate(len(row.columns) for row in rows)], dtype=np.int32)
         shape = (len(rows), self.n_items)
         if self._plain:
-            return sp.csr_array((values, columns, indptr), shape=shape)
+            return csr_of(values, columns, indptr, shape)
         times = np.concatenate([np.asarray(row.times) for row in rows])
         return Interactions(
             (values, columns, indptr), shape=shape, timestamps=times, item_ids=self._item_ids

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 # Blocks beyond the caches gain nothing, so a chunk stays below working_memory and below this.
 _CHUNK_BYTES = 32 * 2**20
+# Matrices of no more rows are copies of an empty matrix.
+_FEW_ROWS = 64
 
 
 def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
@@ -25,9 +27,10 @@ def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_rows))
 
 
-@lru_cache(maxsize=16)
-def _empty_row(n_columns: int) -> sp.csr_array:
-    return sp.csr_array((1, n_columns))
+# Batches of requests have all numbers of rows up to a limit.
+@lru_cache(maxsize=4 * _FEW_ROWS)
+def _empty_rows(n_rows: int, n_columns: int) -> sp.csr_array:
+    return sp.csr_array((n_rows, n_columns))
 
 
 def entry_rows(X: Any) -> NDArray[np.int64]:
@@ -39,8 +42,8 @@ def csr_of(
     data: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], shape: tuple[int, int]
 ) -> sp.csr_array:
     """Return a `csr_array` of arrays that are known to be valid, without the checks and copies of the constructor."""
-    # A copy of an empty row is made in a tenth of the time that the constructor takes.
-    matrix = copy(_empty_row(shape[1])) if shape[0] == 1 else sp.csr_array(shape)
+    # A copy of empty rows is made in a tenth of the time that the constructor takes.
+    matrix = copy(_empty_rows(*shape)) if shape[0] <= _FEW_ROWS else sp.csr_array(shape)
     matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
     return matrix
 

@@ -302,10 +302,14 @@ def test_the_best_of_inner_products(monkeypatch, n_block, dtype):
 
 @DTYPES
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_dense_products_by_blocks_are_the_product(monkeypatch, dtype, n_threads):
+@pytest.mark.parametrize("copy_from", [0, np.inf])
+def test_dense_products_with_and_without_blocks_are_the_product(
+    monkeypatch, dtype, n_threads, copy_from
+):
     from sklearn_llmrec._kernels import _gram
 
     monkeypatch.setattr(_gram, "_CACHE_BYTES", 1000)
+    monkeypatch.setattr(_gram, "_COPY_FROM", copy_from)
     rng = np.random.default_rng(0)
     X = sp.csr_array(((rng.random((60, 50)) < 0.3) * rng.random((60, 50))).astype(dtype))
     W = rng.normal(size=(50, 110)).astype(dtype)
@@ -315,6 +319,20 @@ def test_dense_products_by_blocks_are_the_product(monkeypatch, dtype, n_threads)
             got = dense_product(rows, weights, n_threads=n_threads)
             np.testing.assert_array_equal(got, rows @ W)
             assert got.dtype == dtype
+
+
+def test_a_batch_of_requests_copies_no_weights(monkeypatch):
+    from sklearn_llmrec._kernels import _gram
+
+    # More entries than items, as of 32 requests: a copy of the weights would cost four times as much as the product.
+    X = sp.csr_array(np.ones((4, 20)))
+    W = np.random.default_rng(0).normal(size=(20, 20))
+    monkeypatch.setattr(_gram.np, "ascontiguousarray", None)
+    monkeypatch.setattr(
+        _gram, "of_rows", lambda X, _: (X.indptr.astype("u8"), X.indices.astype("u4"), X.data)
+    )
+    got = dense_product(X, W)
+    np.testing.assert_allclose(got, X @ W)
 
 
 @pytest.mark.parametrize("positive", [True, False])
