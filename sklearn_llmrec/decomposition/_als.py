@@ -187,7 +187,8 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
     `frequency_exponent` has no effect, ``regularization="auto"`` is 1, and noise is added to the penalty of items.
     `random_state` sets the start and not the noise. Noise grows with `n_components` and `max_iter`: pass few, such as
     ``ALSRecommender(16, max_iter=3, confidence=1)``. Private `EASE` ranks better on MovieLens-1M.
-    `partial_fit`, `warm_start` and `similar_users` are refused.
+    A sweep is a fold-in of all users and O((n_users + n_items) n_components^2). `partial_fit`, `warm_start` and
+    `similar_users` are refused.
 
     References
     ----------
