@@ -41,14 +41,18 @@ from sklearn_llmrec.base._last_step import needs_order as needs_order
 from sklearn_llmrec.base._named import named as named
 from sklearn_llmrec.base._partial_fit import KeepsRowsMixin as KeepsRowsMixin, PartialFitMixin
 from sklearn_llmrec.base._private import (
+    COUNTS_SHARE as COUNTS_SHARE,
     NoisyGram as NoisyGram,
     check_public_settings as check_public_settings,
     count_vector as count_vector,
+    equal_norm_rows as equal_norm_rows,
     next_private_phase as next_private_phase,
+    packed_triangle as packed_triangle,
     presence as presence,
     private_phase as private_phase,
     private_statistics as private_statistics,
     released_counts as released_counts,
+    unpacked_triangle as unpacked_triangle,
 )
 from sklearn_llmrec.base._ratings import RatingMixin
 from sklearn_llmrec.base._recommend import recommend

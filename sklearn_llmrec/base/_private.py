@@ -72,32 +72,38 @@ def count_vector(X: sp.csr_array) -> NDArray[np.float64]:
     return np.append(math.sqrt(1 - _USERS_WEIGHT**2) * sums, _USERS_WEIGHT * n_active)
 
 
-def gram_vector(X: sp.csr_array, *, n_threads: int = 1) -> NDArray[np.float64]:
-    """Return what `released_gram` releases: the upper triangle row by row, times sqrt(2) above the diagonal."""
-    rows = equal_norm_rows(X)
-    G = gram(rows, np.float64, n_threads=n_threads)
-    n_items = len(G)
-    packed = np.empty(n_items * (n_items + 1) // 2)
+def packed_triangle(G: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the upper triangle of a symmetric matrix row by row, times sqrt(2) above the diagonal.
+
+    The norm of the result is the Frobenius norm of the matrix.
+    """
+    size = len(G)
+    packed = np.empty(size * (size + 1) // 2)
     start = 0
-    for i in range(n_items):
-        stop = start + n_items - i
+    for i in range(size):
+        stop = start + size - i
         packed[start:stop] = G[i:, i]  # symmetric, and its columns are contiguous
         packed[start + 1 : stop] *= math.sqrt(2)
         start = stop
     return packed
 
 
-def _unpacked(packed: NDArray[np.float64], n_items: int) -> NDArray[np.float64]:
-    """Return the symmetric matrix whose triangle `gram_vector` packed."""
-    G = np.empty((n_items, n_items), order="F")
+def unpacked_triangle(packed: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Return the symmetric matrix whose triangle `packed_triangle` packed."""
+    G = np.empty((size, size), order="F")
     start = 0
-    for i in range(n_items):
-        stop = start + n_items - i
+    for i in range(size):
+        stop = start + size - i
         G[i, i] = packed[start]
         G[i + 1 :, i] = packed[start + 1 : stop] / math.sqrt(2)
         G[i, i + 1 :] = G[i + 1 :, i]
         start = stop
     return G
+
+
+def gram_vector(X: sp.csr_array, *, n_threads: int = 1) -> NDArray[np.float64]:
+    """Return what `released_gram` releases: the packed triangle of the Gram matrix of rows of norm 1."""
+    return packed_triangle(gram(equal_norm_rows(X), np.float64, n_threads=n_threads))
 
 
 def released_counts(
@@ -159,7 +165,7 @@ def released_gram(
     packed = mechanism.release(
         gram_sums, 1.0, share=1 - COUNTS_SHARE, label=f"Gram matrix of {n_kept} items"
     )
-    matrix, edge = denoised(_unpacked(packed, n_kept), _deviation(mechanism))
+    matrix, edge = denoised(unpacked_triangle(packed, n_kept), _deviation(mechanism))
     return NoisyGram(chosen.items, matrix, edge, chosen.popularity, chosen.n_users)
 
 

@@ -108,7 +108,8 @@ class FactorRecommender(
         X = self._prepared(self._check_X(X, reset=False))
         if self._known_rows_ is None:
             raise ValueError(
-                f"This {type(self).__name__} knows no users: a fit from shards keeps no rows. Fit it on one matrix."
+                f"This {type(self).__name__} knows no users: a fit from shards or with privacy keeps no rows. Fit it "
+                "on one matrix, without privacy."
             )
         known = self._known_rows_.values
         k = check_k(k, len(known))

@@ -145,7 +145,7 @@ def fit_federated(
     """Fit a recommender on rows that stay with their clients, from sums over them.
 
     The result is that of ``estimator.fit`` on the rows of all clients that are not left out, but for the rounding of
-    sums. With ``privacy=`` (`EASE`), the server adds the noise once, to the sum over all clients: it must be trusted
+    sums. With ``privacy=``, the server adds the noise once per phase, to the sum over all clients: it must be trusted
     with the sums, and only what it publishes is private.
 
     Parameters

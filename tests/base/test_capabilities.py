@@ -148,6 +148,7 @@ def test_index(name):
             indexed.fit(data())
 
 
+@pytest.mark.filterwarnings("ignore:The sums of all items:UserWarning")  # few users, much noise
 @each
 def test_privacy(name):
     assert ("privacy" in RECOMMENDERS[name].get_params(deep=False)) == (

@@ -137,6 +137,21 @@ def test_private_noise_is_added_once_to_the_sum(kind, X, parts):
     assert [cost for _, cost in ledgers[1].releases] == [cost for _, cost in ledgers[0].releases]
 
 
+def test_private_als_sends_released_factors_and_equals_the_central_fit(X, parts):
+    mechanism = GaussianMechanism(20.0, 1e-5, sampler="unsafe_seeded", random_state=0)
+    model = ALSRecommender(4, max_iter=2, random_state=0, privacy=mechanism)
+    requests, clients = [], answers(parts)
+    first = clients[0]
+    clients[0] = lambda request: (requests.append(request), first(request))[1]
+    result = fit_federated(model, clients, n_items=60)
+    central = model.fit(X)
+    assert np.abs(central.components_).max() > 0
+    assert_allclose(result.estimator.components_, central.components_, atol=1e-6)
+    assert_allclose(result.estimator.predict(X), central.predict(X), atol=1e-6)
+    names = [request.phase and request.phase.name for request in requests]
+    assert names == [None, "private counts", "private users", "private users"]
+
+
 def test_a_private_fit_continues_without_a_client_and_spends_once(X, parts):
     ledger = PrivacyLedger(2.0, 1e-5)
     clients = answers(parts)

@@ -340,6 +340,8 @@ def test_refusals():
         fit_shards(OwnFit(), cut(X, 2))
     with pytest.raises(ValueError, match="privacy"):
         fit_shards(EASE(privacy=GaussianMechanism(1.0, 1e-5)), cut(X, 2))
+    with pytest.raises(ValueError, match="privacy"):
+        fit_shards(ALSRecommender(privacy=GaussianMechanism(1.0, 1e-5)), cut(X, 2))
     with pytest.raises(ValueError, match="at least one"):
         fit_shards(EASE(), [])
     with pytest.raises(ValueError, match="features"):

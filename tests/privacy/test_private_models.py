@@ -9,12 +9,14 @@ import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_llmrec import EASE, ItemKNN, PopularityRecommender, load, save
+from sklearn_llmrec import EASE, ALSRecommender, ItemKNN, PopularityRecommender, load, save
 from sklearn_llmrec.base._private import (
     choose_items,
     count_vector,
     denoised,
+    equal_norm_rows,
     gram_vector,
+    unpacked_triangle,
 )
 from sklearn_llmrec.datasets import make_interactions
 from sklearn_llmrec.metrics import ndcg_at_k
@@ -28,7 +30,9 @@ MODELS = {
     ),
     "ItemKNN": ItemKNN,
     "PopularityRecommender": PopularityRecommender,
+    "ALSRecommender": lambda **rest: ALSRecommender(6, max_iter=2, random_state=0, **rest),
 }
+NAMES = ["EASE", "ItemKNN", "PopularityRecommender", "ALSRecommender"]
 
 
 class Fixed(GaussianMechanism):
@@ -152,9 +156,7 @@ def test_noise_of_the_gram_matrix_is_that_of_the_derivation():
     mechanism = GaussianMechanism(1.0, 1e-5)
     scale = mechanism.noise_scale(1.0, share=0.9)
     n = 300
-    from sklearn_llmrec.base._private import _unpacked
-
-    G = _unpacked(mechanism.release(np.zeros(n * (n + 1) // 2), share=0.9), n)
+    G = unpacked_triangle(mechanism.release(np.zeros(n * (n + 1) // 2), share=0.9), n)
     assert_array_equal(G, G.T)
     upper = G[np.triu_indices(n, 1)]
     assert abs(upper.std() / (scale / math.sqrt(2)) - 1) < 0.02
@@ -165,11 +167,9 @@ def test_noise_of_the_gram_matrix_is_that_of_the_derivation():
 
 
 def test_packed_triangle_is_the_gram_matrix():
-    from sklearn_llmrec.base._private import _unpacked, equal_norm_rows
-
     X = sp.csr_array((np.random.default_rng(0).random((40, 9)) < 0.4) * 3.0)
     rows = equal_norm_rows(X).toarray()
-    assert_allclose(_unpacked(gram_vector(X), 9), rows.T @ rows, atol=1e-12)
+    assert_allclose(unpacked_triangle(gram_vector(X), 9), rows.T @ rows, atol=1e-12)
 
 
 def test_a_large_budget_gives_what_the_exact_sums_give():
@@ -187,7 +187,8 @@ def test_a_large_budget_gives_what_the_exact_sums_give():
     assert_allclose(private.coef_, exact.fit(X).coef_, atol=0.02)
 
 
-@pytest.mark.parametrize("name", ["EASE", "ItemKNN", "PopularityRecommender"])
+@pytest.mark.filterwarnings("ignore:The sums of all items:UserWarning")
+@pytest.mark.parametrize("name", NAMES)
 def test_private_models_report_and_charge(name):
     X = neighbours()[0]
     ledger = PrivacyLedger(1.2, 1e-5)
@@ -225,14 +226,15 @@ def test_a_refused_matrix_spends_nothing():
     assert ledger.releases == []
 
 
-@pytest.mark.parametrize("name", ["EASE", "ItemKNN", "PopularityRecommender"])
+@pytest.mark.parametrize("name", NAMES)
 def test_values_of_histories_do_not_matter(name):
     X = neighbours()[0]
     model = MODELS[name](privacy=GaussianMechanism(50.0)).fit(X)
     assert_allclose(model.predict(X * 7.0), model.predict(X), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["EASE", "ItemKNN", "PopularityRecommender"])
+@pytest.mark.filterwarnings("ignore:The sums of all items:UserWarning")
+@pytest.mark.parametrize("name", NAMES)
 def test_private_models_pickle_and_load_from_bundles(name, tmp_path):
     pytest.importorskip("skops")
     X = neighbours()[0]
