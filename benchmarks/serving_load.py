@@ -6,7 +6,8 @@ python benchmarks/serving_load.py --feedback          feedback events from 8 cli
 
 Needs wrk (a compiled load tool, in most distributions). Every line is the median of --repeats runs of --seconds; the
 requests ask for a random known user's ten items. The endpoint that does nothing is /health/live of the same server; its
-runs take turns with the others, so that other work on the machine affects both.
+runs take turns with the others, so that other work on the machine affects both. `ranking alone` is the list of one user
+without HTTP.
 """
 
 import re
@@ -17,14 +18,17 @@ from argparse import ArgumentParser
 from pathlib import Path
 from shutil import which
 from statistics import median
+from time import process_time
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import _data
+import numpy as np
 import psutil
 from _server import ServerProcess
 
-from sklearn_llmrec import EASE, ALSRecommender, Interactions, ItemKNN, save
+from sklearn_llmrec import EASE, ALSRecommender, Interactions, ItemKNN, load as open_bundle, save
+from sklearn_llmrec.serving._served import ServedModel
 
 LISTS = """wrk.method = "POST"
 math.randomseed(%d)
@@ -85,6 +89,17 @@ def load(server, path, script, clients, seconds):
     return rate, p50, p99, 1e3 * used / max(n_requests, 1), int(failed[1]) if failed else 0
 
 
+def ranking(path, n_users, n_rows=2000):
+    """CPU ms of the list of one random known user, in this process and without HTTP."""
+    served = ServedModel(open_bundle(path), max_history=1000)
+    served.warm_up()
+    users = np.random.default_rng(0).integers(1, n_users, n_rows, endpoint=True).tolist()
+    start = process_time()
+    for user in users:
+        served.lists([served.row_of_user(user, None, 0)], 10, exclude_seen=True)
+    return 1e3 * (process_time() - start) / n_rows
+
+
 def medians(runs):
     """Medians of the figures of several runs, and the sum of their failures."""
     return *(median(column) for column in list(zip(*runs))[:-1]), sum(run[-1] for run in runs)
@@ -134,6 +149,7 @@ def main():
                         runs.append(load(server, "/v1/feedback", script, 8, options.seconds))
                     show(name, 8, "feedback", medians(runs))
                     continue
+                print(f"| {name} | | ranking alone | | | | {ranking(path, X.shape[0]):.2f} |")
                 for clients in options.clients:
                     script.write_text(LISTS % (clients, X.shape[0]))
                     load(server, "/v1/recommend", script, clients, 2)  # first calls

@@ -63,6 +63,10 @@ def create_app(
     A request costs the model's `recommend` for one row, shared by the requests of a batch, and about 0.2 ms of HTTP.
     The app has one model in memory, during a swap two.
 
+    A full garbage collection visits the objects of all imported libraries, and requests wait about 0.3 s for it. In a
+    process that only serves, call ``gc.collect()`` and ``gc.freeze()`` once the app is made, as ``sklearn-llmrec
+    serve`` does.
+
     Examples
     --------
     >>> import numpy as np, tempfile
