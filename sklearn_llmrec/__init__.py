@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sklearn_llmrec.sequence import *  # noqa: F403
     from sklearn_llmrec.text import *  # noqa: F403
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The names of every subpackage of estimators, by the module that contains them. A test compares them with `__all__` of
 # the subpackages, which cannot be read here without importing them.

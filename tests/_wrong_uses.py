@@ -131,7 +131,7 @@ REFUSED = {
     "k as a float": (lambda: S.model.recommend(S.X, k=5.0), TypeError, r"5\.0 of type float", "integer"),
     "k as a text": (lambda: S.model.similar_items(3, k="5"), TypeError, "'5' of type str", "integer"),
     "user id alone": (lambda: S.model.recommend(1007), ValueError, "Expected 2D", "user_rows"),
-    "user id and row": (lambda: S.model.recommend(7, S.X[7]), ValueError, "Expected 2D", "user_rows"),
+    "user id and row": (lambda: S.model.recommend(7, S.X[[7]]), ValueError, "Expected 2D", "user_rows"),
     "list of item ids": (lambda: S.model.recommend([500, 503]), ValueError, "Expected 2D", "item ids is no row.*from_frame"),
     "lists of item ids": (lambda: S.model.recommend([[500, 503, 507]]), ValueError, "3 features", "item ids is no row.*from_frame"),
     "ragged lists of item ids": (lambda: S.model.recommend([[500], [503, 507]]), ValueError, "inhomogeneous", "item ids is no row"),
@@ -226,6 +226,9 @@ REFUSED = {
     "no such name at the top": (lambda: sklearn_llmrec.ItemKnn, AttributeError, "'ItemKnn'", r"sklearn_llmrec\.ItemKNN"),
     "function of a subpackage": (lambda: sklearn_llmrec.ndcg_at_k, AttributeError, "'ndcg_at_k'", r"metrics\.ndcg_at_k"),
 }
+
+# name: optional package that the use reaches before it is refused
+NEEDS = {"SASRec on equal values": "torch", "encoder that is not there": "sentence_transformers"}
 
 # name: (use, error, words that docs/errors.md answers)
 BY_OTHERS = {

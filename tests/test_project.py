@@ -35,7 +35,7 @@ def project():
 
 
 # Modules whose package has another name.
-IN_PACKAGE = {"faiss": "faiss-cpu", "PIL": "pillow"}
+IN_PACKAGE = {"faiss": "faiss-cpu", "PIL": "pillow", "tqdm": "sentence-transformers"}
 
 
 def _bounds(project):

@@ -372,7 +372,9 @@ def _times(series: "nw.Series[Any]", name: str) -> NDArray[Any]:
 def _read_values(log: _Log, name: str, missing: str) -> None:
     """Add the value column to the log, as floats without NaN or as 64-bit integers."""
     dtype = log.frame[name].dtype
-    if not (dtype.is_numeric() or dtype == nw.Boolean):
+    # Old versions of narwhals have no name for half precision.
+    is_half = dtype == nw.Unknown and log.frame[name].to_numpy().dtype == np.float16
+    if not (dtype.is_numeric() or dtype == nw.Boolean or is_half):
         raise TypeError(
             f"Column {name!r} has type {dtype}: values must be numbers. Parse texts first, for "
             "example with pandas.to_numeric."

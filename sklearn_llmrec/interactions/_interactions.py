@@ -175,6 +175,8 @@ class Interactions(BuiltById):
             data = known_values(arg1[0])
             wide = widened_data(data) if len(arg1) == 2 else data
             super().__init__((wide, *arg1[1:]), shape, copy=copy, **options)
+            if len(arg1) == 2:
+                self.sum_duplicates()  # old versions of scipy do not
             self.data = narrowed_data(self.data, data.dtype)
 
     @classmethod

@@ -55,6 +55,9 @@ _OTHERS = (
     "sklearn.model_selection._split.RepeatedKFold",
     "sklearn.model_selection._split.ShuffleSplit",
     "sklearn.utils._bunch.Bunch",
+    # Of scorers, in scikit-learn 1.6.
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
 )
 # It sends what it reads, with the key in an environment variable of its choice, to an address of its choice. The
 # bundle of a stranger could have it send any secret of the environment anywhere.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_llmrec.utils import warn
+from sklearn_llmrec.utils import require, warn
 
 # Bound variables of one statement: SQLite's oldest default is 999.
 _AT_ONCE = 900
@@ -200,8 +200,7 @@ def progress_bar(verbose: bool | int, what: str) -> Callable[[int], Any]:
     """Return a function from a number of contents to a progress bar as a context, or to a context of None."""
     if not verbose:
         return lambda n: nullcontext()
-    from tqdm.auto import tqdm
-
+    tqdm = require("tqdm.auto", extra="text").tqdm
     return lambda n: tqdm(total=n, desc=f"Embedding {what}", unit=f" {what}")
 
 

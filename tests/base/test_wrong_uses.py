@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from _wrong_uses import BY_OTHERS, FINE, REFUSED, S
+from _wrong_uses import BY_OTHERS, FINE, NEEDS, REFUSED, S
 
 ERRORS_PAGE = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
 
@@ -18,6 +18,8 @@ def offline(monkeypatch):
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_wrong_use_is_refused_with_cause_and_remedy(name):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     use, error, cause, remedy = REFUSED[name]
     with pytest.raises(error) as caught:
         use()

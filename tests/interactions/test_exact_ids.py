@@ -185,6 +185,8 @@ def test_texts_stay_apart(table, ids):
         )
     else:
         log = pd.DataFrame({"u": pd.Series(ids, dtype=table), "i": items})
+        # pandas 2 itself takes texts that differ after a NUL for one category.
+        ids = log["u"].tolist() if table == "category" else ids
     X = Interactions.from_frame(log, user="u", item="i")
     assert_is_the_log(X, ids)
     assert X.user_rows(ids).tolist() == [X.user_ids.tolist().index(label) for label in ids]

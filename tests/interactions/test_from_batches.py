@@ -134,7 +134,10 @@ def test_ids_of_batches_of_several_types_stay_exact(monkeypatch, waiting):
     monkeypatch.setattr("sklearn_llmrec.interactions._id_codes._WAITING", waiting)
     small = pa.array([3, 1, 3, -2], pa.int8())
     large = pa.array([2**62 + 1, 2**62, 3, 1], pa.int64())
-    batches = [pa.record_batch({"u": ids, "i": pa.array(list("abca"))}) for ids in (small, large)]
+    batches = [
+        pa.RecordBatch.from_pydict({"u": ids, "i": pa.array(list("abca"))})
+        for ids in (small, large)
+    ]
     X = Interactions.from_batches(lambda: iter(batches), user="u", item="i")
     assert X.user_ids.tolist() == [-2, 1, 3, 2**62, 2**62 + 1]
     assert X.item_ids.tolist() == ["a", "b", "c"]
@@ -143,14 +146,14 @@ def test_ids_of_batches_of_several_types_stay_exact(monkeypatch, waiting):
     )
     # Halves in one batch, whole numbers in the next: a cast to either would change one of them.
     floats = [
-        pa.record_batch({"u": pa.array(ids), "i": pa.array(list("ab"))})
+        pa.RecordBatch.from_pydict({"u": pa.array(ids), "i": pa.array(list("ab"))})
         for ids in ([0.5, 2.5], [2.0, 3.0])
     ]
     X = Interactions.from_batches(lambda: iter(floats), user="u", item="i")
     assert X.user_ids.tolist() == [0.5, 2.0, 2.5, 3.0]
     mixed = [
         batches[0],
-        pa.record_batch({"u": pa.array(list("wxyz")), "i": pa.array(list("abca"))}),
+        pa.RecordBatch.from_pydict({"u": pa.array(list("wxyz")), "i": pa.array(list("abca"))}),
     ]
     with pytest.raises(TypeError, match="several types"):
         Interactions.from_batches(lambda: iter(mixed), user="u", item="i")

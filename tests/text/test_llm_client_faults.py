@@ -462,10 +462,10 @@ def test_answers_are_read_however_they_are_wrapped(how):
     ],
 )
 def test_what_is_no_answer_is_not_read_and_costs_no_time(answer):
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(UnreadableAnswer):
         read_ranking(answer, 3)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_reasons_are_read_out_of_prose():

@@ -139,6 +139,7 @@ def test_what_is_no_column_of_texts_is_refused(encoder, texts, error, words):
 
 
 def test_progress_counts_texts(encoder, capsys):
+    pytest.importorskip("tqdm")
     encoder.set_params(verbose=True).fit_transform(["abba", "cab", "cab"])
     assert "2/2" in capsys.readouterr().err
 

@@ -85,6 +85,7 @@ def test_lists_of_cold_users_follow_their_texts(library):
 
 
 def test_index_lists_cold_users_by_their_texts():
+    pytest.importorskip("faiss")
     X = with_texts()
     model = TextEmbeddingRecommender(TEXTS, user_texts="about")
     items, _ = IndexedRecommender(model, min_items=1).fit(X).recommend(X, k=2)
