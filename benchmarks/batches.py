@@ -69,6 +69,9 @@ def main():
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--items", type=int, default=200_000)
+    parser.add_argument(
+        "--ids", nargs="+", choices=["integers", "texts"], default=["integers", "texts"]
+    )
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -77,7 +80,7 @@ def main():
     print(
         "| ids | entries | CPU us per event | peak MiB above imports | limit |\n|---|---|---|---|---|"
     )
-    for kind in ("integers", "texts"):
+    for kind in options.ids:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "log.parquet"
             write(path, options.events, options.users, options.items, kind == "texts")
