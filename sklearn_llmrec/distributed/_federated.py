@@ -192,7 +192,9 @@ def fit_federated(
     check_estimator(estimator)
     private = getattr(estimator, "privacy", None) is not None
     one = np.ones(1, dtype=dtype)
-    catalogue = Interactions((one, ([0], [0])), shape=(1, n_items), item_ids=item_ids)
+    catalogue = Interactions(
+        (one, ([0], [0])), shape=(1, n_items), item_ids=item_ids, timestamps=[0]
+    )
     remaining, left_out = dict(enumerate(clients)), dict[int, str]()
     while True:
         model, worker = start_fit(estimator, catalogue, dtype)

@@ -33,6 +33,8 @@ from sklearn_llmrec.interactions._sequences import (
     ORDER_CONSTRAINTS as ORDER_CONSTRAINTS,
     ORDERS as ORDERS,
     Sequences as Sequences,
+    block_sequences as block_sequences,
+    check_order as check_order,
     event_sequences as event_sequences,
     fit_sequences as fit_sequences,
     recency_weights as recency_weights,

@@ -183,6 +183,37 @@ def fit_sequences(X: sp.csr_array, order: str, name: str, *, later_part: bool = 
         If `order` is "timestamps" and X has none, if X carries no order, or if its values are float32 numbers too large
         to be exact.
     """
+    check_order(order_evidence(X, order, name), name, later_part=later_part)
+    return event_sequences(X, order)
+
+
+def block_sequences(X: sp.csr_array, order: str, name: str) -> tuple[Sequences, NDArray[np.int64]]:
+    """Return the events of a block of users in order, and its evidence, which is added up over all blocks.
+
+    Raises
+    ------
+    ValueError
+        If the block has events that `order_evidence` refuses.
+    """
+    if not X.data.any():  # has no order, and needs no times
+        return event_sequences(X, order), np.zeros((2, 2, 2), dtype=np.int64)
+    return event_sequences(X, order), order_evidence(X, order, name)
+
+
+def order_evidence(X: sp.csr_array, order: str, name: str) -> NDArray[np.int64]:
+    """Count the rows of X whose events are in some order, and those in none; counts of blocks of users add up.
+
+    Returns
+    -------
+    evidence : ndarray of shape (2, 2, 2), int64
+        ``evidence[r, p]`` are the number of rows and the number of them without order. `r` is 0 where values are read
+        as times, 1 where timestamps are; `p` is 0 for rows of one pair of neighbouring events, 1 for rows of more.
+
+    Raises
+    ------
+    ValueError
+        If `order` is "timestamps" and X has none, or if its values are float32 numbers too large to be exact.
+    """
     timed = isinstance(X, Interactions) and X.timestamps is not None
     if order == "timestamps" and not timed:
         raise ValueError(
@@ -197,23 +228,45 @@ def fit_sequences(X: sp.csr_array, order: str, name: str, *, later_part: bool = 
             "float64, or Interactions with timestamps."
         )
     n_pairs, n_tied = _tied_pairs(X, order)
+    unordered = n_tied == n_pairs if reads_times else n_tied > _MOST * n_pairs
+    evidence = np.zeros((2, 2, 2), dtype=np.int64)
+    for place, rows in enumerate((n_pairs == 1, n_pairs > 1)):
+        evidence[int(reads_times), place] = np.count_nonzero(rows), unordered[rows].sum()
+    return evidence
+
+
+def check_order(evidence: NDArray[np.int64], name: str, *, later_part: bool = False) -> None:
+    """Refuse events without an order, by the rules of `fit_sequences`.
+
+    Raises
+    ------
+    ValueError
+        If the evidence is against an order, or is partly from timestamps and partly from values.
+    """
+    reads_times = bool(evidence[1].any())
+    if reads_times and evidence[0].any():
+        raise ValueError(
+            f"{name} reads the order of some shards from their timestamps, and of others from their values: give "
+            "timestamps to all shards, or to none."
+        )
     # Two values may be equal by chance, so rows of three events decide where there are any.
-    has_pairs = n_pairs >= (1 if reads_times else max(1, min(2, n_pairs.max(initial=0))))
-    mostly_equal = (n_tied == n_pairs if reads_times else n_tied > _MOST * n_pairs)[has_pairs]
-    limit = _MOST if len(mostly_equal) >= _FEW_ROWS else _MOST_OF_FEW
-    decided = len(mostly_equal) >= (_FEW_ROWS if later_part else 1)
-    if decided and (mostly_equal.all() if reads_times else mostly_equal.mean() > limit):
+    of_more = evidence[0, 1] if evidence[0, 1, 0] else evidence[0, 0]
+    n_rows, n_unordered = evidence[1].sum(axis=0) if reads_times else of_more
+    if n_rows < (_FEW_ROWS if later_part else 1):
+        return
+    share = n_unordered / n_rows
+    limit = _MOST if n_rows >= _FEW_ROWS else _MOST_OF_FEW
+    if share == 1 if reads_times else share > limit:
         found = (
             "all events of every row have equal times"
             if reads_times
-            else f"{mostly_equal.mean():.0%} of the rows of X have mostly equal values"
+            else f"{share:.0%} of the rows of X have mostly equal values"
         )
         raise ValueError(
             f"{name} learns from the order of events, and {found}, so X carries no order. Pass Interactions with "
             "timestamps (Interactions.from_frame(df, user=..., item=..., timestamp=...)), or a matrix whose values are "
             "times; ratings and weights are no times."
         )
-    return event_sequences(X, order)
 
 
 def _tied_pairs(X: sp.csr_array, order: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -9,22 +9,42 @@ import scipy.sparse as sp
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 
-from sklearn_llmrec._kernels import model_csr, product_rows, topk_product, with_data
-from sklearn_llmrec.base import BaseRecommender, ItemToItemRecommender, Tags
+from sklearn_llmrec._kernels import (
+    as_rows,
+    model_csr,
+    product_rows,
+    topk_product,
+    topk_sparse,
+    with_data,
+)
+from sklearn_llmrec.base import (
+    BaseRecommender,
+    BlockPlace,
+    ItemBlocksMixin,
+    ItemToItemRecommender,
+    Phase,
+    Statistics,
+    Tags,
+    Totals,
+    first_block,
+    items_of,
+)
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
     Sequences,
+    block_sequences,
+    check_order,
     event_sequences,
     fit_sequences,
     recency_weights,
 )
-from sklearn_llmrec.utils import Interval, threads_for
+from sklearn_llmrec.utils import Interval, csr_of, rows_between, threads_for
 
 # How many pairs of events are in memory at a time.
-_BLOCK_PAIRS = 2**23
+_BLOCK_PAIRS = 2**22
 
 
-class SequenceKNN(ItemToItemRecommender):
+class SequenceKNN(ItemBlocksMixin, ItemToItemRecommender):
     r"""Nearest neighbours of items in time: what follows what, and how soon.
 
     With :math:`c_i` the number of users of item i, the weight of item i for a candidate j is
@@ -109,18 +129,82 @@ class SequenceKNN(ItemToItemRecommender):
         self.n_jobs = n_jobs
 
     def _fit(self, X: sp.csr_array) -> None:
+        # Not by phases over one block: the events are put in order once.
         sequences = fit_sequences(X, self.order, type(self).__name__)
-        scale = 1 / np.sqrt(np.maximum(self.item_popularity_, 1))
-        n_items = X.shape[1]
-        width = n_items if self.n_neighbors is None else min(self.n_neighbors, n_items)
-        blocks = [
-            product_rows(chosen, pairs, width, n_threads=effective_n_jobs(self.n_jobs))
-            for chosen, pairs in _pair_blocks(sequences, self.window, scale)
+        scale = _scale(self.item_popularity_)
+        followers = _followers(sequences, self.window)
+        self._set_scaled(self._nearest(followers, sequences.items, scale), scale, X.dtype)
+
+    def _nearest(
+        self, followers: sp.csr_array, items: NDArray[Any], scale: NDArray[np.float64]
+    ) -> sp.csr_array:
+        """Return the predecessors of each candidate with the largest sums over its pairs, without its own scale."""
+        parts = [
+            product_rows(
+                chosen, pairs, self._width(len(scale)), n_threads=effective_n_jobs(self.n_jobs)
+            )
+            for chosen, pairs in _pair_blocks(followers, items, scale)
         ]
-        weights = sp.csr_array(sp.vstack(blocks, format="csr"))
-        counts = np.diff(weights.indptr)
-        weights = with_data(weights, (weights.data * np.repeat(scale, counts)).astype(X.dtype))
-        self._set_weights(weights.T.tocsr())
+        return sp.csr_array(sp.vstack(parts, format="csr"))
+
+    def _width(self, n_items: int) -> int:
+        return n_items if self.n_neighbors is None else min(self.n_neighbors, n_items)
+
+    def _set_scaled(self, nearest: sp.csr_array, scale: NDArray[np.float64], dtype: Any) -> None:
+        """Set the weights from the predecessors of all candidates, a row per candidate."""
+        scales = np.repeat(scale, np.diff(nearest.indptr))
+        self._set_weights(with_data(nearest, (nearest.data * scales).astype(dtype)).T.tocsr())
+
+    # -- from sums over blocks of users: numbers of pairs, then sums of pairs by blocks of candidates ------------------
+
+    def _plan(self, totals: Totals) -> Phase:
+        return Phase("pairs", {"scale": _scale(totals.popularity), "dtype": totals.dtype})
+
+    def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        sequences, evidence = block_sequences(X, self.order, type(self).__name__)
+        if phase.name == "pairs":
+            reach = np.minimum(_positions(sequences), self.window)
+            n_pairs = np.bincount(sequences.items, reach, sequences.n_items)
+            return {"n_pairs": n_pairs.astype(np.float64, copy=False), "evidence": evidence}
+        followers = rows_between(_followers(sequences, self.window), items_of(phase))
+        parts = [
+            sp.csr_array(chosen @ pairs)
+            for chosen, pairs in _pair_blocks(followers, sequences.items, phase.known["scale"])
+        ]
+        sums = sp.csr_array(sp.vstack(parts, format="csr"))
+        sums.sort_indices()
+        return {"sums": sums}
+
+    def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
+        if phase.name == "pairs":
+            check_order(total["evidence"], type(self).__name__)
+            return first_block(total["n_pairs"], dict(phase.known))
+        sums = total["sums"]
+        nearest = topk_sparse(sums, self._width(sums.shape[1]))
+        return self._next_items(phase, as_rows(nearest, sums.shape[1]))
+
+    def _factors(self, X: sp.csr_array, phase: Phase) -> tuple[sp.csr_array, sp.csr_array]:
+        """Return followers and items of the events of a block, from which tasks make their pairs.
+
+        The factors that are multiplied would have `window` entries per event; these have one each.
+        """
+        sequences, _ = block_sequences(X, self.order, type(self).__name__)
+        n_events, n_items = len(sequences.items), sequences.n_items
+        items = csr_of(
+            np.ones(n_events, dtype=np.int8),
+            sequences.items.astype(np.int32),
+            np.arange(n_events + 1),
+            (n_events, n_items),
+        )
+        return _followers(sequences, self.window), items
+
+    def _best_of_items(
+        self, A: sp.csr_array, B: sp.csr_array, phase: Phase, items: slice
+    ) -> sp.csr_array:
+        return self._nearest(A, B.indices, phase.known["scale"])
+
+    def _set_best(self, best: sp.csr_array, phase: Phase) -> None:
+        self._set_scaled(best, phase.known["scale"], phase.known["dtype"])
 
     def _history(self, X: sp.csr_array) -> sp.csr_array:
         return recency_weights(event_sequences(X, self.order), self.decay, X.dtype)
@@ -146,38 +230,62 @@ class SequenceKNN(ItemToItemRecommender):
         return tags
 
 
+def _scale(popularity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the factor of each item in its weights: one over the root of its number of users."""
+    factors: NDArray[np.float64] = 1 / np.sqrt(np.maximum(popularity, 1))
+    return factors
+
+
+def _positions(sequences: Sequences) -> NDArray[np.int64]:
+    """Return the number of events before each event of a row."""
+    return np.arange(len(sequences.items)) - np.repeat(sequences.bounds[:-1], sequences.lengths)
+
+
+def _followers(sequences: Sequences, window: int) -> sp.csr_array:
+    """Return the events of each candidate that follow others, as columns, and how many events they may follow."""
+    n_events, n_items = len(sequences.items), sequences.n_items
+    reach = np.minimum(_positions(sequences), window).astype(np.int32)
+    follows = reach > 0
+    bounds = np.append(0, np.cumsum(follows))
+    by_event = sp.csr_array(
+        (reach[follows], sequences.items[follows], bounds), shape=(n_events, n_items)
+    )
+    return sp.csr_array(by_event.T)
+
+
 def _pair_blocks(
-    sequences: Sequences, window: int, scale: NDArray[Any]
+    followers: sp.csr_array, items: NDArray[Any], scale: NDArray[np.float64]
 ) -> Iterator[tuple[sp.csr_array, sp.csr_array]]:
     """Yield pairs of matrices whose products are consecutive rows of the weights, one row per candidate.
 
-    The left matrix says which events are of which candidate, the right one has, for these events, the events at most
-    `window` steps before them, weighted. Blocks are cut between candidates, so a row is complete at once.
+    The left matrix says which events are of which candidate, the right one has, for these events, the events that they
+    follow, weighted. Blocks are cut between candidates, so a row is complete at once.
+
+    Parameters
+    ----------
+    followers : csr_array of shape (n_candidates, n_events)
+        As `_followers` returns them.
+    items : ndarray of shape (n_events,)
+        The item of each event.
+    scale : ndarray of shape (n_items,)
     """
-    n_items = sequences.n_items
-    by_item = np.argsort(sequences.items, kind="stable")
-    counts = np.bincount(sequences.items, minlength=n_items)
-    ends = np.cumsum(counts)
-    position = np.arange(len(sequences.items)) - np.repeat(sequences.bounds[:-1], sequences.lengths)
+    n_candidates = followers.shape[0]
+    # Number of pairs of all candidates up to each one.
+    n_pairs = np.append(0, np.cumsum(followers.data, dtype=np.int64))[followers.indptr]
     first = 0
-    while first < n_items:
-        begin = ends[first] - counts[first]
-        limit = begin + max(1, _BLOCK_PAIRS // window)
-        last = max(first + 1, int(np.searchsorted(ends, limit, side="right")))
-        events = by_item[begin : ends[last - 1]]
-        reach = np.minimum(position[events], window)
-        bounds = np.append(0, np.cumsum(reach))
+    while first < n_candidates:
+        limit = n_pairs[first] + _BLOCK_PAIRS
+        last = max(first + 1, int(np.searchsorted(n_pairs, limit, side="right")) - 1)
+        block = rows_between(followers, slice(first, last))
+        events, reach = block.indices, block.data
+        bounds = np.append(0, np.cumsum(reach, dtype=np.int64))
         distance = np.arange(bounds[-1]) - np.repeat(bounds[:-1], reach) + 1
-        before = sequences.items[np.repeat(events, reach) - distance]
+        before = items[np.repeat(events, reach) - distance]
         pairs = sp.csr_array(
-            (scale[before] / np.sqrt(distance), before, bounds), shape=(len(events), n_items)
+            (scale[before] / np.sqrt(distance), before, bounds), shape=(len(events), len(scale))
         )
         chosen = sp.csr_array(
-            (
-                np.ones(len(events)),
-                np.arange(len(events)),
-                np.append(0, ends[first:last] - begin),
-            ),
+            (np.ones(len(events)), np.arange(len(events)), block.indptr),
             shape=(last - first, len(events)),
         )
         yield chosen, pairs

@@ -7,17 +7,19 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sklearn_llmrec.base import BaseRecommender, Tags
+from sklearn_llmrec.base import BlockPlace, BlockSumsMixin, Phase, Statistics, Tags, Totals
 from sklearn_llmrec.interactions import (
     ORDER_CONSTRAINTS,
     Sequences,
+    block_sequences,
+    check_order,
     event_sequences,
     fit_sequences,
 )
 from sklearn_llmrec.utils import Interval
 
 
-class MarkovRecommender(BaseRecommender):
+class MarkovRecommender(BlockSumsMixin):
     r"""Markov chain of items: the next item given the last few, backing off to fewer.
 
     With c the counts at `fit`, h the last m items and h' the last m - 1 of them, the probability of item j next is
@@ -85,26 +87,69 @@ class MarkovRecommender(BaseRecommender):
         self.order = order
 
     def _fit(self, X: sp.csr_array) -> None:
+        # Not by phases over one block: the events are put in order once for all lengths.
         sequences = fit_sequences(X, self.order, type(self).__name__)
-        items, n_items = sequences.items, sequences.n_items
-        counts = np.bincount(items, minlength=n_items) + 1.0
-        self._unigram_ = counts / counts.sum()
-        position = np.arange(len(items)) - np.repeat(sequences.bounds[:-1], sequences.lengths)
+        counts = _counts_of_items(sequences)
+        self._set_counts(counts)
+        contexts: NDArray[np.int64] | None = np.flatnonzero(counts)
+        ids = np.zeros(len(sequences.items), dtype=np.int64)
+        while contexts is not None:
+            ids = _extended(ids, contexts, sequences, first=not self.transitions_)
+            contexts = self._next_contexts(contexts, _transitions(ids, len(contexts), sequences))
+
+    def _set_counts(self, counts: NDArray[np.int64]) -> None:
+        """Set what is known without a context, and begin with none."""
+        smoothed = counts + 1.0
+        self._unigram_ = smoothed / smoothed.sum()
         self._contexts_: list[NDArray[np.int64]] = []
         self.transitions_: list[sp.csr_array] = []
-        ids = np.zeros(len(items), dtype=np.int64)  # of the context that ends at each event
-        for length in range(1, self.max_length + 1):
-            complete = np.flatnonzero(position >= length - 1)
-            shorter = ids[complete - 1] if length > 1 else np.zeros(len(complete), dtype=np.int64)
-            known, found = np.unique(shorter * n_items + items[complete], return_inverse=True)
-            if not len(known):
-                break
-            ids = np.full(len(items), -1)
-            ids[complete] = found
-            before = complete[sequences.ages[complete] > 0]
-            pairs = (np.ones(len(before)), (ids[before], items[before + 1]))
-            self._contexts_.append(known)
-            self.transitions_.append(sp.csr_array(sp.coo_array(pairs, shape=(len(known), n_items))))
+
+    def _next_contexts(
+        self, contexts: NDArray[np.int64], transitions: sp.csr_array
+    ) -> NDArray[np.int64] | None:
+        """Keep what follows the contexts of one length, and return those of the next; None after the last.
+
+        A context of one more item is a context and what followed it, so it is an entry of the transitions. Its key is
+        ``context * n_items + item``; keys ascend in the order of the entries.
+        """
+        self._contexts_.append(contexts)
+        self.transitions_.append(transitions)
+        if len(self.transitions_) == self.max_length or not transitions.nnz:
+            return None
+        n_contexts, n_items = transitions.shape
+        shorter = np.repeat(np.arange(n_contexts), np.diff(transitions.indptr))
+        longer: NDArray[np.int64] = shorter * n_items + transitions.indices
+        return longer
+
+    # -- from sums over blocks of users: a pass per length, whose contexts are known from the pass before -------
+
+    def _plan(self, totals: Totals) -> Phase:
+        return Phase("items")
+
+    def _statistics(self, X: sp.csr_array, phase: Phase, place: BlockPlace) -> Statistics:
+        sequences, evidence = block_sequences(X, self.order, type(self).__name__)
+        if phase.name == "items":
+            transitions = _transitions(sequences.items, sequences.n_items, sequences)
+            counts = _counts_of_items(sequences)
+            return {"counts": counts, "transitions": transitions, "evidence": evidence}
+        ids = np.zeros(len(sequences.items), dtype=np.int64)
+        for length, contexts in enumerate(phase.known["contexts"], start=1):
+            ids = _extended(ids, contexts, sequences, first=length == 1)
+        return {"transitions": _transitions(ids, len(contexts), sequences)}
+
+    def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
+        transitions = total["transitions"]
+        if phase.name == "items":
+            check_order(total["evidence"], type(self).__name__)
+            self._set_counts(total["counts"])
+            # Every item counted as a context; those that no user has are none.
+            contexts = np.flatnonzero(total["counts"])
+            longer = self._next_contexts(contexts, transitions[contexts])
+        else:
+            longer = self._next_contexts(phase.known["contexts"][-1], transitions)
+        return (
+            None if longer is None else Phase("contexts", {"contexts": [*self._contexts_, longer]})
+        )
 
     def _context_ids(self, sequences: Sequences, length: int) -> NDArray[np.int64]:
         """Return the number of the context of `length` items that ends each row; -1 where it never occurred."""
@@ -138,3 +183,31 @@ class MarkovRecommender(BaseRecommender):
         tags = super().__sklearn_tags__()
         tags.recommender_tags.needs_order = True
         return tags
+
+
+def _counts_of_items(sequences: Sequences) -> NDArray[np.int64]:
+    """Return the number of events of every item."""
+    return np.bincount(sequences.items, minlength=sequences.n_items)
+
+
+def _extended(
+    ids: NDArray[np.int64], contexts: NDArray[np.int64], sequences: Sequences, *, first: bool
+) -> NDArray[np.int64]:
+    """Return the number of the context of one more item that ends at each event; -1 where the row has fewer.
+
+    `ids` are the numbers of the contexts one item shorter. `first` says that these have no item.
+    """
+    shorter = ids
+    if not first:
+        # The shorter context ends at the event before, which must be of the same row.
+        shorter = np.append(-1, ids[:-1])
+        shorter[sequences.bounds[:-1][sequences.lengths > 0]] = -1
+    found = np.searchsorted(contexts, shorter * sequences.n_items + sequences.items)
+    return np.where(shorter >= 0, found, -1)
+
+
+def _transitions(ids: NDArray[np.int64], n_contexts: int, sequences: Sequences) -> sp.csr_array:
+    """Count the items that come next, for each context that ends at an event."""
+    before = np.flatnonzero((ids >= 0) & (sequences.ages > 0))
+    pairs = (np.ones(len(before)), (ids[before], sequences.items[before + 1]))
+    return sp.csr_array(sp.coo_array(pairs, shape=(n_contexts, sequences.n_items)))
