@@ -45,7 +45,7 @@ class Pool:
 
 
 def _fit_hidden(member: Any, X: Any, params: dict[str, Any]) -> Any:
-    return clone(member).fit(X, **params)
+    return clone(member).fit(X, None, **params)
 
 
 def hidden_fits(

@@ -117,7 +117,7 @@ class BaseReranker(MetaEstimatorMixin, RoutesFitMixin):
         return {"estimator": self.estimator}
 
     def _fit(self, X: Any) -> None:
-        self.estimator_ = clone(self.estimator).fit(X, **self._params_for("estimator", X))
+        self.estimator_ = clone(self.estimator).fit(X, None, **self._params_for("estimator", X))
         self._remember_empty_row(X)
 
     def _remember_empty_row(self, X: Any) -> None:

@@ -118,7 +118,7 @@ class ContentColdStart(ContentMixin, BaseRecommender):
         self.min_interactions = min_interactions
 
     def _fit(self, X: Any) -> None:
-        self.estimator_ = clone(self.estimator).fit(X)
+        self.estimator_ = clone(self.estimator).fit(X, None)
         self.new_items_ = np.zeros(0, dtype=np.int64)
         vectors = self._item_vectors(X, instead="leaves new items to its estimator", sparse=True)
         if vectors is None:
