@@ -33,7 +33,7 @@ from sklearn_llmrec.base import (
     write_factors,
 )
 from sklearn_llmrec.distributed._engines import check_client, run_tasks
-from sklearn_llmrec.utils import as_csr
+from sklearn_llmrec.utils import as_csr, canonical
 
 _E = TypeVar("_E")
 
@@ -314,7 +314,8 @@ def _first_with_interactions(blocks: list[Any]) -> Any:
     """Return the first block with interactions, or the last one."""
     for number, block in enumerate(blocks, 1):
         X = block() if callable(block) else block
-        if number == len(blocks) or as_csr(X).count_nonzero():
+        # `count_nonzero` of scipy would sum repeated events in the shard itself.
+        if number == len(blocks) or canonical(as_csr(X)).nnz:
             break
     return X
 
