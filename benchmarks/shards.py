@@ -3,6 +3,7 @@
     python benchmarks/shards.py --users 1000000 --items 200000 --events 20000000 --shards 8
 
 Histories are lognormal in length and items popular by a power law, without structure, so only costs are measured.
+Sequential models read random times, the values of the same histories.
 """
 
 import argparse
@@ -19,12 +20,16 @@ import scipy.sparse as sp
 
 from sklearn_llmrec import EASE, ALSRecommender, ItemKNN
 from sklearn_llmrec.distributed import fit_shards
+from sklearn_llmrec.sequence import MarkovRecommender, SequenceKNN
 
 MODELS = {
     "ItemKNN": lambda sweeps: ItemKNN(),
     "EASE": lambda sweeps: EASE(),
     "ALS-64": lambda sweeps: ALSRecommender(64, max_iter=sweeps, random_state=0),
+    "MarkovRecommender": lambda sweeps: MarkovRecommender(),
+    "SequenceKNN": lambda sweeps: SequenceKNN(),
 }
+SEQUENTIAL = {"MarkovRecommender", "SequenceKNN"}
 
 
 def histories(n_users, n_items, n_events, seed=0):
@@ -105,6 +110,13 @@ def main():
         return
     with tempfile.TemporaryDirectory() as folder:
         X = histories(options.users, options.items, options.events)
+        if SEQUENTIAL.intersection(options.models):
+            if not SEQUENTIAL.issuperset(options.models):
+                parser.error(
+                    "sequential models read times as values: measure them in a run of their own."
+                )
+            # Whole numbers, which float32 represents exactly.
+            X.data = np.random.default_rng(1).integers(1, 2**24, X.nnz).astype(np.float32)
         print(
             f"{X.shape[0]} x {X.shape[1]}, {X.nnz} interactions, {options.shards} shards",
             flush=True,

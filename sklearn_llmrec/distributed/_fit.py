@@ -33,7 +33,7 @@ from sklearn_llmrec.base import (
     write_factors,
 )
 from sklearn_llmrec.distributed._engines import check_client, run_tasks
-from sklearn_llmrec.utils import as_csr
+from sklearn_llmrec.utils import as_csr, canonical
 
 _E = TypeVar("_E")
 
@@ -144,7 +144,8 @@ def fit_shards(
         If the fit of the estimator is no sum over users, or `client` is no client.
     ValueError
         If there is no shard, shards share users or have different items or dtypes, no shard has an interaction, or
-        the estimator has ``privacy=``.
+        the estimator has ``privacy=``. For a sequential model, if the events have no order, or only some of the shards
+        have timestamps.
     ImportError
         If `client` is given without the extra ``distributed``.
 
@@ -154,12 +155,15 @@ def fit_shards(
 
     Notes
     -----
-    `EASE`, `ItemKNN`, `NaiveBayesRecommender`, `P3alpha`, `PopularityRecommender`, `RP3beta`, `SLIM` and `SparseEASE`
-    are sums over users. For `ItemKNN` and the random walks, every shard writes the factors of its products into
-    `scratch`; then a task per block of items multiplies those of all users, memory-mapped, and keeps only the best.
-    `SLIM` and `SparseEASE` solve from the Gram matrix of all items. `ALSRecommender` solves for the users of each
-    shard, and takes every step of the items' regressions from a sum over shards: three passes per sweep. It does not
-    know the users afterwards, but folds in any row.
+    `EASE`, `ItemKNN`, `MarkovRecommender`, `NaiveBayesRecommender`, `P3alpha`, `PopularityRecommender`, `RP3beta`,
+    `SequenceKNN`, `SLIM` and `SparseEASE` are sums over users. For `ItemKNN`, `SequenceKNN` and the random walks, every
+    shard writes the factors of its products into `scratch`; then a task per block of items multiplies those of all
+    users, memory-mapped, and keeps only the best. `SLIM` and `SparseEASE` solve from the Gram matrix of all items.
+    `ALSRecommender` solves for the users of each shard, and takes every step of the items' regressions from a sum over
+    shards: three passes per sweep. It does not know the users afterwards, but folds in any row.
+
+    `MarkovRecommender` takes a pass per length of context. Sequential models read the order of events from the
+    timestamps of all shards, or from their values; all users together decide whether there is an order.
 
     A worker has one shard in memory at a time, and the sums of it; this process has about ``log2(n_shards)`` sums.
 
@@ -314,7 +318,8 @@ def _first_with_interactions(blocks: list[Any]) -> Any:
     """Return the first block with interactions, or the last one."""
     for number, block in enumerate(blocks, 1):
         X = block() if callable(block) else block
-        if number == len(blocks) or as_csr(X).count_nonzero():
+        # `count_nonzero` of scipy would sum repeated events in the shard itself.
+        if number == len(blocks) or canonical(as_csr(X)).nnz:
             break
     return X
 

@@ -89,13 +89,14 @@ class MarkovRecommender(BlockSumsMixin):
     def _fit(self, X: sp.csr_array) -> None:
         # Not by phases over one block: the events are put in order once for all lengths.
         sequences = fit_sequences(X, self.order, type(self).__name__)
-        counts = _counts_of_items(sequences)
-        self._set_counts(counts)
-        contexts: NDArray[np.int64] | None = np.flatnonzero(counts)
-        ids = np.zeros(len(sequences.items), dtype=np.int64)
-        while contexts is not None:
-            ids = _extended(ids, contexts, sequences, first=not self.transitions_)
-            contexts = self._next_contexts(contexts, _transitions(ids, len(contexts), sequences))
+        self._set_counts(_counts_of_items(sequences))
+        ids: NDArray[np.int64] | None = None
+        while len(self.transitions_) < self.max_length:
+            contexts, ids = _extended(ids, sequences)
+            if not len(contexts):
+                break
+            self._contexts_.append(contexts)
+            self.transitions_.append(_transitions(ids, len(contexts), sequences))
 
     def _set_counts(self, counts: NDArray[np.int64]) -> None:
         """Set what is known without a context, and begin with none."""
@@ -109,8 +110,8 @@ class MarkovRecommender(BlockSumsMixin):
     ) -> NDArray[np.int64] | None:
         """Keep what follows the contexts of one length, and return those of the next; None after the last.
 
-        A context of one more item is a context and what followed it, so it is an entry of the transitions. Its key is
-        ``context * n_items + item``; keys ascend in the order of the entries.
+        A context of one more item is a context and what followed it, so it is an entry of the transitions; both are
+        in the same order.
         """
         self._contexts_.append(contexts)
         self.transitions_.append(transitions)
@@ -132,9 +133,12 @@ class MarkovRecommender(BlockSumsMixin):
             transitions = _transitions(sequences.items, sequences.n_items, sequences)
             counts = _counts_of_items(sequences)
             return {"counts": counts, "transitions": transitions, "evidence": evidence}
-        ids = np.zeros(len(sequences.items), dtype=np.int64)
-        for length, contexts in enumerate(phase.known["contexts"], start=1):
-            ids = _extended(ids, contexts, sequences, first=length == 1)
+        ids = None
+        for contexts in phase.known["contexts"]:
+            own, found = _extended(ids, sequences)
+            # Numbers among the contexts of all blocks. The last place is of no context: -1.
+            ids = np.append(np.searchsorted(contexts, own), -1)[found]
+        assert ids is not None
         return {"transitions": _transitions(ids, len(contexts), sequences)}
 
     def _advance(self, phase: Phase, total: Statistics) -> Phase | None:
@@ -191,19 +195,26 @@ def _counts_of_items(sequences: Sequences) -> NDArray[np.int64]:
 
 
 def _extended(
-    ids: NDArray[np.int64], contexts: NDArray[np.int64], sequences: Sequences, *, first: bool
-) -> NDArray[np.int64]:
-    """Return the number of the context of one more item that ends at each event; -1 where the row has fewer.
+    ids: NDArray[np.int64] | None, sequences: Sequences
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the contexts of one more item, and the number of the one that ends at each event; -1 where there is none.
 
-    `ids` are the numbers of the contexts one item shorter. `first` says that these have no item.
+    `ids` are these numbers for the contexts one item shorter; None extends the context of no item. A context is the
+    key ``shorter * n_items + item``, and contexts ascend.
     """
-    shorter = ids
-    if not first:
+    items = sequences.items
+    shorter = np.zeros(len(items), dtype=np.int64)
+    if ids is not None:
         # The shorter context ends at the event before, which must be of the same row.
-        shorter = np.append(-1, ids[:-1])
+        shorter[1:] = ids[:-1]
         shorter[sequences.bounds[:-1][sequences.lengths > 0]] = -1
-    found = np.searchsorted(contexts, shorter * sequences.n_items + sequences.items)
-    return np.where(shorter >= 0, found, -1)
+    complete = np.flatnonzero(shorter >= 0)
+    contexts, found = np.unique(
+        shorter[complete] * sequences.n_items + items[complete], return_inverse=True
+    )
+    longer = np.full(len(items), -1)
+    longer[complete] = found
+    return contexts, longer
 
 
 def _transitions(ids: NDArray[np.int64], n_contexts: int, sequences: Sequences) -> sp.csr_array:

@@ -21,6 +21,7 @@ from sklearn_llmrec import (
 from sklearn_llmrec.datasets import make_interactions
 from sklearn_llmrec.distributed import FederatedClient, fit_federated
 from sklearn_llmrec.privacy import GaussianMechanism, PrivacyBudgetError, PrivacyLedger
+from sklearn_llmrec.sequence import MarkovRecommender, SequenceKNN
 
 N_CLIENTS = 20
 
@@ -64,6 +65,21 @@ def test_federated_equals_central(model, X, parts):
         result.estimator.predict(X), expected, rtol=0, atol=1e-6 * max(1, np.abs(expected).max())
     )
     assert_array_equal(result.estimator.item_popularity_, central.item_popularity_)
+
+
+@pytest.mark.parametrize("order", ["auto", "timestamps", "values"])
+@pytest.mark.parametrize("kind", [MarkovRecommender, SequenceKNN])
+def test_sequential_models_equal_central_ones(kind, order, X):
+    times = np.random.default_rng(0).permutation(X.nnz)
+    timed = Interactions(
+        sp.csr_array((times + 1.0, X.indices, X.indptr), shape=X.shape), timestamps=times[::-1]
+    )
+    model = kind(order=order)
+    parts = [timed[:1], timed[1:150], timed[150:]]
+    result = fit_federated(model, answers(parts), n_items=60)
+    assert (result.n_clients, result.left_out) == (3, {})
+    central = model.fit(timed)
+    assert_allclose(result.estimator.predict(timed), central.predict(timed), rtol=0, atol=1e-12)
 
 
 def failing(answer, *, at, how):

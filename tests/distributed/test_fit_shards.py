@@ -24,6 +24,7 @@ from sklearn_llmrec import (
 from sklearn_llmrec.base import BlockSumsMixin, Totals, _item_blocks
 from sklearn_llmrec.distributed import fit_shards
 from sklearn_llmrec.privacy import GaussianMechanism
+from sklearn_llmrec.sequence import MarkovRecommender, SequenceKNN, _knn as sequence_knn
 
 
 def ratings(n_users=300, n_items=60, seed=0, dtype=np.float64):
@@ -199,16 +200,123 @@ def test_als_in_single_precision_starts_from_the_same_numbers(n_components):
     np.testing.assert_allclose(model.components_, whole.components_, rtol=0, atol=1e-4 * scale)
 
 
+def repeated(n_users=130, n_items=25, seed=3):
+    """Events with times, some of them equal, users who return to an item, and users of one event or none."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(0, 12, n_users)
+    items = rng.choice(n_items - 2, lengths.sum(), p=rng.dirichlet(np.ones(n_items - 2)))
+    indptr = np.append(0, np.cumsum(lengths))
+    X = sp.csr_array((np.ones(len(items)), items, indptr), shape=(n_users, n_items))
+    return Interactions(X, timestamps=rng.integers(0, 300, len(items)))
+
+
+@pytest.mark.parametrize("max_length", [1, 2, 4, 30])
+@pytest.mark.parametrize("n_shards", [1, 3, 8])
+def test_markov_counts_are_exact(n_shards, max_length):
+    X = repeated()
+    model = fit_shards(MarkovRecommender(max_length), cut(X, n_shards))
+    whole = MarkovRecommender(max_length).fit(X)
+    assert len(model.transitions_) == len(whole.transitions_) == min(max_length, 11)
+    for of_shards, of_all in zip(model.transitions_, whole.transitions_, strict=True):
+        assert of_shards.shape == of_all.shape
+        assert (of_shards != of_all).nnz == 0
+    np.testing.assert_array_equal(model.predict(X), whole.predict(X))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"n_neighbors": None, "window": 3}, {"window": 1}, {"n_neighbors": 5, "window": 10**6}],
+    ids=str,
+)
+@pytest.mark.parametrize("n_shards", [1, 3, 8])
+def test_neighbours_in_time(n_shards, options, dtype, monkeypatch):
+    monkeypatch.setattr(_item_blocks, "_BLOCK_ENTRIES", 100)  # several blocks of items
+    monkeypatch.setattr(sequence_knn, "_BLOCK_PAIRS", 50)  # and of pairs
+    X = repeated().astype(dtype)
+    model, whole = (
+        fit_shards(SequenceKNN(**options), cut(X, n_shards)),
+        SequenceKNN(**options).fit(X),
+    )
+    assert model.weights_.dtype == whole.weights_.dtype == dtype
+    assert model.weights_.nnz
+    same_neighbours(model, whole)
+    tol = 1e-5 if dtype == np.float32 else 1e-9
+    np.testing.assert_allclose(model.predict(X), whole.predict(X), rtol=tol, atol=tol)
+
+
+SEQUENTIAL = [MarkovRecommender(3), SequenceKNN(10)]
+
+
+@pytest.mark.parametrize("estimator", SEQUENTIAL, ids=repr)
+def test_order_may_be_in_the_values(estimator):
+    X = timed()
+    by_values = sp.csr_array((X.timestamps.astype(float), X.indices, X.indptr), shape=X.shape)
+    model = fit_shards(estimator, cut(by_values, 3))
+    np.testing.assert_array_equal(model.predict(by_values), clone(estimator).fit(X).predict(X))
+
+
+@pytest.mark.parametrize("estimator", SEQUENTIAL, ids=repr)
+def test_empty_shards_need_no_times(estimator):
+    X, empty = repeated(), sp.csr_array((4, 25))
+    estimator = clone(estimator).set_params(order="timestamps")
+    model = fit_shards(estimator, [empty, X[:70], empty, X[70:]])
+    assert model.n_users_fit_ == X.shape[0] + 8
+    np.testing.assert_array_equal(model.predict(X), clone(estimator).fit(X).predict(X))
+    # Users of one event each have no pairs.
+    single = Interactions(sp.eye_array(25, format="csr"), timestamps=np.arange(25))
+    model = fit_shards(estimator, cut(single, 3))
+    np.testing.assert_array_equal(
+        model.predict(single), clone(estimator).fit(single).predict(single)
+    )
+
+
+@pytest.mark.parametrize("estimator", SEQUENTIAL, ids=repr)
+def test_the_order_of_users_matters_to_no_count(estimator):
+    X = repeated()
+    model = fit_shards(estimator, cut(X, 3)[::-1])
+    np.testing.assert_allclose(
+        model.predict(X), clone(estimator).fit(X).predict(X), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("estimator", SEQUENTIAL, ids=repr)
+def test_shards_without_order_are_refused_as_by_fit(estimator):
+    X = repeated()
+    ones = sp.csr_array((np.ones(X.nnz), X.indices, X.indptr), shape=X.shape)
+    same_time = Interactions(ones, timestamps=np.ones(X.nnz))
+    for unordered in (ones, same_time):
+        with pytest.raises(ValueError, match="no order") as of_fit:
+            clone(estimator).fit(unordered)
+        with pytest.raises(ValueError, match="no order") as of_shards:
+            fit_shards(estimator, cut(unordered, 3))
+        assert str(of_fit.value) == str(of_shards.value)
+    # All users together decide: one shard may have equal times by chance.
+    start = X.indptr[40]
+    times = np.append(np.ones(start), X.timestamps[start:])
+    partly = Interactions(ones, timestamps=times)
+    model = fit_shards(estimator, [partly[:40], partly[40:]])
+    np.testing.assert_array_equal(model.predict(X), clone(estimator).fit(partly).predict(X))
+    with pytest.raises(ValueError, match="timestamps to all shards, or to none"):
+        fit_shards(estimator, [X[:70], ones[70:]])
+    by_time = clone(estimator).set_params(order="timestamps")
+    with pytest.raises(ValueError, match="needs the times of events"):
+        fit_shards(by_time, [X[:70], ones[70:]])
+
+
 def state(model):
     """Every array of a fitted model."""
     found = {}
-    for name, value in vars(model).items():
+    for name, value in (model if isinstance(model, dict) else vars(model)).items():
         if isinstance(value, np.ndarray):
             found[name] = value
         elif sp.issparse(value):
             found |= {
                 f"{name}.{part}": getattr(value, part) for part in ("data", "indices", "indptr")
             }
+        elif isinstance(value, list):
+            parts = {str(number): part for number, part in enumerate(value)}
+            found |= {f"{name}.{part}": array for part, array in state(parts).items()}
     return found
 
 
@@ -228,12 +336,18 @@ SUMS = [
     RP3beta(10),
     SparseEASE(n_neighbors=10),
     ALSRecommender(8, max_iter=3, random_state=0),
+    *SEQUENTIAL,
 ]
+
+
+def histories(estimator):
+    """Matrices with times for models that need an order."""
+    return repeated() if estimator in SEQUENTIAL else ratings()
 
 
 @pytest.mark.parametrize("estimator", SUMS, ids=lambda e: repr(e)[:40])
 def test_processes_change_no_bit(estimator):
-    shards = cut(ratings(), 5)
+    shards = cut(histories(estimator), 5)
     assert_bit_equal(fit_shards(estimator, shards), fit_shards(estimator, shards, n_jobs=2))
 
 
@@ -259,7 +373,7 @@ def client():
 
 @pytest.mark.parametrize("estimator", SUMS, ids=lambda e: repr(e)[:40])
 def test_a_cluster_of_two_workers_changes_no_bit(estimator, client):
-    shards = cut(ratings(), 5)
+    shards = cut(histories(estimator), 5)
     assert_bit_equal(fit_shards(estimator, shards), fit_shards(estimator, shards, client=client))
 
 
@@ -302,6 +416,15 @@ def test_sums_of_products_learn_what_factors_on_a_disk_do(monkeypatch):
         summed.item_popularity_ = Totals.of(X).popularity
         BlockSumsMixin._fit(summed, X)
         same_neighbours(summed, fit_shards(estimator, cut(X, 3)))
+
+
+def test_shards_with_repeated_events_stay_as_they_are():
+    X = repeated()
+    shards = cut(X, 3)
+    fit_shards(PopularityRecommender(half_life=10.0), shards)
+    for shard, before in zip(shards, cut(X, 3), strict=True):
+        for part in ("data", "indices", "indptr", "timestamps"):
+            np.testing.assert_array_equal(getattr(shard, part), getattr(before, part))
 
 
 def test_scratch_is_made_and_left_empty(tmp_path):
