@@ -33,6 +33,7 @@ from sklearn_llmrec.base import (
     write_factors,
 )
 from sklearn_llmrec.distributed._engines import check_client, run_tasks
+from sklearn_llmrec.interactions import Interactions
 from sklearn_llmrec.utils import as_csr, canonical
 
 _E = TypeVar("_E")
@@ -53,6 +54,12 @@ class _Task:
         X = self.shard() if callable(self.shard) else self.shard
         dtype = getattr(self.model, "_dtype_", None)
         ready = isinstance(X, sp.csr_array) and X.dtype in (np.float32, np.float64)
+        if self.phase is None and ready and not X.shape[0]:
+            # Validation demands a row; this one is left out again.
+            one = Interactions((1, X.shape[1]), item_ids=getattr(X, "item_ids", None))
+            return self.model._check_X(
+                one.astype(X.dtype if dtype is None else dtype), reset=False
+            )[:0]
         if self.phase is None or not ready:
             X = self.model._check_X(X, reset=False)
         if dtype is not None and X.dtype != dtype:
@@ -189,6 +196,9 @@ def fit_shards(
     tasks = [_Task(worker, block, number) for number, block in enumerate(blocks)]
     run: dict[str, Any] = {"client": client, "n_jobs": n_jobs}
     totals = list(run_tasks(_totals, tasks, **run))
+    # Shards without a user, which EventShards of few users have, are in no sum.
+    with_users = [number for number, part in enumerate(totals) if part.n_users]
+    tasks, totals = [tasks[number] for number in with_users], [totals[n] for n in with_users]
     before = [0, *accumulate(part.n_users for part in totals)]
     with ExitStack() as stack:
         if scratch is None:

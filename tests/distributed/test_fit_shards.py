@@ -418,6 +418,23 @@ def test_sums_of_products_learn_what_factors_on_a_disk_do(monkeypatch):
         same_neighbours(summed, fit_shards(estimator, cut(X, 3)))
 
 
+@pytest.mark.parametrize("estimator", SUMS, ids=lambda e: repr(e)[:40])
+def test_shards_without_users_change_no_bit(estimator):
+    shards = cut(histories(estimator), 3)
+    none = shards[0][:0]
+    padded = [none, shards[0], none, none, *shards[1:], none]
+    assert_bit_equal(fit_shards(estimator, shards), fit_shards(estimator, padded))
+
+
+def test_shards_without_users_have_the_same_items():
+    X = Interactions(ratings(), item_ids=np.arange(60))
+    other = Interactions(sp.csr_array((0, 60)), item_ids=np.arange(60) + 1)
+    with pytest.raises(ValueError, match="other item ids"):
+        fit_shards(EASE(), [X, other])
+    with pytest.raises(ValueError, match="features"):
+        fit_shards(EASE(), [X, sp.csr_array((0, 59))])
+
+
 def test_shards_with_repeated_events_stay_as_they_are():
     X = repeated()
     shards = cut(X, 3)

@@ -11,7 +11,7 @@ from sklearn_llmrec import Interactions, ItemKNN, VotingRecommender
 from sklearn_llmrec.base._recommend import recommend
 from sklearn_llmrec.interactions._sequences import event_sequences
 from sklearn_llmrec.sequence import MarkovRecommender, SequenceKNN, SessionKNN
-from sklearn_llmrec.sequence._knn import _pair_blocks
+from sklearn_llmrec.sequence._knn import _followers, _pair_blocks
 
 MODELS = [SequenceKNN(), SessionKNN(), MarkovRecommender()]
 
@@ -60,7 +60,9 @@ def test_blocks_of_pairs_change_nothing(monkeypatch):
     _, X = chains(noise=0.5)
     whole = SequenceKNN().fit(X).weights_.toarray()
     monkeypatch.setattr("sklearn_llmrec.sequence._knn._BLOCK_PAIRS", 50)
-    assert len(list(_pair_blocks(event_sequences(X), 20, np.ones(20)))) > 5
+    sequences = event_sequences(X)
+    followers = _followers(sequences, 20)
+    assert len(list(_pair_blocks(followers, sequences.items, np.ones(20)))) > 5
     assert np.allclose(SequenceKNN().fit(X).weights_.toarray(), whole)
 
 
