@@ -23,6 +23,17 @@ class Batch(NamedTuple):
     targets: NDArray[np.int64]
 
 
+def every_nth_row(batch: Batch, first: int, step: int) -> Batch:
+    """Return the rows ``first, first + step, ...`` of a batch; without any, one row that has no target."""
+    rows = slice(first, None, step)
+    inputs, lengths, targets = batch.inputs[rows], batch.lengths[rows], batch.targets[rows]
+    if not len(lengths):
+        # Gradients are exchanged by all processes, also by one that has nothing to add.
+        return Batch(batch.inputs[:1], batch.lengths[:1], np.full_like(batch.targets[:1], -1))
+    width = int(lengths.max())
+    return Batch(inputs[:, :width], lengths, targets[:, :width])
+
+
 def bucketed(
     lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
