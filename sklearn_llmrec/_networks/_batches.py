@@ -25,13 +25,15 @@ class Batch(NamedTuple):
 
 def every_nth_row(batch: Batch, first: int, step: int) -> Batch:
     """Return the rows ``first, first + step, ...`` of a batch; without any, one row that has no target."""
-    rows = slice(first, None, step)
-    inputs, lengths, targets = batch.inputs[rows], batch.lengths[rows], batch.targets[rows]
-    if not len(lengths):
-        # Gradients are exchanged by all processes, also by one that has nothing to add.
-        return Batch(batch.inputs[:1], batch.lengths[:1], np.full_like(batch.targets[:1], -1))
-    width = int(lengths.max())
-    return Batch(inputs[:, :width], lengths, targets[:, :width])
+    # Gradients are exchanged by all processes, also by one that has no row of the batch.
+    empty = first >= len(batch.lengths)
+    rows = slice(0, 1) if empty else slice(first, None, step)
+    lengths = batch.lengths[rows]
+    places = slice(0, int(lengths.max()))
+    targets = batch.targets[rows, places]
+    return Batch(
+        batch.inputs[rows, places], lengths, np.full_like(targets, -1) if empty else targets
+    )
 
 
 def bucketed(

@@ -200,7 +200,7 @@ class Training:
     processes: OneProcess = field(default_factory=OneProcess)
 
     def __post_init__(self) -> None:
-        # What a training pass calls; with several processes it wraps the network.
+        # What a training pass calls; Accelerate may add a precision to it.
         self.forward = self.network
 
     def loss_of(self, batch: Any, rng: np.random.Generator) -> tuple[torch.Tensor, int]:
@@ -284,15 +284,14 @@ class Training:
     def _step(
         self, batch: Any, optimizer: torch.optim.Optimizer, rng: np.random.Generator
     ) -> tuple[float, int]:
-        """Take a step; return the sum of the losses of this process's targets and their number."""
+        """Update the weights; return the sum of the losses of this process's targets and their number."""
         optimizer.zero_grad(set_to_none=True)
         found = []
-        for number, (part, share, draws) in enumerate(self.processes.parts(batch, rng)):
-            with self.processes.accumulating(self.forward, number):
-                loss, n_targets = self.loss_of(part, draws)
-                self.processes.backward(loss, share)
+        for part, share, draws in self.processes.parts(batch, rng):
+            loss, n_targets = self.loss_of(part, draws)
+            self.processes.backward(loss, share)
             found.append((loss.detach(), n_targets))
-        self.processes.clip(self.network, _MAX_GRADIENT)
+        self.processes.join_gradients(self.network, _MAX_GRADIENT)
         optimizer.step()
         # Read last: on a GPU this waits for the computation.
         return sum(float(loss) * n for loss, n in found), sum(n for _, n in found)

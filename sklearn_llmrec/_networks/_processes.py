@@ -13,7 +13,6 @@ all processes take the same step:
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -50,16 +49,12 @@ class OneProcess:
         """Yield the parts of a batch for this process, each with its share of the targets and a generator."""
         yield batch, 1.0, rng
 
-    def accumulating(self, network: Any, part: int) -> AbstractContextManager[Any]:
-        """Return the context in which a part is computed. Processes exchange gradients in the last part only."""
-        return nullcontext()
-
     def backward(self, loss: torch.Tensor, share: float) -> None:
         """Add the gradients of a part with this share of the targets of its batch."""
         loss.backward()
 
-    def clip(self, network: Any, largest: float) -> None:
-        """Limit the norm of the gradients."""
+    def join_gradients(self, network: Any, largest: float) -> None:
+        """Sum the gradients over the processes and limit their norm."""
         torch.nn.utils.clip_grad_norm_(network.parameters(), largest)
 
     def sum(self, value: float) -> float:
@@ -108,8 +103,8 @@ class SeveralProcesses(OneProcess):
         self._n_parts = accelerator.gradient_accumulation_steps
 
     def prepare(self, network: Any, optimizer: Any) -> tuple[Any, Any]:
-        network, optimizer = self._accelerator.prepare(network, optimizer)
-        return network, optimizer
+        network = self._accelerator.prepare_model(network, evaluation_mode=True)  # not wrapped
+        return network, self._accelerator.prepare_optimizer(optimizer)
 
     def parts(
         self, batch: Batch, rng: np.random.Generator
@@ -122,15 +117,20 @@ class SeveralProcesses(OneProcess):
             # All parts draw the same negatives, so the earlier ones draw from copies of the generator.
             yield part, share, rng if number == self._n_parts - 1 else copy.deepcopy(rng)
 
-    def accumulating(self, network: Any, part: int) -> AbstractContextManager[Any]:
-        last = part == self._n_parts - 1
-        return nullcontext() if last else self._accelerator.no_sync(network)
-
     def backward(self, loss: torch.Tensor, share: float) -> None:
-        # Accelerate divides by the number of parts, and the mean over the processes by theirs: both become sums.
-        self._accelerator.backward(loss * (share * self._n_parts * self._n_processes))
+        # Accelerate divides by the number of parts, and the parts are to be summed.
+        self._accelerator.backward(loss * (share * self._n_parts))
 
-    def clip(self, network: Any, largest: float) -> None:
+    def join_gradients(self, network: Any, largest: float) -> None:
+        # One exchange of all gradients. Torch's wrapper for distributed training refuses parameters without one, and
+        # does not see those that only the loss uses. Which have none is the same in all processes.
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        if self._n_processes > 1:
+            flat = torch.cat([gradient.ravel() for gradient in gradients])
+            flat = self._accelerator.reduce(flat, reduction="sum")
+            parts = flat.split([gradient.numel() for gradient in gradients])
+            for gradient, part in zip(gradients, parts):
+                gradient.copy_(part.view_as(gradient))
         self._accelerator.clip_grad_norm_(network.parameters(), largest)
 
     def sum(self, value: float) -> float:
@@ -151,8 +151,8 @@ class SeveralProcesses(OneProcess):
     def require_same(self, *data: Any) -> None:
         if self._n_processes > 1 and len(set(self._gather([content_hash(*data)]))) > 1:
             raise ValueError(
-                "The processes that train this network have different X or parameters: call fit with the same X in "
-                "each of them. Each process selects its rows of every batch itself."
+                "The processes that train this network have different X, parameters or start weights: call fit with "
+                "the same ones in each process. It selects its rows of every batch itself."
             )
 
     def release(self) -> None:

@@ -166,7 +166,7 @@ class TrainedOnSequences(BaseRecommender):
         from sklearn_llmrec._networks._sequence_training import Trainer
 
         processes = self._processes()
-        processes.require_same(batches)
+        processes.require_same(batches, _loop.to_numpy(network))
         device = processes.device or _loop.choose_device(self.device)
         trainer = Trainer(
             network=network.to(device),
