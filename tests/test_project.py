@@ -78,11 +78,11 @@ def test_extras_are_those_promised(project):
     extras = project["project"]["optional-dependencies"]
     assert set(extras) == {
         *("text", "train", "onnx", "deep", "llm", "plot", "io", "ann", "graph", "privacy"),
-        *("serve", "postgres", "fast", "arrow", "distributed"),
+        *("serve", "postgres", "fast", "arrow", "distributed", "accelerate"),
         *("all", "test", "docs"),
     }
     assert Requirement(extras["all"][0]).extras == {
-        *("text", "deep", "llm", "plot", "io", "ann", "graph", "privacy"),
+        *("text", "deep", "accelerate", "llm", "plot", "io", "ann", "graph", "privacy"),
     }
     assert extras["fast"] == []
 

@@ -96,6 +96,10 @@ SAME = [
         ["batch_size", "regularization", "validation_fraction", "checkpoint", "device", "weights_"],
     ),
     (
+        TRAINED_ON_SEQUENCES,
+        ["accelerator"],
+    ),
+    (
         NETWORKS,
         ["loss", "n_negatives", "early_stopping", "item_embeddings", "embedding_training"],
     ),

@@ -23,6 +23,19 @@ class Batch(NamedTuple):
     targets: NDArray[np.int64]
 
 
+def every_nth_row(batch: Batch, first: int, step: int) -> Batch:
+    """Return the rows ``first, first + step, ...`` of a batch; without any, one row that has no target."""
+    # Gradients are exchanged by all processes, also by one that has no row of the batch.
+    empty = first >= len(batch.lengths)
+    rows = slice(0, 1) if empty else slice(first, None, step)
+    lengths = batch.lengths[rows]
+    places = slice(0, int(lengths.max()))
+    targets = batch.targets[rows, places]
+    return Batch(
+        batch.inputs[rows, places], lengths, np.full_like(targets, -1) if empty else targets
+    )
+
+
 def bucketed(
     lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:

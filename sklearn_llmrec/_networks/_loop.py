@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.optim.swa_utils import AveragedModel
 
+from sklearn_llmrec._networks._processes import OneProcess
 from sklearn_llmrec.utils import original, tell, warn
 
 # Gradients longer than this are shortened to it.
@@ -196,6 +197,11 @@ class Training:
     report: Callable[[Progress], None]
     epochs: Callable[..., Iterator[int]]
     checkpoint: Path | None = None
+    processes: OneProcess = field(default_factory=OneProcess)
+
+    def __post_init__(self) -> None:
+        # What a training pass calls; Accelerate may add a precision to it.
+        self.forward = self.network
 
     def loss_of(self, batch: Any, rng: np.random.Generator) -> tuple[torch.Tensor, int]:
         """Return the loss of a batch and the number of targets that it averages."""
@@ -219,12 +225,18 @@ class Training:
             from_numpy(self.network, progress.weights, copy=True)
             from_numpy(average, progress.average, copy=True)
             _restore_optimizer(optimizer, progress.optimizer)
-        with seeded(progress.seed, device):
-            n_epochs = 0 if self._stalled(progress) else max_iter - progress.epoch
-            fitted = partial(self._so_far, progress, average)
-            for _ in self.epochs(n_epochs, fitted=fitted, stop=partial(self._stalled, progress)):
-                self._epoch(progress, optimizer, average)
-                self.report(progress)
+        self.forward, optimizer = self.processes.prepare(self.network, optimizer)
+        try:
+            with seeded(progress.seed, device):
+                n_epochs = 0 if self._stalled(progress) else max_iter - progress.epoch
+                fitted, stop = (partial(f, progress) for f in (self._so_far, self._stalled))
+                epochs = self.epochs(n_epochs, fitted=partial(fitted, average), stop=stop)
+                for _ in self.processes.together(epochs):
+                    self._epoch(progress, optimizer, average)
+                    if self.processes.is_main:
+                        self.report(progress)
+        finally:
+            self.processes.release()
         if progress.epoch:
             from_numpy(self.network, progress.best or to_numpy(average.module), copy=True)
         return progress
@@ -246,21 +258,24 @@ class Training:
         self, progress: Progress, optimizer: torch.optim.Optimizer, average: AveragedModel
     ) -> None:
         rng = np.random.default_rng([progress.seed, progress.epoch])
-        torch.manual_seed(int(rng.integers(2**62)))
+        # Each process drops other values: their rows differ too.
+        torch.manual_seed(int(rng.integers(2**62)) + self.processes.index)
         self.network.train()
         total, count = 0.0, 0
         for batch in self.batches(rng):
             loss, n_targets = self._step(batch, optimizer, rng)
             average.update_parameters(self.network)
-            total, count = total + loss * n_targets, count + n_targets
+            total, count = total + loss, count + n_targets
+        total, count = self.processes.sum(total), int(self.processes.sum(count))
         progress.epoch += 1
         progress.losses.append(total / max(1, count))
-        score = self.validate(average.module)
+        score = self.validate(average.module) if self.processes.is_main else None
+        score = self.processes.from_main(score)
         if score is not None:
             progress.scores.append(score)
             if progress.best_epoch == progress.epoch:
                 progress.best = to_numpy(average.module)
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and self.processes.is_main:
             progress.weights = to_numpy(self.network)
             progress.average = to_numpy(average)
             progress.optimizer = _optimizer_state(optimizer)
@@ -269,12 +284,17 @@ class Training:
     def _step(
         self, batch: Any, optimizer: torch.optim.Optimizer, rng: np.random.Generator
     ) -> tuple[float, int]:
-        loss, n_targets = self.loss_of(batch, rng)
+        """Update the weights; return the sum of the losses of this process's targets and their number."""
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT)
+        found = []
+        for part, share, draws in self.processes.parts(batch, rng):
+            loss, n_targets = self.loss_of(part, draws)
+            self.processes.backward(loss, share)
+            found.append((loss.detach(), n_targets))
+        self.processes.join_gradients(self.network, _MAX_GRADIENT)
         optimizer.step()
-        return float(loss.detach()), n_targets
+        # Read last: on a GPU this waits for the computation.
+        return sum(float(loss) * n for loss, n in found), sum(n for _, n in found)
 
 
 def print_epoch(estimator: Any, progress: Progress) -> None:

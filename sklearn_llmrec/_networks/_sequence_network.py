@@ -19,7 +19,9 @@ from sklearn_llmrec._networks._parameters import (
 from sklearn_llmrec.base import BaseRecommender, Tags
 from sklearn_llmrec.interactions import ORDER_CONSTRAINTS, Sequences
 from sklearn_llmrec.utils import (
+    HasMethods,
     Interval,
+    StrOptions,
     UnstableContentError,
     content_hash,
     iterations,
@@ -32,6 +34,7 @@ from sklearn_llmrec.utils import (
 _FREE = {
     *("max_iter", "n_iter_no_change", "beam_size", "checkpoint", "device", "verbose", "order"),
     *("random_state", "warm_start", "item_embeddings", "item_texts", "encoder", "architecture"),
+    "accelerator",
 }
 
 
@@ -45,6 +48,7 @@ class TrainedOnSequences(BaseRecommender):
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "max_length": [Interval(Integral, 2, None, closed="left")],
         "checkpoint": [str, Path, None],
+        "accelerator": [StrOptions({"auto"}), HasMethods(["prepare", "backward"]), None],
         **ORDER_CONSTRAINTS,
     }
     n_components: int
@@ -61,16 +65,36 @@ class TrainedOnSequences(BaseRecommender):
     n_iter_no_change: int
     order: str
     device: str
+    accelerator: Any
     random_state: int | np.random.RandomState | None
     verbose: bool | int
     weights_: dict[str, NDArray[Any]]
     loss_curve_: list[float]
     validation_scores_: list[float]
 
+    def _processes(self) -> Any:
+        """Return the processes that train the network: this one, or those of the accelerator."""
+        from sklearn_llmrec._networks._processes import OneProcess, SeveralProcesses
+
+        return OneProcess() if self.accelerator is None else SeveralProcesses(self.accelerator)
+
     def _seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return int(self._processes().from_main(seed))
 
     def _progress(
+        self, X: sp.csr_array, seed: int, *depends: Any, max_iter: int
+    ) -> tuple[Path | None, Any]:
+        """Return the checkpoint file and the stored state that the main process finds."""
+        processes = self._processes()
+        found = (
+            self._stored_progress(X, seed, *depends, max_iter=max_iter)
+            if processes.is_main
+            else None
+        )
+        return processes.from_main(found)
+
+    def _stored_progress(
         self, X: sp.csr_array, seed: int, *depends: Any, max_iter: int
     ) -> tuple[Path | None, Any]:
         """Return the checkpoint file of a training, if checkpoints are used, and the state stored in it.
@@ -141,7 +165,9 @@ class TrainedOnSequences(BaseRecommender):
         from sklearn_llmrec._networks._losses import Loss
         from sklearn_llmrec._networks._sequence_training import Trainer
 
-        device = _loop.choose_device(self.device)
+        processes = self._processes()
+        processes.require_same(batches, _loop.to_numpy(network))
+        device = processes.device or _loop.choose_device(self.device)
         trainer = Trainer(
             network=network.to(device),
             batches=batches,
@@ -155,6 +181,7 @@ class TrainedOnSequences(BaseRecommender):
             checkpoint=progress[0],
             report=self._report,
             epochs=partial(iterations, self, X=X),
+            processes=processes,
         )
         done = trainer.run(progress[1], max_iter)
         self.weights_ = _loop.to_numpy(network)

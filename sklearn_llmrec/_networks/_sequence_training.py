@@ -83,7 +83,7 @@ class Trainer(Training):
         device = next(self.network.parameters()).device
         targets = torch.from_numpy(batch.targets).to(device)
         lengths = torch.from_numpy(batch.lengths).to(device)
-        outputs = self.network(torch.from_numpy(batch.inputs).to(device), lengths)
+        outputs = self.forward(torch.from_numpy(batch.inputs).to(device), lengths)
         wanted = targets >= 0
         vectors, intercepts = self.network.scoring()
         loss = self.loss(outputs[wanted], targets[wanted], vectors, intercepts, rng)

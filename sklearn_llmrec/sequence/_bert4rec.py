@@ -76,6 +76,10 @@ class BERT4Rec(TransformerRecommender):
         `fit` refuses values that are mostly equal in most rows, and float32 values that are too large to be exact.
     device : str, default="auto"
         Where to compute: "cpu", "cuda", "cuda:1", ...; "auto" is a GPU where there is one.
+    accelerator : "auto", accelerate.Accelerator or None, default=None
+        Trains on several devices, with mixed precision or accumulated gradients (extra ``accelerate``). "auto" takes
+        the settings of ``accelerate launch``. Every process calls `fit` with the same X and ends with the same model.
+        A batch is divided between the processes. `device` is then the device that scores. None trains on `device`.
     random_state : int, RandomState instance or None, default=None
         Start and all draws. Equal seeds give equal models on a CPU with equally many threads.
     verbose : bool, default=False
@@ -163,6 +167,7 @@ class BERT4Rec(TransformerRecommender):
         checkpoint: str | Path | None = None,
         order: str = "auto",
         device: str = "auto",
+        accelerator: Any = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
     ) -> None:
