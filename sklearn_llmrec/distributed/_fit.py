@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -95,20 +96,29 @@ def _write_factors(task: _Task) -> None:
 
 
 @dataclass(frozen=True)
-class _ItemsTask:
-    """What a process needs for a block of items: where the factors of all users are."""
+class _ItemBlocks:
+    """What all blocks of items need, in a file: arrays as long as the catalogue would travel with every task."""
 
     model: ItemBlocksMixin
     phase: Phase
     folders: list[Path]
     rows: Path
+
+
+@dataclass(frozen=True)
+class _ItemsTask:
+    """What a process needs for a block of items: the file of `_ItemBlocks`, and the items."""
+
+    shared: Path
     items: slice
 
 
 def _best_of_items(task: _ItemsTask) -> sp.csr_array:
-    A = columns_of_factors(task.folders, task.items)
+    with task.shared.open("rb") as file:
+        shared: _ItemBlocks = pickle.load(file)
+    A, B = columns_of_factors(shared.folders, task.items), read_factor(shared.rows)
     with blas_threads(1):
-        return task.model._best_of_items(A, read_factor(task.rows), task.phase, task.items)
+        return shared.model._best_of_items(A, B, shared.phase, task.items)
 
 
 def fit_shards(
@@ -294,7 +304,9 @@ def _best_of_all_items(
     folders, rows, phase = [_folder_of(task) for task in work], folder / "rows", work[0].phase
     assert phase is not None
     join_rows(folders, rows)
-    blocks = [_ItemsTask(worker, phase, folders, rows, items) for items in item_blocks(phase)]
+    shared = folder / "item-blocks.pickle"
+    shared.write_bytes(pickle.dumps(_ItemBlocks(worker, phase, folders, rows)))
+    blocks = [_ItemsTask(shared, items) for items in item_blocks(phase)]
     return sp.csr_array(sp.vstack(list(run_tasks(_best_of_items, blocks, **run)), format="csr"))
 
 

@@ -1,5 +1,6 @@
 """Fits from shards of users equal the fit on all of them, for any number of shards, processes and engines."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -22,7 +23,7 @@ from sklearn_llmrec import (
     SparseEASE,
 )
 from sklearn_llmrec.base import BlockSumsMixin, Totals, _item_blocks
-from sklearn_llmrec.distributed import fit_shards
+from sklearn_llmrec.distributed import _fit, fit_shards
 from sklearn_llmrec.privacy import GaussianMechanism
 from sklearn_llmrec.sequence import MarkovRecommender, SequenceKNN, _knn as sequence_knn
 
@@ -405,6 +406,23 @@ def test_empty_shards_and_empty_factors_of_neighbours(estimator):
     # Rows of equal values have no deviation from their means, so no entry is left to multiply.
     ones = sp.csr_array((X != 0).astype(float))
     assert fit_shards(ItemKNN(metric="adjusted_cosine"), cut(ones, 2)).weights_.nnz == 0
+
+
+def test_tasks_of_blocks_of_items_do_not_grow_with_the_catalogue(monkeypatch):
+    monkeypatch.setattr(_item_blocks, "_BLOCK_ENTRIES", 50_000)
+    sizes = {}
+
+    def measured(function, tasks, **rest):
+        if function is _fit._best_of_items:
+            sizes[max(len(pickle.dumps(task)) for task in tasks)] = len(tasks)
+        return run_tasks(function, tasks, **rest)
+
+    run_tasks = _fit.run_tasks
+    monkeypatch.setattr(_fit, "run_tasks", measured)
+    for n_items in (60, 3000):
+        fit_shards(ItemKNN(5), cut(ratings(n_items=n_items), 3))
+    assert max(sizes) < 1000
+    assert max(sizes.values()) > 1
 
 
 def test_sums_of_products_learn_what_factors_on_a_disk_do(monkeypatch):

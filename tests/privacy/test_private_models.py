@@ -108,6 +108,16 @@ def _adversarial_rows(n_items, rng):
     return [one, everything, two, huge, -everything, one * 1e-9, np.zeros(n_items)]
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_an_exact_refit_claims_no_guarantee(name):
+    X = sp.csr_array(neighbours()[0])
+    model = MODELS[name](privacy=fixed()).fit(X)
+    assert hasattr(model, "privacy_spent_")
+    refitted, anew = model.set_params(privacy=None).fit(X), MODELS[name]().fit(X)
+    assert vars(refitted).keys() == vars(anew).keys()
+    assert_array_equal(refitted.item_popularity_, anew.item_popularity_)
+
+
 def test_sensitivities_on_random_and_adversarial_neighbours():
     rng = np.random.default_rng(0)
     largest = {"counts": 0.0, "gram": 0.0, "above": 0.0}
