@@ -163,7 +163,7 @@ class BaseRecommender(CallbackSupportMixin, CompactMixin, BaseEstimator, metacla
         begin_fit(self, X, y)
         with restored_on_error(self):
             self._validate_params()
-            # Neither exact numbers beside released ones, nor a guarantee that does not hold any more.
+            # Neither exact numbers beside released ones, nor a guarantee that an exact fit does not give.
             if getattr(self, "privacy", None) is not None or hasattr(self, "privacy_spent_"):
                 self._drop_fitted()
             X = self._check_X(X, reset=True)

@@ -6,6 +6,7 @@ import pickle
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import add
@@ -99,7 +100,6 @@ def _write_factors(task: _Task) -> None:
 class _ItemBlocks:
     """What all blocks of items need, in a file: arrays as long as the catalogue would travel with every task."""
 
-    model: ItemBlocksMixin
     phase: Phase
     folders: list[Path]
     rows: Path
@@ -109,6 +109,7 @@ class _ItemBlocks:
 class _ItemsTask:
     """What a process needs for a block of items: the file of `_ItemBlocks`, and the items."""
 
+    model: ItemBlocksMixin
     shared: Path
     items: slice
 
@@ -118,7 +119,7 @@ def _best_of_items(task: _ItemsTask) -> sp.csr_array:
         shared: _ItemBlocks = pickle.load(file)
     A, B = columns_of_factors(shared.folders, task.items), read_factor(shared.rows)
     with blas_threads(1):
-        return shared.model._best_of_items(A, B, shared.phase, task.items)
+        return task.model._best_of_items(A, B, shared.phase, task.items)
 
 
 def fit_shards(
@@ -305,8 +306,11 @@ def _best_of_all_items(
     assert phase is not None
     join_rows(folders, rows)
     shared = folder / "item-blocks.pickle"
-    shared.write_bytes(pickle.dumps(_ItemBlocks(worker, phase, folders, rows)))
-    blocks = [_ItemsTask(shared, items) for items in item_blocks(phase)]
+    shared.write_bytes(pickle.dumps(_ItemBlocks(phase, folders, rows)))
+    model = copy(worker)
+    for name in ("item_ids_", "feature_names_in_"):
+        model.__dict__.pop(name, None)
+    blocks = [_ItemsTask(model, shared, items) for items in item_blocks(phase)]
     return sp.csr_array(sp.vstack(list(run_tasks(_best_of_items, blocks, **run)), format="csr"))
 
 

@@ -420,7 +420,8 @@ def test_tasks_of_blocks_of_items_do_not_grow_with_the_catalogue(monkeypatch):
     run_tasks = _fit.run_tasks
     monkeypatch.setattr(_fit, "run_tasks", measured)
     for n_items in (60, 3000):
-        fit_shards(ItemKNN(5), cut(ratings(n_items=n_items), 3))
+        X = Interactions(ratings(n_items=n_items), item_ids=[f"item {j}" for j in range(n_items)])
+        fit_shards(ItemKNN(5), cut(X, 3))
     assert max(sizes) < 1000
     assert max(sizes.values()) > 1
 
