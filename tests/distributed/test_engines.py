@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from _clusters import two_workers
 from joblib import parallel_config
 from sklearn.model_selection import GridSearchCV
 
@@ -19,13 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "engines"
 
 @pytest.fixture(scope="module")
 def dask():
-    distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", processes=True
-        ) as cluster,
-        distributed.Client(cluster),
-    ):
+    with two_workers():
         yield "dask"
 
 

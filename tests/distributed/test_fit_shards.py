@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from _clusters import two_workers
 from joblib import parallel_config
 from sklearn.base import clone
 
@@ -362,13 +363,7 @@ def test_other_backends_change_no_bit(backend):
 
 @pytest.fixture(scope="module")
 def client():
-    distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", processes=True
-        ) as cluster,
-        distributed.Client(cluster) as connected,
-    ):
+    with two_workers() as connected:
         yield connected
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from _clusters import two_workers
 
 from sklearn_llmrec import EASE, Interactions, ItemKNN, recommend, save
 from sklearn_llmrec.distributed import (
@@ -145,15 +146,9 @@ def test_a_killed_worker_of_joblib_is_replaced(X, bundle, tmp_path):
 
 
 def test_a_killed_worker_of_a_cluster_is_replaced(X, bundle, tmp_path):
-    distributed = pytest.importorskip("dask.distributed", reason="Dask is not installed")
     parts = cut(X, 4)
     shards = Loaded(parts, [*parts[:1], DiesOnce(parts[1], tmp_path / "died"), *parts[2:]])
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with two_workers() as client:
         report = recommend_shards(bundle, shards, tmp_path / "out", 5, client=client)
     assert (tmp_path / "died").exists()
     assert_lists(report.files, X)
