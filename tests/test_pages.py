@@ -38,7 +38,7 @@ NEEDS = {
     "deployment.md": ("pandas", "skops", "mlflow", "onnx", "onnxruntime"),
     "recipes.md": ("pandas", "faiss"),
     "serving.md": ("pandas", "skops", "fastapi", "sqlalchemy", "uvicorn"),
-    "shards.md": ("pyarrow", "skops", "distributed"),
+    "shards.md": ("pyarrow", "skops", "dask"),  # "distributed" finds the folder of these tests too
 }
 
 
