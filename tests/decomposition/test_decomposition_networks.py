@@ -25,7 +25,12 @@ SMALL_GRAPH = {"n_components": 4, "learning_rate": 0.05, "device": "cpu", "rando
 MODELS = [
     MultVAERecommender(**SMALL_VAE, max_iter=12, early_stopping=False),
     LightGCN(**SMALL_GRAPH, max_iter=12, early_stopping=False),
+    LightGCN(**SMALL_GRAPH, loss="bpr", max_iter=12, early_stopping=False),
 ]
+
+
+def name_of(model):
+    return "-".join([type(model).__name__, *([model.loss] if hasattr(model, "loss") else [])])
 
 
 @pytest.fixture
@@ -130,6 +135,95 @@ def test_layers_are_powers_of_the_graph(X):
     assert not vectors[0].any()
 
 
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 4])
+def test_users_of_the_softmax_start_from_zero(X, n_layers):
+    from sklearn_llmrec.decomposition._graph import new_network
+    from sklearn_llmrec.decomposition._propagation import item_layers, normalized
+
+    network = new_network(normalized(X), 4, n_layers, 0, trains_users=False)
+    assert [name for name, _ in network.named_parameters()] == ["items"]
+    users, items = network.users.numpy(), network.items.detach().numpy()
+    assert not users.any()
+    counts = np.bincount(X.indices, minlength=24)
+    senders, vectors = item_layers(X, users, items, n_layers)
+    sent, total = (one.detach().numpy() / (n_layers + 1) for one in network.item_sums())
+    known = counts > 0
+    np.testing.assert_allclose(total[known], vectors[known], atol=1e-6)
+    roots = np.sqrt(np.maximum(counts, 1))[:, None]
+    np.testing.assert_allclose(sent / roots, senders, atol=1e-6)
+
+
+def softmax_training(X, network, **options):
+    from sklearn_llmrec.decomposition._graph import SoftmaxTraining, row_batches
+
+    settings = {"dropout": 0.5, "temperature": 0.2, "penalty": 0.3, **options}
+    return SoftmaxTraining(
+        network=network,
+        batches=lambda rng: row_batches(X, 50, rng),
+        learned=X,
+        holdout=None,
+        learning_rate=1e-3,
+        regularization=0.0,
+        patience=1,
+        report=lambda progress: None,
+        epochs=lambda n, **_: iter(range(n)),
+        **settings,
+    )
+
+
+def test_the_softmax_loss_and_its_gradient_are_those_of_dense_algebra(X):
+    from sklearn_llmrec.decomposition._graph import new_network
+    from sklearn_llmrec.decomposition._propagation import normalized
+
+    network = new_network(normalized(X), 4, 3, 0, trains_users=False)
+    rows = X[np.flatnonzero(np.diff(X.indptr))[5:25]]
+    loss, n = softmax_training(X, network).loss_of(rows, np.random.default_rng(1))
+    loss.backward()
+    kept = rows.copy()
+    kept.data = (np.random.default_rng(1).random(rows.nnz) >= 0.5).astype(float)
+    dense = X.toarray()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        R = np.nan_to_num(dense / np.sqrt(np.outer(dense.sum(axis=1), dense.sum(axis=0))), posinf=0)
+    first = network.items.detach().double().requires_grad_()
+    smoothed = first + torch.from_numpy(R.T @ R) @ first
+    senders = smoothed / torch.from_numpy(np.sqrt(np.maximum(dense.sum(axis=0), 1)))[:, None]
+    cosines = torch.nn.functional.cosine_similarity(
+        (torch.from_numpy(kept.toarray()) @ senders)[:, None], smoothed[None], dim=2
+    )
+    likelihood = (
+        torch.from_numpy(rows.toarray()) * torch.log_softmax(cosines / 0.2, dim=1)
+    ).sum() / rows.nnz
+    expected = 0.15 * first.square().sum() / X.nnz - likelihood
+    expected.backward()
+    assert n == rows.nnz
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(network.items.grad.double(), first.grad, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_of_rows_contain_each_row_once(X, monkeypatch):
+    from sklearn_llmrec.decomposition import _graph
+
+    filled = X[np.flatnonzero(np.diff(X.indptr))].toarray()
+    X = sp.csr_array(sp.vstack([X, np.zeros((3, 24))], format="csr"))
+    met = list(_graph.row_batches(X, 50, np.random.default_rng(0)))
+    together = sp.vstack(met).toarray()
+    assert sorted(map(tuple, together)) == sorted(map(tuple, filled))
+    longest = np.diff(X.indptr).max()
+    assert all(50 - longest < part.nnz < 50 + longest for part in met[:-1])
+    monkeypatch.setattr(_graph, "_MAX_SCORES", 5 * 24)
+    met = list(_graph.row_batches(X, 10_000, np.random.default_rng(0)))
+    assert [part.shape[0] for part in met[:-1]] == [5] * (len(met) - 1)
+    assert sum(part.nnz for part in met) == X.nnz
+
+
+def test_scores_of_the_softmax_are_cosines(X):
+    model = LightGCN(**SMALL_GRAPH, max_iter=3, early_stopping=False).fit(X)
+    queries, items, _ = model._retrieval_vectors(X)
+    filled = np.diff(X.indptr) > 0
+    np.testing.assert_allclose(np.linalg.norm(queries[filled], axis=1), 1)
+    np.testing.assert_allclose(np.linalg.norm(items[1:], axis=1), 1)
+
+
 def test_triples_hold_each_interaction_once_and_items_not_had(X):
     from sklearn_llmrec.decomposition._graph import triples
 
@@ -144,7 +238,7 @@ def test_triples_hold_each_interaction_once_and_items_not_had(X):
     assert len(np.unique(others)) == 24
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_training_learns_the_tastes_and_repeats(model, X):
     model.fit(X)
     assert model.loss_curve_[-1] < model.loss_curve_[0]
@@ -161,7 +255,7 @@ def test_training_learns_the_tastes_and_repeats(model, X):
     np.testing.assert_array_equal(scores, pickle.loads(pickle.dumps(model)).predict(X))
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_early_stopping_keeps_the_best_epoch(model, X):
     params = {**model.get_params(), "early_stopping": True, "validation_fraction": 0.3}
     model = type(model)(**{**params, "max_iter": 60, "n_iter_no_change": 3}).fit(X)
@@ -183,7 +277,7 @@ def test_warm_start_goes_on(X):
 
 def test_scores_need_no_torch(X, tmp_path):
     for model in MODELS:
-        (tmp_path / type(model).__name__).write_bytes(pickle.dumps(model.fit(X)))
+        (tmp_path / name_of(model)).write_bytes(pickle.dumps(model.fit(X)))
     code = (
         "import pathlib, pickle, sys\n"
         "import numpy as np\n"
