@@ -1,7 +1,7 @@
 """Freeze scores and lists of every recommender, and compare another version with them.
 
-    python tools/freeze_scores.py save FILE.npz [--data FOLDER]
-    python tools/freeze_scores.py compare FILE.npz [--data FOLDER]
+    python tools/freeze_scores.py save FILE.npz [--data FOLDER] [--models SASRec GRURecommender]
+    python tools/freeze_scores.py compare FILE.npz [--data FOLDER] [--models SASRec GRURecommender]
 
 Run `save` in a checkout of the old version and `compare` in the new one. Scores must agree to 1e-5 of the row's largest
 absolute score in float32 and to 1e-9 in float64; lists may differ only among items closer than that. The data are the
@@ -54,13 +54,15 @@ def _densest(X):
     return X[rows]
 
 
-def answers(folder):
-    """Yield (key, scores, items, list scores) of every recommender that fits on a data set."""
+def answers(folder, models):
+    """Yield (key, scores, items, list scores) of every recommender, or of those named, that fits on a data set."""
     for name, X in data_sets(folder):
         for dtype in ("float32", "float64"):
             given = X.astype(dtype)
             for model in instances():
                 if not isinstance(model, BaseRecommender):
+                    continue
+                if models and type(model).__name__ not in models:
                     continue
                 if "random_state" in model.get_params(deep=False):
                     model.set_params(random_state=0)
@@ -76,20 +78,20 @@ def answers(folder):
                     yield key, np.array(str(error)), np.empty(0), np.empty(0)
 
 
-def save(path, folder):
+def save(path, folder, models):
     """Write all answers to one file."""
     arrays = {}
-    for key, scores, items, values in answers(folder):
+    for key, scores, items, values in answers(folder, models):
         arrays |= {f"{key}/scores": scores, f"{key}/items": items, f"{key}/values": values}
         print(key, flush=True)
     np.savez_compressed(path, **arrays)
 
 
-def compare(path, folder):
+def compare(path, folder, models):
     """Print every recommender whose answers differ; return how many."""
     frozen = np.load(path)
     n_bad, n_all = 0, 0
-    for key, scores, items, values in answers(folder):
+    for key, scores, items, values in answers(folder, models):
         if f"{key}/scores" not in frozen:
             print(f"{key}: not in the file")
             continue
@@ -123,8 +125,9 @@ if __name__ == "__main__":
     parser.add_argument("action", choices=["save", "compare"])
     parser.add_argument("file")
     parser.add_argument("--data", default=None)
+    parser.add_argument("--models", nargs="+", help="names of classes; default: all")
     options = parser.parse_args()
     if options.action == "save":
-        save(options.file, options.data)
-    elif compare(options.file, options.data):
+        save(options.file, options.data, options.models)
+    elif compare(options.file, options.data, options.models):
         sys.exit(1)

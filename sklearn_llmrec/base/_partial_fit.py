@@ -90,8 +90,8 @@ class PartialFitMixin(BaseRecommender):
         ValueError
             If the first part contains no interaction, or values are too large for the dtype of the model. If a later
             part has another number of columns and no ids to match them by, ids of another kind, or an id twice. If
-            `compact` dropped what further training needs, or with ``privacy=``. The estimator is unchanged after an
-            error.
+            `compact` dropped what further training needs, or where `privacy` is or was set. The estimator is unchanged
+            after an error.
         """
         with built_aside(self) as changed:
             changed._learn_part(X, y)
@@ -103,6 +103,11 @@ class PartialFitMixin(BaseRecommender):
             raise ValueError(
                 f"{type(self).__name__}(privacy=...) has no partial_fit: every part would add its own noise. Fit it "
                 "once on all rows, and charge each fit to one PrivacyLedger."
+            )
+        if hasattr(self, "privacy_spent_"):
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with privacy=, and partial_fit would add rows without noise. "
+                "Fit a new one on all rows."
             )
         first = not hasattr(self, "n_users_fit_")
         if not first:

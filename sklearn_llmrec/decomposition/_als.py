@@ -144,7 +144,8 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
     regularization_ : float
         The penalty used. `partial_fit` keeps what "auto" gave for the rows of the last `fit`.
     item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`.
+        Number of users who interacted with each item at `fit`. With `privacy`, a noisy sum over these users, each by
+        the inverse root of how many items it has.
     privacy_spent_ : tuple (epsilon, delta)
         What the fit spent; only with `privacy`.
     n_features_in_ : int

@@ -136,7 +136,9 @@ def row_batches(
     before = np.cumsum(np.diff(X.indptr)[order]) - np.diff(X.indptr)[order]
     by_entries = before // batch_size
     by_scores = np.arange(len(order)) // max(1, _MAX_SCORES // X.shape[1])
-    starts = np.diff(by_entries, prepend=-1).astype(bool) | np.diff(by_scores, prepend=-1).astype(bool)
+    starts = np.diff(by_entries, prepend=-1).astype(bool) | np.diff(by_scores, prepend=-1).astype(
+        bool
+    )
     for rows in np.split(order, np.flatnonzero(starts)[1:]):
         yield X[rows]
 
@@ -202,7 +204,7 @@ class PairTraining(_GraphTraining):
 
 @dataclass(kw_only=True)
 class SoftmaxTraining(_GraphTraining):
-    """Minimises the softmax loss of the items of a row, given a part of them, with an L2 penalty on the first vectors."""
+    """Minimises the softmax loss of the items of a row, given some of them, with an L2 penalty on the first vectors."""
 
     dropout: float
     temperature: float

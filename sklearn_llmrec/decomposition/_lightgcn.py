@@ -46,7 +46,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
 
     Parameters
     ----------
-    n_components : int, default=64
+    n_components : int, default=128
         Number of factors.
     n_layers : int, default=3
         How many steps along the graph.
@@ -143,7 +143,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
 
     def __init__(
         self,
-        n_components: int = 64,
+        n_components: int = 128,
         *,
         n_layers: int = 3,
         item_facts: ArrayLike | sp.sparray | None = None,

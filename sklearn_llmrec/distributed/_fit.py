@@ -203,6 +203,8 @@ def fit_shards(
         )
     check_client(client)
     blocks = _blocks(shards)
+    if scratch is not None:
+        _folder(scratch)  # before any work
     model, worker = start_fit(estimator, _first_with_interactions(blocks))
     tasks = [_Task(worker, block, number) for number, block in enumerate(blocks)]
     run: dict[str, Any] = {"client": client, "n_jobs": n_jobs}
@@ -216,8 +218,7 @@ def fit_shards(
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="sklearn-llmrec-")))
         else:
             # Absolute: a worker may run in another folder.
-            parent = Path(scratch).absolute()
-            parent.mkdir(parents=True, exist_ok=True)
+            parent = _folder(scratch)
             folder = Path(mkdtemp(prefix="fit-", dir=parent))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         places = []
@@ -243,6 +244,24 @@ def fit_shards(
         fit_phases(model, totals, sums_of, finish)
     fitted: _E = model
     return fitted
+
+
+def _folder(scratch: str | Path) -> Path:
+    """Return the absolute path of a folder, which is made if it is missing: a worker may run in another one.
+
+    Raises
+    ------
+    ValueError
+        If the path is that of a file.
+    """
+    folder = Path(scratch).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(
+            f"scratch={str(scratch)!r} is a file, or lies below one: pass the path of a folder."
+        ) from None
+    return folder
 
 
 def start_fit(estimator: Any, X: Any, dtype: Any = None) -> tuple[Any, Any]:

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_llmrec.utils import is_missing
 
-# Events that are sorted at a time.
-_AT_ONCE = 2**20
+# Events that are gathered, sorted or summed at a time.
+AT_ONCE = 2**20
 
 
 def as_times(values: ArrayLike, n_entries: int | None = None) -> NDArray[Any]:
@@ -162,18 +162,18 @@ def sorted_by_row_and_column(
     result.
     """
     n_events = len(rows)
-    if n_events <= _AT_ONCE:
+    if n_events <= AT_ONCE:
         return _sorted_at_once(rows, columns, shape)
     index = positions_dtype(n_events)
     counts = np.zeros(shape[0], dtype=np.int64)
-    for start in range(0, n_events, _AT_ONCE):
-        counts += np.bincount(rows[start : start + _AT_ONCE], minlength=shape[0])
+    for start in range(0, n_events, AT_ONCE):
+        counts += np.bincount(rows[start : start + AT_ONCE], minlength=shape[0])
     indptr = np.append(0, np.cumsum(counts))
     order, indices = np.empty(n_events, dtype=index), np.empty(n_events, dtype=index)
     low = 0
     while low < shape[0]:
         # Rows with as many events as fit, but at least one row.
-        high = int(np.searchsorted(indptr, indptr[low] + _AT_ONCE, side="right")) - 1
+        high = int(np.searchsorted(indptr, indptr[low] + AT_ONCE, side="right")) - 1
         high = max(high, low + 1)
         here = rows >= low
         here &= rows < high

@@ -16,14 +16,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_llmrec.interactions._entries import as_times, sorted_by_row_and_column
+from sklearn_llmrec.interactions._entries import AT_ONCE, as_times, sorted_by_row_and_column
 from sklearn_llmrec.interactions._id_codes import GrowingArray, IdCodes
 from sklearn_llmrec.interactions._ids import factorize, missing_in, positions_in
 from sklearn_llmrec.interactions._tables import aligned_table
 from sklearn_llmrec.utils import as_ids, cast_values, id_positions, warn, widened_data
-
-# Events that are gathered, and pairs whose events are summed, at a time.
-_AT_ONCE = 2**20
 
 
 @dataclass
@@ -486,8 +483,8 @@ def merged_entries(
 def _kept(array: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Keep only the entries of a mask in an array, in place where it owns its memory."""
     n_kept = 0
-    for start in range(0, len(array), _AT_ONCE):
-        block = slice(start, start + _AT_ONCE)
+    for start in range(0, len(array), AT_ONCE):
+        block = slice(start, start + AT_ONCE)
         some = array[block][mask[block]]
         array[n_kept : n_kept + len(some)] = some
         n_kept += len(some)
@@ -505,9 +502,9 @@ def _shortened(array: NDArray[Any], length: int) -> NDArray[Any]:
 def _numbers_before(mask: NDArray[np.bool_], bounds: NDArray[Any]) -> NDArray[Any]:
     """Return how many entries of a mask are set before each of some sorted positions."""
     result, n_before = np.empty_like(bounds), 0
-    for start in range(0, len(mask) + 1, _AT_ONCE):
-        counts = np.append(0, np.cumsum(mask[start : start + _AT_ONCE]))
-        here = slice(*np.searchsorted(bounds, [start, start + _AT_ONCE]))
+    for start in range(0, len(mask) + 1, AT_ONCE):
+        counts = np.append(0, np.cumsum(mask[start : start + AT_ONCE]))
+        here = slice(*np.searchsorted(bounds, [start, start + AT_ONCE]))
         result[here] = n_before + counts[bounds[here] - start]
         n_before += int(counts[-1])
     return result
@@ -541,7 +538,7 @@ def _sums_of_pairs(
 def _edges_between_pairs(first: NDArray[np.bool_]) -> list[int]:
     """Return bounds of blocks of entries that divide no pair, of about equal length."""
     edges = {0, len(first)}
-    for start in range(_AT_ONCE, len(first), _AT_ONCE):
+    for start in range(AT_ONCE, len(first), AT_ONCE):
         place = start + int(first[start:].argmax())
         edges.add(place if first[place] else len(first))
     return sorted(edges)
@@ -550,8 +547,8 @@ def _edges_between_pairs(first: NDArray[np.bool_]) -> list[int]:
 def _taken(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
     """Return values in an order; numpy would widen all of the order at once."""
     result = np.empty(len(order), dtype=values.dtype)
-    for start in range(0, len(order), _AT_ONCE):
-        block = slice(start, start + _AT_ONCE)
+    for start in range(0, len(order), AT_ONCE):
+        block = slice(start, start + AT_ONCE)
         result[block] = values[order[block]]
     return result
 

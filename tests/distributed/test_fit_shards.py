@@ -465,6 +465,14 @@ def test_scratch_is_made_and_left_empty(tmp_path):
         assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_scratch_that_is_a_file_is_named_before_any_work(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    shards = [lambda: pytest.fail("a shard was read"), *cut(ratings(), 2)]
+    with pytest.raises(ValueError, match=f"scratch='.*{place}' is a file, or lies below one"):
+        fit_shards(ItemKNN(5), shards, scratch=tmp_path / place)
+
+
 def test_workers_get_an_absolute_scratch(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = set()

@@ -67,8 +67,8 @@ def test_any_batches_give_the_matrix_of_the_table(size, ids, options):
 def test_blocks_of_any_length_give_the_same_matrix(at_once, options, monkeypatch):
     table = pa.Table.from_pandas(log())
     whole = Interactions.from_frame(table, **COLUMNS, **options)
-    monkeypatch.setattr(_entries, "_AT_ONCE", at_once)
-    monkeypatch.setattr(_event_log, "_AT_ONCE", at_once)
+    monkeypatch.setattr(_entries, "AT_ONCE", at_once)
+    monkeypatch.setattr(_event_log, "AT_ONCE", at_once)
     assert_same(Interactions.from_frame(table, **COLUMNS, **options), whole)
 
 
@@ -164,3 +164,18 @@ def test_categories_become_the_ids_of_the_table():
     table = table.set_column(0, "who", table["who"].dictionary_encode())
     whole = Interactions.from_frame(table, **COLUMNS)
     assert_same(Interactions.from_batches(lambda: table.to_batches(20), **COLUMNS), whole)
+
+
+@pytest.mark.skipif(not hasattr(pa, "string_view"), reason="this pyarrow has no views of texts")
+def test_ids_that_are_views_of_texts_are_read_as_texts():
+    users, items = ["b", "a", "é", "b"], ["y", "x", "z", "z"]
+    plain = pa.table({"user": users, "item": items})
+    views = pa.table({name: plain[name].cast(pa.string_view()) for name in plain.column_names})
+    expected = Interactions.from_frame(plain, user="user", item="item")
+    for found in (
+        Interactions.from_frame(views, user="user", item="item"),
+        Interactions.from_batches(views.to_batches, user="user", item="item"),
+    ):
+        assert found.user_ids.tolist() == expected.user_ids.tolist() == ["a", "b", "é"]
+        assert found.item_ids.tolist() == ["x", "y", "z"]
+        np.testing.assert_array_equal(found.toarray(), expected.toarray())

@@ -218,6 +218,8 @@ def test_what_private_fits_cannot_do_is_refused_before_anything_is_spent():
         model.fit(X).similar_users(X[:2])
     with pytest.raises(ValueError, match="no partial_fit"):
         model.partial_fit(X)
+    with pytest.raises(ValueError, match="would add rows without noise"):
+        model.set_params(privacy=None).partial_fit(X)
 
 
 def test_noise_above_all_sums_warns_and_gives_lists_of_popularity():

@@ -210,6 +210,9 @@ def test_private_models_report_and_charge(name):
     assert model.privacy_spent_ == (1.0, 1e-5)  # the model is as it was
     with pytest.raises(ValueError, match="no partial_fit"):
         model.partial_fit(X)
+    with pytest.raises(ValueError, match="would add rows without noise"):
+        model.set_params(privacy=None).partial_fit(X)
+    assert not hasattr(model.fit(X), "privacy_spent_")
 
 
 @pytest.mark.parametrize("kind", [EASE, ItemKNN])
