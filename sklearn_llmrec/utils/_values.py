@@ -64,9 +64,19 @@ def as_csr(M: Any, name: str = "X") -> sp.csr_array:
 
 
 def canonical(X: sp.csr_array) -> sp.csr_array:
-    """Return `X` as plain `csr_array`: sorted indices, duplicates summed, no stored zeros; copied only if needed."""
-    if type(X) is not sp.csr_array:
-        X = sp.csr_array((X.data, X.indices, X.indptr), shape=X.shape)
+    """Return `X` as plain `csr_array`: sorted indices, duplicates summed, no stored zeros; copied only if needed.
+
+    Indices have 32 bits where they fit. SciPy makes 64 of coordinates that have 64, and a product of such rows and a
+    model would convert the model's indices in every call.
+    """
+    wide = X.indices.dtype.itemsize > 4 and max(X.nnz, *X.shape) < 2**31
+    if type(X) is not sp.csr_array or wide:
+        index = np.int32 if wide else X.indices.dtype
+        indices, indptr = X.indices.astype(index, copy=False), X.indptr.astype(index, copy=False)
+        plain = sp.csr_array((X.data, indices, indptr), shape=X.shape)
+        if type(X) is sp.csr_array:
+            plain.has_canonical_format = X.has_canonical_format
+        X = plain
     if not X.has_canonical_format:
         wide = _widened(X)
         wide = X.copy() if wide is X else wide

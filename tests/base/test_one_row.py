@@ -55,6 +55,27 @@ def test_a_request_allocates_less_than_a_row_of_the_model(model, dtype):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("model", [ItemKNN(n_neighbors=100), RP3beta()])
+def test_rows_with_64_bit_indices_do_not_convert_the_model(model):
+    """SciPy would convert the indices of a sparse model in each product with such a row."""
+    rng = np.random.default_rng(0)
+    X = sp.random_array((2_000, N_ITEMS), density=2e-3, format="csr", random_state=rng)
+    model.fit(X)
+    row = X[[5]]
+    wide = row.copy()
+    wide.indices, wide.indptr = row.indices.astype(np.int64), row.indptr.astype(np.int64)
+    expected = model.predict(row)
+    model.predict(wide)
+    tracemalloc.start()
+    try:
+        scores = model.predict(wide)
+        assert tracemalloc.get_traced_memory()[1] < model.weights_.indices.nbytes / 2
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(scores, expected)
+    assert wide.indices.dtype == np.int64  # the caller's row is as it was
+
+
 @pytest.mark.parametrize("model", [ItemKNN(n_neighbors=30), RP3beta(), SLIM(), SequenceKNN()])
 def test_candidates_are_chosen_inside_the_product(model, X, monkeypatch):
     candidates = np.arange(0, 60, 2)
