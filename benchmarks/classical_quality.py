@@ -67,7 +67,7 @@ MODELS = {
     "MultVAERecommender(random_state=0)": MultVAERecommender(random_state=0),
     "LightGCN(random_state=0)": LightGCN(random_state=0),
     # As published first, with half of the default's epochs.
-    "LightGCN(bpr)": LightGCN(loss="bpr", learning_rate=0.01, max_iter=100, random_state=0),
+    "LightGCN(bpr)": LightGCN(64, loss="bpr", learning_rate=0.01, max_iter=100, random_state=0),
 }
 SKIPPED = {
     ("games", "MultVAERecommender(random_state=0)"): "hours of CPU time at 50,546 x 16,859",

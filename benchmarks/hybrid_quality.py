@@ -41,7 +41,7 @@ from sklearn_llmrec import (
     recommend,
 )
 from sklearn_llmrec.datasets import load_online_retail
-from sklearn_llmrec.decomposition import BPRRecommender, MultVAERecommender
+from sklearn_llmrec.decomposition import BPRRecommender, LightGCN, MultVAERecommender
 from sklearn_llmrec.ensemble import StackingRecommender
 from sklearn_llmrec.linear_model import EASE, SLIM
 from sklearn_llmrec.metrics import bootstrap_interval, ndcg_at_k
@@ -82,7 +82,7 @@ class DataSet:
 
 
 class MovieLens1M(DataSet):
-    members = ("ease", "sequence-ease", "als", "userknn", "slim", "vaes")
+    members = ("ease", "sequence-ease", "als", "userknn", "slim", "vaes", "lightgcn")
     learning: ClassVar[dict[str, Any]] = {"test_size": 0.1, "learn_users": None}
 
     def load(self):
@@ -192,6 +192,7 @@ CANDIDATES = {
     "vaes": lambda data: [
         VotingRecommender([(f"seed{s}", autoencoder(s)) for s in range(3)], normalize="zscore")
     ],
+    "lightgcn": lambda data: [of_ones(LightGCN(random_state=0))],
     "repeat": lambda data: [RepeatRecommender(decay) for decay in (0.99, 0.97, 0.999)],
 }
 

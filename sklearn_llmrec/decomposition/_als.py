@@ -144,8 +144,7 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
     regularization_ : float
         The penalty used. `partial_fit` keeps what "auto" gave for the rows of the last `fit`.
     item_popularity_ : ndarray of shape (n_items,), float64
-        Number of users who interacted with each item at `fit`. With `privacy`, a noisy sum over these users, each by
-        the inverse root of how many items it has.
+        Number of users who interacted with each item at `fit`.
     privacy_spent_ : tuple (epsilon, delta)
         What the fit spent; only with `privacy`.
     n_features_in_ : int
@@ -178,8 +177,8 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
     numbers, and keeps the arrays of X.
 
     With `privacy`, neighbouring data sets differ by one user, and the catalogue is public. Rows are read as ones. A
-    tenth of the budget releases noisy counts (sensitivity 1), which choose the items that have factors; the rest is
-    divided equally among `max_iter` sweeps, and the ledger is charged at each. In a sweep the factors p of a user are
+    tenth of the budget releases noisy counts (sensitivity 1), in which a row of m items counts 1 / sqrt(m) for each:
+    `item_popularity_`. They choose the items that have factors; the rest is divided equally among `max_iter` sweeps, and the ledger is charged at each. In a sweep the factors p of a user are
     solved from the user's row and released item factors, and scaled to length 1. A row of m chosen items adds
     :math:`\sqrt{.9 / m} \, p` to the sums of each of them and :math:`\sqrt{.1 / m} \, p p^\top` to the Gram matrix of
     all users: squared norms of .9 and at most .1, so the release of both has sensitivity 1. Item factors are

@@ -215,16 +215,20 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
     def _retrieval_vectors(
         self, X: sp.csr_array
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-        if "output.weight" not in self.weights_:
-            return self._encoded(X), self.item_vectors_.astype(X.dtype, copy=False), None
-        vectors, bias = self.weights_["output.weight"], self.weights_["output.bias"]
-        dtype = X.dtype
-        return self._encoded(X), vectors.astype(dtype, copy=False), bias.astype(dtype, copy=False)
+        network, vectors, bias = self._kept(X.dtype)
+        from sklearn_llmrec._networks import encode
 
-    def _encoded(self, X: sp.csr_array) -> NDArray[Any]:
-        """Return the output of the network for the history of every row."""
+        sequences = event_sequences(X, self.order)
+        return (
+            encode(network, sequences, self.max_length, mask=self._masks, dtype=X.dtype),
+            vectors,
+            bias,
+        )
+
+    def _kept(self, dtype: Any) -> tuple[Any, NDArray[Any], NDArray[Any] | None]:
+        """Return the network, and the vectors and the bias of all items in a dtype, made once for all calls."""
         torch = require("torch", extra="deep")
-        from sklearn_llmrec._networks import choose_device, encode, from_numpy, kept_network
+        from sklearn_llmrec._networks import choose_device, from_numpy, kept_network
 
         device = choose_device(self.device)
 
@@ -232,10 +236,16 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
             with torch.device("meta"):
                 network = self._network(self._n_items())
             from_numpy(network, self.weights_, copy=False)
-            if X.dtype == np.float64:
+            if dtype == np.float64:
                 network.encoder.double()
+            network.of_items = self._scoring_vectors(dtype)
             return network.to(device).eval()
 
-        network = kept_network(self, (X.dtype, device, self.max_length), build)
-        sequences = event_sequences(X, self.order)
-        return encode(network, sequences, self.max_length, mask=self._masks, dtype=X.dtype)
+        network = kept_network(self, (dtype, device, self.max_length), build)
+        return network, *network.of_items
+
+    def _scoring_vectors(self, dtype: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        if "output.weight" not in self.weights_:
+            return self.item_vectors_.astype(dtype, copy=False), None
+        vectors, bias = self.weights_["output.weight"], self.weights_["output.bias"]
+        return vectors.astype(dtype, copy=False), bias.astype(dtype, copy=False)

@@ -76,6 +76,28 @@ def test_rows_with_64_bit_indices_do_not_convert_the_model(model):
     assert wide.indices.dtype == np.int64  # the caller's row is as it was
 
 
+def test_rows_of_another_dtype_do_not_convert_a_network_in_each_call():
+    pytest.importorskip("torch")
+    from sklearn_llmrec.sequence import SASRec
+
+    rng = np.random.default_rng(0)
+    X = sp.random_array((50, N_ITEMS), density=1e-3, format="csr", random_state=rng)
+    model = SASRec(
+        64, max_iter=1, early_stopping=False, order="values", device="cpu", random_state=0
+    )
+    model.fit(X.astype(np.float32))
+    row = X[[5]]
+    expected = model.recommend(row, k=5)[1]
+    tracemalloc.start()
+    try:
+        values = model.recommend(row, k=5)[1]
+        assert tracemalloc.get_traced_memory()[1] < model.item_vectors_.nbytes / 2
+    finally:
+        tracemalloc.stop()
+    assert values.dtype == np.float64
+    np.testing.assert_array_equal(values, expected)
+
+
 @pytest.mark.parametrize("model", [ItemKNN(n_neighbors=30), RP3beta(), SLIM(), SequenceKNN()])
 def test_candidates_are_chosen_inside_the_product(model, X, monkeypatch):
     candidates = np.arange(0, 60, 2)
