@@ -82,7 +82,7 @@ class DataSet:
 
 
 class MovieLens1M(DataSet):
-    members = ("ease", "sequence-ease", "als", "userknn", "slim", "vaes", "lightgcn")
+    members = ("ease", "sequence-ease", "als", "userknn", "slim", "vaes")
     learning: ClassVar[dict[str, Any]] = {"test_size": 0.1, "learn_users": None}
 
     def load(self):
