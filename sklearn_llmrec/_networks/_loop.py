@@ -269,6 +269,11 @@ class Training:
         total, count = self.processes.sum(total), int(self.processes.sum(count))
         progress.epoch += 1
         progress.losses.append(total / max(1, count))
+        if not np.isfinite(progress.losses[-1]):
+            raise ValueError(
+                f"The training loss of epoch {progress.epoch} is {progress.losses[-1]}: the weights became too large. "
+                "Lower learning_rate, or set parameters of the loss nearer to their defaults."
+            )
         score = self.validate(average.module) if self.processes.is_main else None
         score = self.processes.from_main(score)
         if score is not None:

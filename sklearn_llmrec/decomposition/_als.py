@@ -178,8 +178,9 @@ class ALSRecommender(ContinuedFitMixin, BlockSumsMixin, ExplainMixin, FactorReco
 
     With `privacy`, neighbouring data sets differ by one user, and the catalogue is public. Rows are read as ones. A
     tenth of the budget releases noisy counts (sensitivity 1), in which a row of m items counts 1 / sqrt(m) for each:
-    `item_popularity_`. They choose the items that have factors; the rest is divided equally among `max_iter` sweeps, and the ledger is charged at each. In a sweep the factors p of a user are
-    solved from the user's row and released item factors, and scaled to length 1. A row of m chosen items adds
+    `item_popularity_`. They choose the items that have factors; the rest is divided equally among `max_iter`
+    sweeps, and the ledger is charged at each. In a sweep the factors p of a user are solved from the user's row and
+    released item factors, and scaled to length 1. A row of m chosen items adds
     :math:`\sqrt{.9 / m} \, p` to the sums of each of them and :math:`\sqrt{.1 / m} \, p p^\top` to the Gram matrix of
     all users: squared norms of .9 and at most .1, so the release of both has sensitivity 1. Item factors are
     regressions on released numbers. They, counts and the number of users are all that is kept of the users of the fit:

@@ -33,8 +33,9 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
     L2 penalty on the first vectors:
 
     - "softmax": :math:`-\ln \mathrm{softmax}_i(\cos(e_u, e_j) / t)` over users u and their items i, among all items j.
-      Of the items of u, a share `dropout`, drawn anew each time, is left out of :math:`e_u`. Users start from
-      :math:`e_u^{(0)} = 0`, so training sees what a new user has. Scores are cosines.
+      A share `dropout` of the items of u, drawn anew each time, sends nothing to :math:`e_u`. Users start from
+      :math:`e_u^{(0)} = 0`, so training sees what a new user has. Scores are cosines, but for rows without items known
+      at `fit`, which get popularity.
     - "bpr": :math:`-\ln \sigma(e_u^\top (e_i - e_j))` over users u, their items i and drawn items j that they have
       not, as in the paper. Scores are inner products.
 
@@ -87,7 +88,8 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_items), dtype of X
-        Item factors, one column per item: their means over the layers.
+        Item factors, one column per item: their means over the layers, with "softmax" scaled to length 1. Zeros for an
+        item that nobody has.
     loss_curve_ : list of float
         Mean training loss of every epoch.
     validation_scores_ : list of float
@@ -103,7 +105,7 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
 
     See Also
     --------
-    BPRRecommender : The same loss without the graph.
+    BPRRecommender : The loss of "bpr" without the graph.
     sklearn_llmrec.neighbors.RP3beta : Walks on the same graph, without training.
 
     Notes
@@ -140,6 +142,12 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
         "dropout": [Interval(Real, 0, 1, closed="left")],
     }
     _remembers_rows: ClassVar[bool] = False
+    # What models have that were saved before `loss`.
+    _scores_cosines_: bool = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A model that was saved before `loss` has neither it nor its parameters.
+        super().__setstate__({"loss": "bpr", "temperature": 0.15, "dropout": 0.7, **state})
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ def item_layers(
         users, items = graph @ items, graph.T @ users
         total += items
     counts = np.bincount(X.indices, minlength=X.shape[1])
-    total[counts == 0] = 0  # nothing but a random start
+    sent[counts == 0] = total[counts == 0] = 0  # nothing but a random start
     roots = np.sqrt(np.maximum(counts, 1))[:, None]
     return sent / (roots * (n_layers + 1)), total / (n_layers + 1)
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn_llmrec.interactions._entries import AT_ONCE, as_times, sorted_by_row_and_column
 from sklearn_llmrec.interactions._id_codes import GrowingArray, IdCodes
 from sklearn_llmrec.interactions._ids import factorize, missing_in, positions_in
-from sklearn_llmrec.interactions._tables import aligned_table
+from sklearn_llmrec.interactions._tables import aligned_table, without_views
 from sklearn_llmrec.utils import as_ids, cast_values, id_positions, warn, widened_data
 
 
@@ -326,7 +326,8 @@ def _read(frame: Any, id_columns: list[str], others: list[str], missing: str) ->
     absent = [name for name in names if name not in log.columns]
     if absent:
         raise ValueError(f"The log has no column {absent}; it has {list(log.columns)}.")
-    result = _Log(log.select(*names), report={"missing": 0})
+    log = without_views(log.select(*names))
+    result = _Log(log, report={"missing": 0})
     checked = others if missing == "keep" else names
     lacking = {name: mask for name in checked if (mask := missing_in(log[name])) is not None}
     if lacking and missing != "drop":

@@ -163,8 +163,6 @@ def _factorize_texts(series: "nw.Series[Any]") -> tuple[NDArray[Any], NDArray[An
 def arrow_texts(texts: Any) -> tuple[NDArray[Any], Any]:
     """Return what `factorize` returns, of a chunked array of texts of Arrow; the ids are an Arrow array."""
     pa, pc = require("pyarrow", "arrow"), require("pyarrow.compute", "arrow")
-    if texts.type not in (pa.string(), pa.large_string()):
-        texts = texts.cast(pa.large_string())  # views have no order in Arrow
     encoded = texts.dictionary_encode()
     if not encoded.num_chunks:
         return np.empty(0, dtype=np.int32), pa.array([], texts.type)

@@ -228,3 +228,24 @@ def long_table(
     require(library, extra=None)
     plain = {name: for_library(values, library) for name, values in columns.items()}
     return nw.from_dict(plain, backend=library).to_native()
+
+
+def without_views(frame: "nw.DataFrame[Any]") -> "nw.DataFrame[Any]":
+    """Return a table whose Arrow columns of views of texts, which Arrow cannot select from, are plain texts."""
+    if not frame.implementation.is_pyarrow():
+        return frame
+    pa = require("pyarrow", "arrow")
+    table, texts = frame.to_native(), pa.large_string()
+
+    def plain(chunk: Any) -> Any:
+        if pa.types.is_dictionary(chunk.type):
+            return pa.DictionaryArray.from_arrays(chunk.indices, chunk.dictionary.cast(texts))
+        return chunk.cast(texts)
+
+    for place, field in enumerate(table.schema):
+        of_values = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if str(of_values) == "string_view":
+            chunks = [plain(chunk) for chunk in table[place].chunks]
+            kind = None if chunks else texts
+            table = table.set_column(place, field.name, pa.chunked_array(chunks, type=kind))
+    return nw.from_native(table, eager_only=True)

@@ -69,9 +69,8 @@ def canonical(X: sp.csr_array) -> sp.csr_array:
     Indices have 32 bits where they fit. SciPy makes 64 of coordinates that have 64, and a product of such rows and a
     model would convert the model's indices in every call.
     """
-    wide = X.indices.dtype.itemsize > 4 and max(X.nnz, *X.shape) < 2**31
-    if type(X) is not sp.csr_array or wide:
-        index = np.int32 if wide else X.indices.dtype
+    index = np.dtype(np.int32 if max(X.nnz, *X.shape) < 2**31 else np.int64)
+    if type(X) is not sp.csr_array or not X.indices.dtype == X.indptr.dtype == index:
         indices, indptr = X.indices.astype(index, copy=False), X.indptr.astype(index, copy=False)
         plain = sp.csr_array((X.data, indices, indptr), shape=X.shape)
         if type(X) is sp.csr_array:

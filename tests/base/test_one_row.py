@@ -5,10 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
 
 from sklearn_llmrec import ALSRecommender, ItemKNN, UserKNN, VotingRecommender
 from sklearn_llmrec.base import BaseRecommender
-from sklearn_llmrec.decomposition import BPRRecommender
+from sklearn_llmrec.decomposition import BPRRecommender, PureSVD
 from sklearn_llmrec.linear_model import EASE, SLIM
 from sklearn_llmrec.neighbors import RP3beta
 from sklearn_llmrec.sequence import SequenceKNN
@@ -74,6 +75,15 @@ def test_rows_with_64_bit_indices_do_not_convert_the_model(model):
         tracemalloc.stop()
     np.testing.assert_array_equal(scores, expected)
     assert wide.indices.dtype == np.int64  # the caller's row is as it was
+
+
+@pytest.mark.parametrize("widened", ["indices", "indptr"])
+@pytest.mark.parametrize("model", [RP3beta(), ItemKNN(), PureSVD(5, random_state=0), UserKNN()])
+def test_indices_of_two_sizes_give_the_same_model(model, widened, X):
+    mixed = X.copy()
+    setattr(mixed, widened, getattr(X, widened).astype(np.int64))
+    expected = clone(model).fit(X).predict(X)
+    np.testing.assert_array_equal(clone(model).fit(mixed).predict(mixed), expected)
 
 
 def test_rows_of_another_dtype_do_not_convert_a_network_in_each_call():

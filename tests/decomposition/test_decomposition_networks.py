@@ -150,7 +150,8 @@ def test_users_of_the_softmax_start_from_zero(X, n_layers):
     known = counts > 0
     np.testing.assert_allclose(total[known], vectors[known], atol=1e-6)
     roots = np.sqrt(np.maximum(counts, 1))[:, None]
-    np.testing.assert_allclose(sent / roots, senders, atol=1e-6)
+    np.testing.assert_allclose((sent / roots)[known], senders[known], atol=1e-6)
+    assert not senders[~known].any()
 
 
 def softmax_training(X, network, **options):
@@ -329,3 +330,42 @@ def test_items_without_users_are_ranked_by_their_facts(X):
 def test_strange_facts_are_refused(X, facts, message):
     with pytest.raises(ValueError, match=message):
         LightGCN(item_facts=facts, **SMALL_GRAPH).fit(X)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "bpr"])
+def test_an_item_that_nobody_had_says_nothing_about_a_row(X, loss):
+    model = LightGCN(**SMALL_GRAPH, loss=loss, max_iter=3, early_stopping=False).fit(X)
+    with_unseen = sp.lil_array(X)
+    with_unseen[:, 0] = 1
+    filled = np.diff(X.indptr) > 0
+    expected, found = model.predict(X)[filled], model.predict(with_unseen)[filled]
+    if loss == "bpr":  # the length of the row scales its factors
+        expected, found = (S / np.abs(S).max(axis=1, keepdims=True) for S in (expected, found))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    only = np.zeros((1, 24))
+    only[0, 0] = 1
+    np.testing.assert_array_equal(
+        model.recommend(only, k=5)[0][0], np.argsort(-X.sum(axis=0), kind="stable")[:5]
+    )
+
+
+def test_a_model_saved_before_the_softmax_has_the_loss_it_learned_by(X):
+    model = LightGCN(**SMALL_GRAPH, loss="bpr", max_iter=2, early_stopping=False).fit(X)
+    expected, state = model.predict(X), dict(model.__getstate__())
+    for name in ("loss", "temperature", "dropout", "_scores_cosines_"):
+        del state[name]
+    old = LightGCN.__new__(LightGCN)
+    old.__setstate__(state)
+    assert old.get_params() == model.get_params()
+    np.testing.assert_array_equal(old.predict(X), expected)
+
+
+@pytest.mark.parametrize(
+    "model", [LightGCN(**SMALL_GRAPH, temperature=1e-300), MultVAERecommender(learning_rate=1e38)]
+)
+def test_a_loss_that_is_not_finite_is_an_error(model, X):
+    model.set_params(early_stopping=False, max_iter=5)
+    with pytest.raises(ValueError, match=r"training loss of epoch \d+ is (nan|inf)"):
+        model.fit(X)
+    assert not hasattr(model, "components_")
+    assert not hasattr(model, "weights_")

@@ -166,15 +166,32 @@ def test_categories_become_the_ids_of_the_table():
     assert_same(Interactions.from_batches(lambda: table.to_batches(20), **COLUMNS), whole)
 
 
-@pytest.mark.skipif(not hasattr(pa, "string_view"), reason="this pyarrow has no views of texts")
-def test_ids_that_are_views_of_texts_are_read_as_texts():
-    users, items = ["b", "a", "é", "b"], ["y", "x", "z", "z"]
-    plain = pa.table({"user": users, "item": items})
-    views = pa.table({name: plain[name].cast(pa.string_view()) for name in plain.column_names})
-    expected = Interactions.from_frame(plain, user="user", item="item")
+VIEWS = pytest.mark.skipif(
+    not hasattr(pa, "string_view"), reason="this pyarrow has no views of texts"
+)
+
+
+@VIEWS
+@pytest.mark.parametrize("kind", ["view", "dictionary"])
+def test_ids_that_are_views_of_texts_are_read_as_texts(kind):
+    users, items = ["b", "a", "é", "b", None], ["y", "x", "z", "z", "x"]
+    plain = pa.table({"user": users, "item": items, "value": [1.0, 2.0, 3.0, None, 1.0]})
+    views = plain
+    for place, name in enumerate(["user", "item"]):
+        column = plain[name].cast(pa.string_view())
+        if kind == "dictionary":
+            encoded = plain[name].dictionary_encode().chunk(0)
+            values = encoded.dictionary.cast(pa.string_view())
+            column = pa.chunked_array([pa.DictionaryArray.from_arrays(encoded.indices, values)])
+        views = views.set_column(place, name, column)
+    names = {"user": "user", "item": "item", "value": "value"}
+    expected = Interactions.from_frame(plain, **names)
     for found in (
-        Interactions.from_frame(views, user="user", item="item"),
-        Interactions.from_batches(views.to_batches, user="user", item="item"),
+        Interactions.from_frame(views, **names),
+        Interactions.from_batches(views.to_batches, **names),
+        Interactions.from_batches(
+            lambda: [*plain[:2].to_batches(), *views[2:].to_batches()], **names
+        ),
     ):
         assert found.user_ids.tolist() == expected.user_ids.tolist() == ["a", "b", "é"]
         assert found.item_ids.tolist() == ["x", "y", "z"]
