@@ -1,10 +1,11 @@
 """Freeze scores and lists of every recommender, and compare another version with them.
 
-    python tools/freeze_scores.py save FILE.npz [--data FOLDER] [--models SASRec GRURecommender]
-    python tools/freeze_scores.py compare FILE.npz [--data FOLDER] [--models SASRec GRURecommender]
+    python tools/freeze_scores.py save FILE.npz [--data FOLDER] [--models SASRec SequenceGRURecommender]
+    python tools/freeze_scores.py compare FILE.npz [--data FOLDER] [--models SASRec SequenceGRURecommender] [--weights]
 
 Run `save` in a checkout of the old version and `compare` in the new one. Scores must agree to 1e-5 of the row's largest
-absolute score in float32 and to 1e-9 in float64; lists may differ only among items closer than that. The data are the
+absolute score in float32 and to 1e-9 in float64; lists may differ only among items closer than that. With --weights,
+networks score with the weights that the old version had learned, where these have the same shapes. The data are the
 shipped shop, generated interactions, and, with --data, MovieLens-latest-small from that folder.
 """
 
@@ -54,8 +55,22 @@ def _densest(X):
     return X[rows]
 
 
-def answers(folder, models):
-    """Yield (key, scores, items, list scores) of every recommender, or of those named, that fits on a data set."""
+def weights_of(model):
+    """Return the weights of a network by name; of another model none."""
+    weights = getattr(model, "weights_", None)
+    return weights if isinstance(weights, dict) else {}
+
+
+def shapes(weights):
+    """Return the shape of every array by name."""
+    return {name: array.shape for name, array in weights.items()}
+
+
+def answers(folder, models, earlier):
+    """Yield (key, scores, items, list scores, weights) of every recommender that fits, or of those named.
+
+    A network gets the weights in ``earlier[key]`` before it scores, if these have the same names and shapes.
+    """
     for name, X in data_sets(folder):
         for dtype in ("float32", "float64"):
             given = X.astype(dtype)
@@ -71,27 +86,35 @@ def answers(folder, models):
                     with warnings.catch_warnings():
                         warnings.simplefilter("ignore")
                         model.fit(given)
+                        if key in earlier and shapes(earlier[key]) == shapes(weights_of(model)):
+                            model.weights_ = earlier[key]
                         rows = given[:: max(1, given.shape[0] // N_ROWS)][:N_ROWS]
                         items, values = model.recommend(rows, k=10)
-                        yield key, model.predict(rows), items, values
+                        yield key, model.predict(rows), items, values, weights_of(model)
                 except ValueError as error:
-                    yield key, np.array(str(error)), np.empty(0), np.empty(0)
+                    yield key, np.array(str(error)), np.empty(0), np.empty(0), {}
 
 
 def save(path, folder, models):
-    """Write all answers to one file."""
+    """Write all answers, and the weights of networks, to one file."""
     arrays = {}
-    for key, scores, items, values in answers(folder, models):
+    for key, scores, items, values, weights in answers(folder, models, {}):
         arrays |= {f"{key}/scores": scores, f"{key}/items": items, f"{key}/values": values}
+        arrays |= {f"{key}/weights/{name}": array for name, array in weights.items()}
         print(key, flush=True)
     np.savez_compressed(path, **arrays)
 
 
-def compare(path, folder, models):
+def compare(path, folder, models, with_weights):
     """Print every recommender whose answers differ; return how many."""
     frozen = np.load(path)
     n_bad, n_all = 0, 0
-    for key, scores, items, values in answers(folder, models):
+    earlier = {}
+    for whole in frozen.files if with_weights else ():
+        key, found, name = whole.partition("/weights/")
+        if found:
+            earlier.setdefault(key, {})[name] = frozen[whole]
+    for key, scores, items, values, _ in answers(folder, models, earlier):
         if f"{key}/scores" not in frozen:
             print(f"{key}: not in the file")
             continue
@@ -126,8 +149,9 @@ if __name__ == "__main__":
     parser.add_argument("file")
     parser.add_argument("--data", default=None)
     parser.add_argument("--models", nargs="+", help="names of classes; default: all")
+    parser.add_argument("--weights", action="store_true", help="score with the weights in the file")
     options = parser.parse_args()
     if options.action == "save":
         save(options.file, options.data, options.models)
-    elif compare(options.file, options.data, options.models):
+    elif compare(options.file, options.data, options.models, options.weights):
         sys.exit(1)

@@ -128,18 +128,16 @@ def new_network(
         return GraphNetwork(Graph(graph), n_components, n_layers, trains_users)
 
 
-def row_batches(
+def whole_row_batches(
     X: sp.csr_array, batch_size: int, rng: np.random.Generator
 ) -> Iterator[sp.csr_array]:
     """Yield one epoch of batches: whole rows of about so many entries, as few as their scores have room for."""
     order = rng.permutation(np.flatnonzero(np.diff(X.indptr)))
-    before = np.cumsum(np.diff(X.indptr)[order]) - np.diff(X.indptr)[order]
-    by_entries = before // batch_size
+    lengths = np.diff(X.indptr)[order]
+    by_entries = (np.cumsum(lengths) - lengths) // batch_size
     by_scores = np.arange(len(order)) // max(1, _MAX_SCORES // X.shape[1])
-    starts = np.diff(by_entries, prepend=-1).astype(bool) | np.diff(by_scores, prepend=-1).astype(
-        bool
-    )
-    for rows in np.split(order, np.flatnonzero(starts)[1:]):
+    # Neither number of a batch falls, so their sum changes where one of them does.
+    for rows in np.split(order, np.flatnonzero(np.diff(by_entries + by_scores)) + 1):
         yield X[rows]
 
 

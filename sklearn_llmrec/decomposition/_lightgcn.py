@@ -208,7 +208,9 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
             X,
             network,
             kind,
-            partial(graph.row_batches if is_softmax else graph.triples, learned, self.batch_size),
+            partial(
+                graph.whole_row_batches if is_softmax else graph.triples, learned, self.batch_size
+            ),
             seed=seed,
             holdout=holdout,
             regularization=0.0,

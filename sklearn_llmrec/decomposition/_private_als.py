@@ -14,8 +14,8 @@ have the same norm, and add sqrt(s) / m to an item on average, which is less tha
 
 Differences from the paper. It releases a matrix of outer products for each item, of d (d + 1) / 2 noisy numbers. Here
 this matrix is estimated from released numbers: the Gram matrix times the share of the users who have the item, which is
-exact where taste for the item is independent of the factors. So the noise of these numbers is paid for once, and
-not for each item.
+exact where taste for the item is independent of the factors. So one matrix is released with noise, and
+not one for each item.
 """
 
 from __future__ import annotations

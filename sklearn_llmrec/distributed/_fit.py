@@ -203,8 +203,7 @@ def fit_shards(
         )
     check_client(client)
     blocks = _blocks(shards)
-    if scratch is not None:
-        _folder(scratch)  # before any work
+    parent = None if scratch is None else _folder(scratch)
     model, worker = start_fit(estimator, _first_with_interactions(blocks))
     tasks = [_Task(worker, block, number) for number, block in enumerate(blocks)]
     run: dict[str, Any] = {"client": client, "n_jobs": n_jobs}
@@ -214,11 +213,9 @@ def fit_shards(
     tasks, totals = [tasks[number] for number in with_users], [totals[n] for n in with_users]
     before = [0, *accumulate(part.n_users for part in totals)]
     with ExitStack() as stack:
-        if scratch is None:
+        if parent is None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="sklearn-llmrec-")))
         else:
-            # Absolute: a worker may run in another folder.
-            parent = _folder(scratch)
             folder = Path(mkdtemp(prefix="fit-", dir=parent))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
         places = []

@@ -162,10 +162,10 @@ def _factorize_texts(series: "nw.Series[Any]") -> tuple[NDArray[Any], NDArray[An
 
 def arrow_texts(texts: Any) -> tuple[NDArray[Any], Any]:
     """Return what `factorize` returns, of a chunked array of texts of Arrow; the ids are an Arrow array."""
-    pa, pc = require("pyarrow", "arrow"), require("pyarrow.compute", "arrow")
+    pc = require("pyarrow.compute", "arrow")
     encoded = texts.dictionary_encode()
     if not encoded.num_chunks:
-        return np.empty(0, dtype=np.int32), pa.array([], texts.type)
+        return np.empty(0, dtype=np.int32), require("pyarrow", "arrow").array([], texts.type)
     # All chunks have one dictionary. Arrow sorts the bytes of UTF-8, whose order is that of the characters.
     known = encoded.chunk(encoded.num_chunks - 1).dictionary
     order = pc.sort_indices(known)

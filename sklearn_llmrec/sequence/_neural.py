@@ -245,6 +245,7 @@ class SequenceNetworkRecommender(InnerProductMixin, TrainedOnSequences):
         return network, *network.of_items
 
     def _scoring_vectors(self, dtype: Any) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Return the vectors and the bias of all items in a dtype: the arrays of the model where they have it."""
         if "output.weight" not in self.weights_:
             return self.item_vectors_.astype(dtype, copy=False), None
         vectors, bias = self.weights_["output.weight"], self.weights_["output.bias"]

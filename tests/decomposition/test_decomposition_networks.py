@@ -28,6 +28,16 @@ MODELS = [
     LightGCN(**SMALL_GRAPH, loss="bpr", max_iter=12, early_stopping=False),
 ]
 
+# What a training needs beside its loss.
+TRAINED_BY_HAND = {
+    "holdout": None,
+    "learning_rate": 1e-3,
+    "regularization": 0.0,
+    "patience": 1,
+    "report": lambda progress: None,
+    "epochs": lambda n, **_: iter(range(n)),
+}
+
 
 def name_of(model):
     return "-".join([type(model).__name__, *([model.loss] if hasattr(model, "loss") else [])])
@@ -77,12 +87,7 @@ def test_the_bound_is_the_multinomial_likelihood_less_the_divergence(X):
         batches=lambda rng: row_batches(X, 30, rng),
         kl_weight=0.3,
         n_annealing=1,
-        holdout=None,
-        learning_rate=1e-3,
-        regularization=0.0,
-        patience=1,
-        report=lambda progress: None,
-        epochs=lambda n, **_: iter(range(n)),
+        **TRAINED_BY_HAND,
     )
     counts, unit = next(row_batches(X, 30, np.random.default_rng(0)))
     normal = torch.distributions.Normal
@@ -154,31 +159,27 @@ def test_users_of_the_softmax_start_from_zero(X, n_layers):
     assert not senders[~known].any()
 
 
-def softmax_training(X, network, **options):
-    from sklearn_llmrec.decomposition._graph import SoftmaxTraining, row_batches
-
-    settings = {"dropout": 0.5, "temperature": 0.2, "penalty": 0.3, **options}
-    return SoftmaxTraining(
-        network=network,
-        batches=lambda rng: row_batches(X, 50, rng),
-        learned=X,
-        holdout=None,
-        learning_rate=1e-3,
-        regularization=0.0,
-        patience=1,
-        report=lambda progress: None,
-        epochs=lambda n, **_: iter(range(n)),
-        **settings,
+@pytest.mark.parametrize("n_layers", [1, 2, 3])
+def test_the_softmax_loss_and_its_gradient_are_those_of_dense_algebra(X, n_layers):
+    from sklearn_llmrec.decomposition._graph import (
+        SoftmaxTraining,
+        new_network,
+        whole_row_batches,
     )
-
-
-def test_the_softmax_loss_and_its_gradient_are_those_of_dense_algebra(X):
-    from sklearn_llmrec.decomposition._graph import new_network
     from sklearn_llmrec.decomposition._propagation import normalized
 
-    network = new_network(normalized(X), 4, 3, 0, trains_users=False)
+    network = new_network(normalized(X), 4, n_layers, 0, trains_users=False)
+    training = SoftmaxTraining(
+        network=network,
+        batches=lambda rng: whole_row_batches(X, 50, rng),
+        learned=X,
+        penalty=0.3,
+        dropout=0.5,
+        temperature=0.2,
+        **TRAINED_BY_HAND,
+    )
     rows = X[np.flatnonzero(np.diff(X.indptr))[5:25]]
-    loss, n = softmax_training(X, network).loss_of(rows, np.random.default_rng(1))
+    loss, n = training.loss_of(rows, np.random.default_rng(1))
     loss.backward()
     kept = rows.copy()
     kept.data = (np.random.default_rng(1).random(rows.nnz) >= 0.5).astype(float)
@@ -186,10 +187,12 @@ def test_the_softmax_loss_and_its_gradient_are_those_of_dense_algebra(X):
     with np.errstate(divide="ignore", invalid="ignore"):
         R = np.nan_to_num(dense / np.sqrt(np.outer(dense.sum(axis=1), dense.sum(axis=0))), posinf=0)
     first = network.items.detach().double().requires_grad_()
-    smoothed = first + torch.from_numpy(R.T @ R) @ first
-    senders = smoothed / torch.from_numpy(np.sqrt(np.maximum(dense.sum(axis=0), 1)))[:, None]
+    second = torch.from_numpy(R.T @ R) @ first
+    sent = first + second if n_layers > 2 else first
+    vectors = first + second if n_layers > 1 else first
+    senders = sent / torch.from_numpy(np.sqrt(np.maximum(dense.sum(axis=0), 1)))[:, None]
     cosines = torch.nn.functional.cosine_similarity(
-        (torch.from_numpy(kept.toarray()) @ senders)[:, None], smoothed[None], dim=2
+        (torch.from_numpy(kept.toarray()) @ senders)[:, None], vectors[None], dim=2
     )
     likelihood = (
         torch.from_numpy(rows.toarray()) * torch.log_softmax(cosines / 0.2, dim=1)
@@ -206,14 +209,17 @@ def test_batches_of_rows_contain_each_row_once(X, monkeypatch):
 
     filled = X[np.flatnonzero(np.diff(X.indptr))].toarray()
     X = sp.csr_array(sp.vstack([X, np.zeros((3, 24))], format="csr"))
-    met = list(_graph.row_batches(X, 50, np.random.default_rng(0)))
+    met = list(_graph.whole_row_batches(X, 50, np.random.default_rng(0)))
     together = sp.vstack(met).toarray()
     assert sorted(map(tuple, together)) == sorted(map(tuple, filled))
     longest = np.diff(X.indptr).max()
+    assert len(met) == -(-X.nnz // 50)
     assert all(50 - longest < part.nnz < 50 + longest for part in met[:-1])
     monkeypatch.setattr(_graph, "_MAX_SCORES", 5 * 24)
-    met = list(_graph.row_batches(X, 10_000, np.random.default_rng(0)))
-    assert [part.shape[0] for part in met[:-1]] == [5] * (len(met) - 1)
+    met = list(_graph.whole_row_batches(X, 10_000, np.random.default_rng(0)))
+    assert [part.shape[0] for part in met] == [5] * (len(filled) // 5) + [len(filled) % 5] * (
+        len(filled) % 5 > 0
+    )
     assert sum(part.nnz for part in met) == X.nnz
 
 

@@ -166,12 +166,7 @@ def test_categories_become_the_ids_of_the_table():
     assert_same(Interactions.from_batches(lambda: table.to_batches(20), **COLUMNS), whole)
 
 
-VIEWS = pytest.mark.skipif(
-    not hasattr(pa, "string_view"), reason="this pyarrow has no views of texts"
-)
-
-
-@VIEWS
+@pytest.mark.skipif(not hasattr(pa, "string_view"), reason="this pyarrow has no views of texts")
 @pytest.mark.parametrize("kind", ["view", "dictionary"])
 def test_ids_that_are_views_of_texts_are_read_as_texts(kind):
     users, items = ["b", "a", "é", "b", None], ["y", "x", "z", "z", "x"]
