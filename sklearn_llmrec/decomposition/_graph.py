@@ -56,7 +56,10 @@ class _Step(torch.autograd.Function):
 
 
 class _ToUsersAndBack(torch.autograd.Function):
-    """Two propagations, from items to users and on to items: a symmetric matrix, so the gradient takes the same."""
+    """Two propagations, from items to users and back.
+
+    Their product is a symmetric matrix, so the gradient takes the same two steps.
+    """
 
     @staticmethod
     def forward(ctx: Any, graph: Graph, items: Tensor) -> Any:
@@ -131,7 +134,7 @@ def new_network(
 def whole_row_batches(
     X: sp.csr_array, batch_size: int, rng: np.random.Generator
 ) -> Iterator[sp.csr_array]:
-    """Yield one epoch of batches: whole rows of about so many entries, as few as their scores have room for."""
+    """Yield one epoch of batches: whole rows of about `batch_size` entries, fewer where scores need too much memory."""
     order = rng.permutation(np.flatnonzero(np.diff(X.indptr)))
     lengths = np.diff(X.indptr)[order]
     by_entries = (np.cumsum(lengths) - lengths) // batch_size
@@ -161,7 +164,7 @@ def triples(X: sp.csr_array, batch_size: int, rng: np.random.Generator) -> Itera
 
 @dataclass(kw_only=True)
 class _GraphTraining(Training):
-    """Stops by the ranking of hidden items."""
+    """A training that stops when hidden items rank no better."""
 
     penalty: float
     learned: sp.csr_array

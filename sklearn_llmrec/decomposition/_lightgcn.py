@@ -58,8 +58,8 @@ class LightGCN(FactorRecommender, RowNetworkRecommender):
         What training minimises. "bpr" compares each interaction with one drawn item, which costs less in a large
         catalogue.
     temperature : float, default=0.15
-        What cosines are divided by in the softmax, t. The less, the more the items count that rank near a wanted one.
-        Only for "softmax".
+        Divides the cosines in the softmax, t. The smaller it is, the more training looks at the other items of the
+        highest scores. Only for "softmax".
     dropout : float, default=0.7
         Share of a row's items that are left out of its vector in training. Only for "softmax".
     regularization : float, default=1e-4
