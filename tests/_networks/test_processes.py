@@ -17,7 +17,7 @@ from sklearn_llmrec._networks._batches import every_nth_row
 from sklearn_llmrec.interactions import event_sequences
 from sklearn_llmrec.sequence import BERT4Rec, SASRec, SequenceGRURecommender
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 needs_accelerate = pytest.mark.skipif(
     find_spec("accelerate") is None, reason="needs accelerate (extra `accelerate`)"
 )
@@ -246,6 +246,8 @@ def main(folder):
     except ValueError as error:
         found["error"] = str(error)
     (folder / f"{index}.json").write_text(json.dumps(found))
+    # A process that ends with the threads of its group may be aborted.
+    torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
